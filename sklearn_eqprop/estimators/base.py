@@ -1,0 +1,421 @@
+"""What the classifier and the regressor share: parameters, fitting, settling."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from abc import ABCMeta, abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
+from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.estimators.fitted_network import (
+    FittedArrays,
+    check_same_sizes,
+    checked_arrays,
+    settle_rows,
+)
+from sklearn_eqprop.estimators.fitting import (
+    FitSettings,
+    TrainingState,
+    run_training,
+    warn_about_training,
+)
+from sklearn_eqprop.estimators.parameters import (
+    PARAMETER_CONSTRAINTS,
+    check_available,
+    check_beta,
+    hidden_sizes,
+    layer_rates,
+)
+from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.credit import VectorFieldRule
+from sklearn_eqprop.learning.epoch import TrainingData
+from sklearn_eqprop.learning.nudging import NUDGINGS
+from sklearn_eqprop.learning.optimizers import SGD, Adam
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
+from sklearn_eqprop.network import LoopGainGuard, Network, initial_weights, layered_network
+from sklearn_eqprop.relaxation import RELAXATIONS, Result
+
+#: relax_tol='auto' while training, where only a difference along the gradient is needed.
+TRAINING_TOLERANCE = 1e-2
+#: relax_tol='auto' for predictions, by type of the weights.
+PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
+#: batch_size='auto' is at most this, as in scikit-learn's MLP.
+AUTO_BATCH_SIZE = 200
+
+
+class BaseEqProp(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Common part of the estimators; see `EqPropClassifier` for the parameters."""
+
+    _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS
+
+    # ---- what differs between classifier and regressor --------------------------------------
+
+    @abstractmethod
+    def _cost(self) -> Cost:
+        """Cost the network is trained by; needs the targets to have been taken in."""
+
+    @abstractmethod
+    def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
+        """Learn from y what the output layer stands for, or check y against it; return it clean."""
+
+    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:  # noqa: B027
+        """Learn the scale of the targets, where there is one, from the first samples seen."""
+
+    def _effective_weight(
+        self, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Sample weights with any further weighting of the estimator's own."""
+        return sample_weight
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        """What the output layer is nudged towards, shape (n_samples, n_outputs_)."""
+
+    @abstractmethod
+    def _validation_score(
+        self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """Score of output states on held-out rows, higher is better."""
+
+    @abstractmethod
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """What to stratify a validation split by."""
+
+    # ---- fitting ----------------------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        incremental: bool,
+        classes: Any = None,
+    ) -> None:
+        """Train on (X, y); one epoch from where training stands if `incremental`."""
+        parameters = self.get_params(deep=False)
+        check_available(parameters)
+        if incremental and self.early_stopping:
+            msg = "partial_fit does not support early_stopping=True; set it to False or use fit."
+            raise ValueError(msg)
+        hidden = hidden_sizes(self.hidden_layer_sizes)
+        continuing = hasattr(self, "coefs_") and (incremental or self.warm_start)
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=not continuing
+        )
+        X, y, sample_weight = self._weighted_rows(X, y, sample_weight)
+        y = self._take_in_targets(y, reset=not continuing, classes=classes)
+        sample_weight = self._effective_weight(y, sample_weight)
+        if not continuing:
+            self._standardise(y, sample_weight)
+        check_beta(self.beta, self.nudging, self.loss, self._cost())
+        sizes = (X.shape[1], *hidden, self.n_outputs_)
+        layer_rates(self.learning_rate_init, len(sizes) - 1)
+        if continuing:
+            arrays = self._arrays().copy()
+            check_same_sizes(arrays, sizes)
+            state = copy.deepcopy(self._training_state)
+        else:
+            arrays, state = self._start(sizes, X.dtype)
+        try:
+            n_epochs = self._train(arrays, state, X, y, sample_weight, incremental=incremental)
+        except DivergenceError:
+            if not incremental and state.n_epochs:
+                self._publish(arrays, state, state.n_epochs)
+            raise
+        self._publish(arrays, state, n_epochs)
+        warn_about_training(state, self.tol)
+
+    def _weighted_rows(
+        self, X: np.ndarray, y: np.ndarray, sample_weight: Any
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Rows that count, with their weights; a weight of 0 means the row is not there."""
+        if sample_weight is None:
+            return X, y, None
+        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        if (sample_weight < 0).any():
+            msg = (
+                f"sample_weight has negative entries (smallest {sample_weight.min():g}); "
+                "weights must be 0 or positive."
+            )
+            raise ValueError(msg)
+        counts = sample_weight > 0
+        if not counts.any():
+            msg = "sample_weight is 0 for every sample; at least one must be positive."
+            raise ValueError(msg)
+        if counts.all():
+            return X, y, sample_weight
+        return X[counts], y[counts], sample_weight[counts]
+
+    def _start(self, sizes: tuple[int, ...], X_dtype: Any) -> tuple[FittedArrays, TrainingState]:
+        """Weights and training state of a network that has seen nothing."""
+        rng = check_random_state(self.random_state)
+        # One stream a purpose: what one of them draws never shifts the others.
+        seeds = rng.randint(2**31 - 1, size=4)
+        coefs, intercepts, feedback_coefs = initial_weights(
+            sizes,
+            feedback_init=self.feedback_init,
+            feedback_scale=self.feedback_scale,
+            rng=np.random.RandomState(seeds[0]),
+            dtype=X_dtype if self.dtype == "auto" else np.dtype(self.dtype),
+        )
+        state = TrainingState(
+            split_seed=int(seeds[1]),
+            shuffle_rng=np.random.RandomState(seeds[2]),
+            nudging_rng=np.random.RandomState(seeds[3]),
+        )
+        if self.feedback == "tied":
+            return FittedArrays(coefs, intercepts, None), state
+        return FittedArrays(coefs, intercepts, feedback_coefs), state
+
+    def _train(
+        self,
+        arrays: FittedArrays,
+        state: TrainingState,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        *,
+        incremental: bool,
+    ) -> int:
+        """Train `arrays` and `state` in place; return the number of epochs."""
+        validation_score = None
+        if self.early_stopping:
+            X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
+            X_val, y_val, weight_val = held_out
+
+            def validation_score(network: Network) -> float:
+                output = settle_rows(self._substrate(network), X_val).states[-1]
+                return self._validation_score(output, y_val, weight_val)
+
+        batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+        settings = FitSettings(
+            max_iter=1 if incremental else self.max_iter,
+            schedule_length=self.max_iter,
+            batch_size=min(batch_size, X.shape[0]),
+            learning_rate=self.learning_rate,
+            tol=self.tol,
+            n_iter_no_change=self.n_iter_no_change,
+            early_stopping=self.early_stopping,
+            shuffle=self.shuffle,
+            alpha=self.alpha,
+            beta=self.beta,
+            verbose=int(self.verbose),
+            incremental=incremental,
+        )
+        data = TrainingData(X, self._encode(y, arrays.coefs[0].dtype), sample_weight)
+        trainer = self._trainer(arrays, state)
+        return run_training(trainer, data, state, settings, validation_score)
+
+    def _split(
+        self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, seed: int
+    ) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
+        """Rows to train on, and rows held out for early stopping."""
+        indices = np.arange(X.shape[0])
+        train, val = train_test_split(
+            indices,
+            test_size=self.validation_fraction,
+            random_state=seed,
+            stratify=self._stratify(y),
+        )
+        if val.shape[0] < 2:
+            msg = (
+                f"validation_fraction={self.validation_fraction} leaves {val.shape[0]} of "
+                f"{X.shape[0]} samples for validation; raise it, or set early_stopping=False."
+            )
+            raise ValueError(msg)
+
+        def rows(part: np.ndarray) -> tuple[Any, Any, Any]:
+            return X[part], y[part], None if sample_weight is None else sample_weight[part]
+
+        return *rows(train), rows(val)
+
+    def _trainer(self, arrays: FittedArrays, state: TrainingState) -> Trainer:
+        """Everything that changes the parameters, going on from `state`."""
+        backend = get_backend(self.backend)
+        network = self._network(arrays)
+        memory = state.optimizer
+        trained = trained_parameters(network.parameters(), self.feedback_learning)
+        guard = None
+        if self.loop_gain is not None:
+            guard = LoopGainGuard(network, self.loop_gain, state.guard_vectors)
+        return Trainer(
+            SimulatedNetwork(
+                network,
+                RELAXATIONS[self.relaxation](self.step_size),
+                SettlingLimits(
+                    TRAINING_TOLERANCE if self.relax_tol == "auto" else self.relax_tol,
+                    self.max_relax_iter,
+                    self.max_nudge_iter,
+                ),
+            ),
+            VectorFieldRule(NUDGINGS[self.nudging], self.beta),
+            self._cost(),
+            (
+                Adam(trained, backend.xp, memory)
+                if self.optimizer == "adam"
+                else SGD(trained, self.momentum, backend.xp, memory)
+            ),
+            guard,
+            LearningSettings(
+                layer_rates(self.learning_rate_init, network.n_layers),
+                self.alpha,
+                self.feedback_learning,
+                self.layerwise_rescale,
+            ),
+        )
+
+    def _publish(self, arrays: FittedArrays, state: TrainingState, n_epochs: int) -> None:
+        """Set every fitted attribute."""
+        self.coefs_ = arrays.coefs
+        self.intercepts_ = arrays.intercepts
+        self._feedback_coefs = arrays.feedback_coefs
+        self._training_state = state
+        self.n_iter_ = n_epochs
+        self.n_layers_ = len(arrays.coefs) + 1
+        self.t_ = state.n_samples_seen
+        self.loss_curve_ = state.loss_curve
+        self.loss_ = state.loss_curve[-1]
+        self.best_loss_ = None if self.early_stopping else min(state.loss_curve)
+        self.validation_scores_ = state.validation_scores if self.early_stopping else None
+        self.relaxation_ = state.relaxation
+
+    # ---- the fitted network -----------------------------------------------------------------
+
+    @property
+    def feedback_coefs_(self) -> list[np.ndarray]:
+        """Feedback weights B_l, entry l of shape (n_{l+2}, n_{l+1}).
+
+        Assign a new list to replace them. With ``feedback='tied'`` they are the transposes of
+        ``coefs_[1:]`` and follow those.
+        """
+        if not hasattr(self, "coefs_"):
+            msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
+            raise AttributeError(msg)
+        if self._feedback_coefs is None:
+            return [coef.T for coef in self.coefs_[1:]]
+        return self._feedback_coefs
+
+    @feedback_coefs_.setter
+    def feedback_coefs_(self, value: list[np.ndarray]) -> None:
+        if hasattr(self, "coefs_") and self._feedback_coefs is None:
+            msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
+            raise AttributeError(msg)
+        self._feedback_coefs = value
+
+    def _arrays(self) -> FittedArrays:
+        return checked_arrays(self.coefs_, self.intercepts_, self._feedback_coefs)
+
+    def _network(self, arrays: FittedArrays) -> Network:
+        return layered_network(
+            arrays.coefs,
+            arrays.intercepts,
+            arrays.feedback_coefs,
+            activation=self.activation,
+            backend=get_backend(self.backend),
+        )
+
+    def _substrate(self, network: Network) -> SimulatedNetwork:
+        """The network, settled as closely as predictions need."""
+        tolerance = self.relax_tol
+        if tolerance == "auto":
+            tolerance = PREDICTION_TOLERANCE[network.dtype.name]
+        return SimulatedNetwork(
+            network,
+            RELAXATIONS[self.relaxation](self.step_size),
+            SettlingLimits(tolerance, self.max_relax_iter, self.max_nudge_iter),
+        )
+
+    def _settled(self, X: Any, **nudge: Any) -> Result:
+        """Equilibrium of every row of X; warns where one is not reached."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        result = settle_rows(self._substrate(self._network(self._arrays())), X, **nudge)
+        if not result.converged.all():
+            warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
+        return result
+
+    def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
+        """Let the network settle and return where it came to rest.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, clamped.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets the output is nudged towards; needed where `beta` is not 0.
+        beta : float, default=0.0
+            Influence parameter. 0 gives the free fixed point (Eq. 10, Scellier et al. 2018); any
+            other value goes on from there to the nudged one (Eq. 16).
+
+        Returns
+        -------
+        Result
+            With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
+            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str).
+
+        Raises
+        ------
+        ValueError
+            If `beta` is not 0 and `y` is missing or does not fit, or `beta` is so negative that
+            the nudged phase would be unstable.
+        DivergenceError
+            If a state is not finite.
+        """
+        check_is_fitted(self)
+        if beta == 0:
+            return self._settled(X)
+        if y is None:
+            msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
+            raise ValueError(msg)
+        cost = self._cost()
+        check_beta(beta, "one_sided", self.loss, cost)
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=False
+        )
+        y = self._take_in_targets(y, reset=False)
+        target = self._encode(y, self.coefs_[0].dtype)
+        return self._settled(X, cost=cost, target=target, beta=beta)
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Equilibrium states of the hidden layers, from the input side to the output side.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, sum of hidden_layer_sizes)
+            States s_1 .. s_{L-1} of the free phase, side by side.
+        """
+        states = self._settled(X).states[:-1]
+        if not states:
+            msg = "transform needs a hidden layer, but hidden_layer_sizes is empty."
+            raise ValueError(msg)
+        return np.concatenate(states, axis=1)
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of `transform`, for get_feature_names_out."""
+        return sum(coef.shape[1] for coef in self.coefs_[:-1])
+
+    def __sklearn_tags__(self) -> Any:
+        """See scikit-learn's developer guide."""
+        tags = super().__sklearn_tags__()
+        preserved = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
+        tags.transformer_tags.preserves_dtype = preserved
+        return tags

@@ -1,0 +1,364 @@
+"""Regression by equilibrium propagation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+
+from sklearn_eqprop._sklearn_compat import StrOptions, _fit_context
+from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.parameters import PARAMETER_CONSTRAINTS
+from sklearn_eqprop.estimators.targets import Standardisation
+from sklearn_eqprop.learning.costs import Cost, SquaredError
+
+
+class EqPropRegressor(RegressorMixin, BaseEqProp):
+    """Regressor whose network is trained by equilibrium propagation.
+
+    The network settles twice: once freely, which is its prediction, and once with its outputs
+    nudged towards the targets. The difference between the two equilibria, seen
+    locally at each synapse, is the weight update (Scellier et al. 2018). Targets of any scale
+    are standardised internally.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : int or sequence of int, default=(100,)
+        Units of each hidden layer, from the input side to the output side.
+    activation : {'relu', 'hard_sigmoid', 'tanh', 'logistic', 'identity'}, default='relu'
+        ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid' (the
+        paper's) states are kept in the range of ρ while they settle (Eq. 77).
+    feedback : {'untied', 'tied'}, default='untied'
+        Feedback weights of their own, as in the paper, or the transposes of the forward
+        weights (an energy-based network, Scellier & Bengio 2017).
+    gradient : {'vector_field'}, default='vector_field'
+        Credit rule: the paper's two phases, Eqs. 18-19. 'asymmetric', 'recurrent_backprop' and
+        'continual' are reserved for later versions.
+    nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
+        How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
+        O(β); or the latter with the sign drawn for every minibatch.
+    feedback_init : {'transpose', 'independent'}, default='transpose'
+        Feedback starts at `feedback_scale` times the transposed forward weights, or at
+        `feedback_scale` times a draw of its own. Not used with tied feedback.
+    feedback_scale : float, default=0.3
+        γ, > 0.
+    feedback_learning : {'local', 'kolen_pollack', 'fixed'}, default='local'
+        How feedback weights move: by their own ΔB (the paper), by the change of the forward
+        weights transposed (Kolen & Pollack 1994), or not at all. 'homeostasis' is reserved.
+    objective : {'fixed_point'}, default='fixed_point'
+        The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
+    connections : None, default=None
+        Layers in a row. Other graphs are reserved for later versions.
+    loop_gain : float or None, default=0.5
+        Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
+        shrinking feedback; settling is then a contraction. None: no safeguard (paper).
+    layerwise_rescale : bool, default=True
+        Undo, layer by layer, the attenuation that weak feedback puts on the error signal. False:
+        one scale for all parameters (paper).
+    beta : float, default=0.5
+        Influence parameter β: strength of the nudge, not 0. A phase nudged away from its target
+        is stable only for |β| < 1.
+    relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
+        How the network settles: layer by layer, all layers at once in small steps (the
+        paper), or by Anderson acceleration. All reach the same fixed point.
+    step_size : float, default=1.0
+        Euler step ε, or damping of the layer updates, in (0, 1].
+    max_relax_iter, max_nudge_iter : int, default=200
+        Most sweeps or steps of the free and of the nudged phase.
+    relax_tol : float or 'auto', default='auto'
+        Residual at which a sample counts as settled, in the free phase relative to
+        max(1, largest input drive), in a nudged phase relative to |β|. 'auto' is 1e-2 while
+        training, where it proved enough, and for predictions 1e-10 with float64 weights and
+        5e-6 with float32 weights.
+    loss : {'squared_error'}, default='squared_error'
+        Cost of the output, ½ ||y - s_L||² of the standardised targets.
+    optimizer : {'adam', 'sgd'}, default='adam'
+        What turns the two-phase update into a step of the weights.
+    learning_rate_init : float or sequence of float, default=0.001
+        Learning rate, or one for each layer from the first hidden layer to the output.
+    learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default='constant'
+        Schedule: unchanged; divided by the square root of the epoch; divided by 5 whenever
+        training stalls; or half a cosine down to 0 at `max_iter` epochs.
+    momentum : float, default=0.9
+        Of 'sgd', in [0, 1).
+    alpha : float, default=0.0001
+        Strength of the L2 penalty, divided by the minibatch size as in MLPRegressor.
+    batch_size : int or 'auto', default='auto'
+        Samples a minibatch; 'auto' is min(200, n_samples).
+    max_iter : int, default=200
+        Most epochs.
+    early_stopping : bool, default=False
+        Hold out `validation_fraction` of the samples, stop when their R² no longer
+        improves, and keep the best weights.
+    validation_fraction : float, default=0.1
+        In (0, 1); with `early_stopping` only.
+    n_iter_no_change : int or None, default=10
+        Epochs in a row without an improvement of `tol` after which training stops. None: never.
+    tol : float, default=1e-4
+        Least improvement of the training loss (or validation score) that counts.
+    shuffle : bool, default=True
+        Whether to draw the order of the samples anew every epoch.
+    warm_start : bool, default=False
+        Whether fit goes on from where the last call ended.
+    verbose : bool or int, default=False
+        Whether to print a line an epoch.
+    random_state : int, RandomState instance or None, default=None
+        Determines the initial weights, the order of the samples, the validation split and
+        nudging that draws.
+    input_shape : None, default=None
+        Reserved for convolutional layers.
+    backend : {'auto', 'numpy'}, default='auto'
+        Array library. 'cupy' is reserved.
+    dtype : {'auto', 'float32', 'float64'}, default='auto'
+        Type of the weights and of all arithmetic; 'auto' takes that of X.
+
+    Attributes
+    ----------
+    target_mean_, target_scale_ : ndarray of shape (n_outputs_,)
+        What targets are standardised with; output states are in the standardised units.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where X has column names.
+    coefs_ : list of ndarray
+        Entry l, of shape (n_l, n_(l+1)), is the forward weights from layer l to layer l + 1.
+        These arrays are the network: assign others of the same shape to change it.
+    intercepts_ : list of ndarray
+        Entry l, of shape (n_(l+1),), is the bias of layer l + 1.
+    feedback_coefs_ : list of ndarray
+        Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1.
+    n_layers_ : int
+        Layers, input and output included.
+    n_outputs_ : int
+        Units of the output layer.
+    n_iter_ : int
+        Epochs of the last call.
+    t_ : int
+        Training samples seen.
+    loss_, best_loss_ : float
+        Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
+    loss_curve_ : list of float
+        Training loss of every epoch: mean cost at the free equilibria plus the L2 penalty.
+    validation_scores_ : list of float or None
+        With early stopping, the R² on the held-out samples after every epoch.
+    relaxation_ : dict of str to list of float
+        For every epoch: 'free_steps' and 'nudged_steps' (mean sweeps), 'free_residual' and
+        'nudged_residual' (largest, the latter in units of β), 'free_unconverged' and
+        'nudged_unconverged' (fraction of samples that reached the limit).
+
+    References
+    ----------
+    Scellier, Goyal, Binas, Mesnard & Bengio (2018), "Generalization of Equilibrium Propagation to
+    Vector Field Dynamics", arXiv:1808.04873.
+
+    Scellier & Bengio (2017), "Equilibrium Propagation: Bridging the Gap between Energy-Based
+    Models and Backpropagation", arXiv:1602.05179.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from sklearn_eqprop import EqPropRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = make_pipeline(StandardScaler(), EqPropRegressor(random_state=0))
+    >>> bool(model.fit(X, y).score(X, y) > 0.4)
+    True
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS | {
+        "loss": [StrOptions({"squared_error"})],
+    }
+
+    def __init__(
+        self,
+        hidden_layer_sizes: Any = (100,),
+        *,
+        activation: str = "relu",
+        feedback: str = "untied",
+        gradient: str = "vector_field",
+        nudging: str = "centered",
+        feedback_init: str = "transpose",
+        feedback_scale: float = 0.3,
+        feedback_learning: str = "local",
+        objective: str = "fixed_point",
+        connections: Any = None,
+        loop_gain: float | None = 0.5,
+        layerwise_rescale: bool = True,
+        beta: float = 0.5,
+        relaxation: str = "gauss_seidel",
+        step_size: float = 1.0,
+        max_relax_iter: int = 200,
+        max_nudge_iter: int = 200,
+        relax_tol: float | str = "auto",
+        loss: str = "squared_error",
+        optimizer: str = "adam",
+        learning_rate_init: Any = 1e-3,
+        learning_rate: str = "constant",
+        momentum: float = 0.9,
+        alpha: float = 1e-4,
+        batch_size: int | str = "auto",
+        max_iter: int = 200,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int | None = 10,
+        tol: float = 1e-4,
+        shuffle: bool = True,
+        warm_start: bool = False,
+        verbose: bool | int = False,
+        random_state: Any = None,
+        input_shape: tuple[int, ...] | None = None,
+        backend: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.feedback = feedback
+        self.gradient = gradient
+        self.nudging = nudging
+        self.feedback_init = feedback_init
+        self.feedback_scale = feedback_scale
+        self.feedback_learning = feedback_learning
+        self.objective = objective
+        self.connections = connections
+        self.loop_gain = loop_gain
+        self.layerwise_rescale = layerwise_rescale
+        self.beta = beta
+        self.relaxation = relaxation
+        self.step_size = step_size
+        self.max_relax_iter = max_relax_iter
+        self.max_nudge_iter = max_nudge_iter
+        self.relax_tol = relax_tol
+        self.loss = loss
+        self.optimizer = optimizer
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.max_iter = max_iter
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+        self.shuffle = shuffle
+        self.warm_start = warm_start
+        self.verbose = verbose
+        self.random_state = random_state
+        self.input_shape = input_shape
+        self.backend = backend
+        self.dtype = dtype
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> EqPropRegressor:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs; best brought to zero mean and unit variance (StandardScaler).
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, on any scale.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0; a sample of weight 0 is left out.
+
+        Returns
+        -------
+        EqPropRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or sample_weight is not usable.
+        DivergenceError
+            If numbers stop being finite. The weights of the last good epoch are kept.
+        """
+        self._fit(X, y, sample_weight, incremental=False)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> EqPropRegressor:
+        """Train for one pass over the given samples, going on from where training stands.
+
+        The first call fixes `target_mean_` and `target_scale_`: let it have samples whose
+        targets spread as those to come.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        EqPropRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        DivergenceError
+            If numbers stop being finite. The estimator is then as it was before the call.
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Output at the free equilibrium, in the units of the targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        return self._in_target_units(self._settled(X).states[-1])
+
+    def _in_target_units(self, output: np.ndarray) -> np.ndarray:
+        restored = self._standardisation().invert(output)
+        return restored.ravel() if self._single_output else restored
+
+    def _standardisation(self) -> Standardisation:
+        return Standardisation(self.target_mean_, self.target_scale_)
+
+    def _cost(self) -> Cost:
+        return SquaredError()
+
+    def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = np.asarray(y, dtype=np.float64)
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if reset:
+            self._single_output = y.ndim == 1
+            self.n_outputs_ = n_outputs
+        elif n_outputs != self.n_outputs_:
+            msg = (
+                f"y has {n_outputs} outputs a sample, but had {self.n_outputs_} when training "
+                "started."
+            )
+            raise ValueError(msg)
+        return y.reshape(-1, n_outputs)
+
+    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        standardisation = Standardisation.of(y, sample_weight)
+        self.target_mean_ = standardisation.mean
+        self.target_scale_ = standardisation.scale
+
+    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        return self._standardisation().apply(y, dtype)
+
+    def _validation_score(
+        self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        standardised = self._encode(y, np.float64)
+        return float(r2_score(standardised, output, sample_weight=sample_weight))
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return None

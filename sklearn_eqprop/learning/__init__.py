@@ -1,0 +1,1 @@
+"""How the network learns: costs, nudging, credit rules, optimisers, the training step."""

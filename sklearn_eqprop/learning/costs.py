@@ -1,0 +1,128 @@
+"""Costs: what the output is judged by, and the force with which it is nudged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from sklearn_eqprop.backend.array_backend import Array
+
+#: Damped steps by which an output layer is brought to rest under a non-quadratic cost. The
+#: error shrinks by at most |β| curvature / (2 + β curvature) a step, 1/9 at β = 0.5 for the log loss.
+RESOLVE_STEPS = 3
+
+
+class Cost(ABC):
+    """C(s_L, y) of each sample (Eq. 12, Scellier et al. 2018).
+
+    Attributes
+    ----------
+    curvature : float
+        Upper bound of the eigenvalues of ∂²C/∂s². A nudge of -β is stable
+        only while β · curvature < 1.
+    """
+
+    curvature: float
+
+    @abstractmethod
+    def value(self, xp: Any, output: Array, target: Array) -> Array:
+        """C of each sample, shape (n_samples,)."""
+
+    @abstractmethod
+    def force(self, xp: Any, output: Array, target: Array) -> Array:
+        """-∂C/∂s_L, shape (n_samples, n_outputs); a fresh array."""
+
+    @abstractmethod
+    def probabilities(self, xp: Any, output: Array) -> Array:
+        """Class probabilities the output stands for, shape (n_samples, n_outputs)."""
+
+    def resolve(self, xp: Any, drive: Array, output: Array, target: Array, beta: Array) -> Array:
+        """Output at which ``drive + β force(s) - s`` vanishes, started from `output`."""
+        damping = 1 / (1 + beta * (self.curvature / 2))
+        for _ in range(RESOLVE_STEPS):
+            step = drive + beta * self.force(xp, output, target) - output
+            output = output + damping * step
+        return output
+
+
+class SquaredError(Cost):
+    """C = ½ ||y - s_L||² (Eq. 11): the output is pulled to its target like a spring."""
+
+    curvature = 1.0
+
+    def value(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.value`."""
+        return 0.5 * ((target - output) ** 2).sum(axis=1)
+
+    def force(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.force`; y - s_L."""
+        return target - output
+
+    def probabilities(self, xp: Any, output: Array) -> Array:
+        """Nearest point of the probability simplex, which keeps the order of the classes.
+
+        Held, Wolfe & Crowder (1974); Duchi et al. (2008).
+        """
+        n_outputs = output.shape[1]
+        descending = -xp.sort(-output, axis=1)
+        excess = xp.cumsum(descending, axis=1) - 1
+        ranks = xp.arange(1, n_outputs + 1)
+        n_positive = (descending * ranks > excess).sum(axis=1, keepdims=True)
+        shift = xp.take_along_axis(excess, n_positive - 1, axis=1) / n_positive
+        return xp.maximum(output - shift, 0).astype(output.dtype)
+
+    def resolve(self, xp: Any, drive: Array, output: Array, target: Array, beta: Array) -> Array:
+        """See `Cost.resolve`; the exact solution (drive + β y) / (1 + β)."""
+        return (drive + beta * target) / (1 + beta)
+
+
+class MultilabelSquaredError(SquaredError):
+    """Squared error of independent 0/1 labels."""
+
+    def probabilities(self, xp: Any, output: Array) -> Array:
+        """See `Cost.probabilities`; outputs cut off at 0 and 1."""
+        return xp.clip(output, 0, 1)
+
+
+class LogLoss(Cost):
+    """Cross-entropy of a softmax readout, C = log Σ exp(s_L) - y · s_L.
+
+    The readout is not part of the dynamics: the output stays linear and is nudged by
+    y - softmax(s_L) (Laborieux et al. 2021).
+    """
+
+    curvature = 0.5
+
+    def value(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.value`."""
+        largest = output.max(axis=1, keepdims=True)
+        log_sum = xp.log(xp.exp(output - largest).sum(axis=1)) + largest[:, 0]
+        return log_sum - (target * output).sum(axis=1)
+
+    def force(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.force`; y - softmax(s_L)."""
+        return target - self.probabilities(xp, output)
+
+    def probabilities(self, xp: Any, output: Array) -> Array:
+        """See `Cost.probabilities`; softmax."""
+        grown = xp.exp(output - output.max(axis=1, keepdims=True))
+        grown /= grown.sum(axis=1, keepdims=True)
+        return grown
+
+
+class MultilabelLogLoss(Cost):
+    """Cross-entropy of one logistic readout a label, C = Σ log(1 + exp(s_L)) - y · s_L."""
+
+    curvature = 0.25
+
+    def value(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.value`."""
+        return (xp.logaddexp(0, output) - target * output).sum(axis=1)
+
+    def force(self, xp: Any, output: Array, target: Array) -> Array:
+        """See `Cost.force`; y - logistic(s_L)."""
+        return target - self.probabilities(xp, output)
+
+    def probabilities(self, xp: Any, output: Array) -> Array:
+        """See `Cost.probabilities`; the logistic function."""
+        return 0.5 * (1 + xp.tanh(0.5 * output))

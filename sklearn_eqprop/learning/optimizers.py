@@ -1,0 +1,115 @@
+"""Optimisers: from the direction each block should move in to the step it takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sklearn_eqprop.backend.array_backend import Array
+
+BETA_1 = 0.9
+BETA_2 = 0.999
+EPSILON = 1e-8
+
+
+class Optimizer(Protocol):
+    """Turns directions of ascent into steps, block by block."""
+
+    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
+        """Step of each block; may work in the arrays it is given."""
+        ...
+
+    def memory(self) -> dict[str, Any]:
+        """Everything it remembers, to go on later as if never interrupted."""
+        ...
+
+
+class SGD:
+    """velocity <- momentum · velocity + rate · direction; the step is the velocity.
+
+    Parameters
+    ----------
+    parameters : sequence of array
+        The blocks, for their shapes.
+    momentum : float
+        In [0, 1).
+    xp : module
+        Array module.
+    memory : dict or None
+        What an earlier optimiser of this kind remembered.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Array],
+        momentum: float,
+        xp: Any,
+        memory: dict[str, Any] | None = None,
+    ) -> None:
+        self._momentum = momentum
+        self._velocities = (
+            memory["velocities"] if memory else [xp.zeros_like(block) for block in parameters]
+        )
+
+    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
+        """See `Optimizer.steps`."""
+        for velocity, direction, rate in zip(self._velocities, directions, rates, strict=True):
+            velocity *= self._momentum
+            direction *= rate
+            velocity += direction
+        return self._velocities
+
+    def memory(self) -> dict[str, Any]:
+        """See `Optimizer.memory`."""
+        return {"velocities": self._velocities}
+
+
+class Adam:
+    """Kingma & Ba (2015), with the constants scikit-learn's MLP uses by default.
+
+    Parameters
+    ----------
+    parameters : sequence of array
+        The blocks, for their shapes.
+    xp : module
+        Array module.
+    memory : dict or None
+        What an earlier optimiser of this kind remembered.
+    """
+
+    def __init__(
+        self, parameters: Sequence[Array], xp: Any, memory: dict[str, Any] | None = None
+    ) -> None:
+        self._xp = xp
+        if memory:
+            self._n_updates = memory["n_updates"]
+            self._means, self._squares = memory["means"], memory["squares"]
+        else:
+            self._n_updates = 0
+            self._means = [xp.zeros_like(block) for block in parameters]
+            self._squares = [xp.zeros_like(block) for block in parameters]
+
+    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
+        """See `Optimizer.steps`."""
+        self._n_updates += 1
+        correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
+        steps = []
+        for mean, square, direction, rate in zip(
+            self._means, self._squares, directions, rates, strict=True
+        ):
+            mean *= BETA_1
+            mean += (1 - BETA_1) * direction
+            square *= BETA_2
+            direction *= direction
+            direction *= 1 - BETA_2
+            square += direction
+            step = self._xp.sqrt(square)
+            step += EPSILON
+            self._xp.divide(mean, step, out=step)
+            step *= rate * correction
+            steps.append(step)
+        return steps
+
+    def memory(self) -> dict[str, Any]:
+        """See `Optimizer.memory`."""
+        return {"n_updates": self._n_updates, "means": self._means, "squares": self._squares}

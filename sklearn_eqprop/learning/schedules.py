@@ -1,0 +1,38 @@
+"""Learning-rate schedules: a factor on every learning rate, by epoch."""
+
+from __future__ import annotations
+
+import math
+
+#: Exponent of the 'invscaling' schedule, as in scikit-learn's MLP.
+POWER_T = 0.5
+#: What 'adaptive' divides the rate by, and the factor below which it gives up.
+ADAPTIVE_DIVISOR = 5.0
+ADAPTIVE_FLOOR = 1e-4
+
+
+def rate_factor(schedule: str, n_epochs_done: int, max_epochs: int, n_cuts: int) -> float:
+    """Factor on the learning rates during the next epoch.
+
+    Parameters
+    ----------
+    schedule : {'constant', 'invscaling', 'adaptive', 'cosine'}
+    n_epochs_done : int
+        Epochs finished so far.
+    max_epochs : int
+        Length of the cosine, in epochs.
+    n_cuts : int
+        How often 'adaptive' has reduced the rate.
+
+    Returns
+    -------
+    float
+    """
+    if schedule == "invscaling":
+        return float((n_epochs_done + 1) ** -POWER_T)
+    if schedule == "adaptive":
+        return float(ADAPTIVE_DIVISOR**-n_cuts)
+    if schedule == "cosine":
+        progress = min(n_epochs_done / max_epochs, 1.0)
+        return 0.5 * (1 + math.cos(math.pi * progress))
+    return 1.0

@@ -1,0 +1,21 @@
+"""What the network is: layers, connections, parameters and how they start."""
+
+from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
+from sklearn_eqprop.network.connections import Dense, TiedFeedback
+from sklearn_eqprop.network.loop_gain import LoopGainGuard, allowed_loop_product, feedback_gains
+from sklearn_eqprop.network.network import Network, Parameter
+from sklearn_eqprop.network.structure import initial_weights, layered_network
+
+__all__ = [
+    "ACTIVATIONS",
+    "Activation",
+    "Dense",
+    "LoopGainGuard",
+    "Network",
+    "Parameter",
+    "TiedFeedback",
+    "allowed_loop_product",
+    "feedback_gains",
+    "initial_weights",
+    "layered_network",
+]

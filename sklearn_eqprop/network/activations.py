@@ -1,0 +1,89 @@
+"""Activations: the rate ρ(s) a unit transmits, its slope ρ'(s), the range of its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn_eqprop.backend.array_backend import Array
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A unit's nonlinearity.
+
+    Two families. For piecewise-linear ones the *state* is kept inside the
+    range of ρ, s ← clip(s + ε μ, lower, upper) (Eq. 77, Scellier et al. 2018),
+    so ρ(s) = s and units at a bound drop out of the linear system. For smooth ones
+    the state is free (it equals its drive at the fixed point) and ρ(s) is sent on.
+
+    Parameters
+    ----------
+    name : str
+        Name the user chooses it by.
+    rate : callable
+        ``rate(xp, s)``, the transmitted ρ(s).
+    slope : callable
+        ``slope(xp, s)``, the derivative ρ'(s); 0 at and beyond a bound. Never above 1 in
+        magnitude, which the loop-gain safeguard relies on.
+    lower, upper : float or None
+        Range of the state; None where it is not bounded.
+    """
+
+    name: str
+    rate: Callable[[Any, Array], Array]
+    slope: Callable[[Any, Array], Array]
+    lower: float | None = None
+    upper: float | None = None
+
+    @property
+    def transmits_state(self) -> bool:
+        """Whether ρ(s) = s for every state in range, so that no rate need be computed."""
+        return self.name == "identity" or self.lower is not None
+
+
+def _state(xp: Any, s: Array) -> Array:
+    return s
+
+
+def _one(xp: Any, s: Array) -> Array:
+    return xp.ones_like(s)
+
+
+def _logistic(xp: Any, s: Array) -> Array:
+    # tanh does not overflow for any finite s, exp(-s) does.
+    return 0.5 * (1 + xp.tanh(0.5 * s))
+
+
+def _logistic_slope(xp: Any, s: Array) -> Array:
+    rate = _logistic(xp, s)
+    return rate * (1 - rate)
+
+
+#: Every activation by the name the user chooses it by.
+ACTIVATIONS = {
+    activation.name: activation
+    for activation in (
+        Activation(
+            "hard_sigmoid",
+            rate=lambda xp, s: xp.clip(s, 0, 1),
+            slope=lambda xp, s: ((s > 0) & (s < 1)).astype(s.dtype),
+            lower=0.0,
+            upper=1.0,
+        ),
+        Activation(
+            "relu",
+            rate=lambda xp, s: xp.maximum(s, 0),
+            slope=lambda xp, s: (s > 0).astype(s.dtype),
+            lower=0.0,
+        ),
+        Activation(
+            "tanh",
+            rate=lambda xp, s: xp.tanh(s),
+            slope=lambda xp, s: 1 - xp.tanh(s) ** 2,
+        ),
+        Activation("logistic", rate=_logistic, slope=_logistic_slope),
+        Activation("identity", rate=_state, slope=_one),
+    )
+}

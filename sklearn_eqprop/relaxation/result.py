@@ -1,0 +1,33 @@
+"""What a relaxation returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sklearn_eqprop.backend.array_backend import Array
+
+
+@dataclass
+class Result:
+    """Where the network came to rest, and how.
+
+    Attributes
+    ----------
+    states : list of array
+        State of layers 1..L, each of shape (n_samples, n_l).
+    n_steps : array of int, shape (n_samples,)
+        Sweeps (or Euler steps) each sample took.
+    residual : array of shape (n_samples,)
+        Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`: 0 at
+        a fixed point of Eq. 10 (Eq. 16 in the nudged phase).
+    converged : array of bool, shape (n_samples,)
+        Whether each sample's residual is within its tolerance.
+    reason : str
+        Why it stopped, and what to do where it did not settle.
+    """
+
+    states: list[Array]
+    n_steps: Array
+    residual: Array
+    converged: Array
+    reason: str
