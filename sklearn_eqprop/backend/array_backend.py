@@ -67,7 +67,7 @@ class NumpyBackend:
         """See `ArrayBackend.row_max_abs`."""
         if array.shape[1] == 0:
             return np.zeros(array.shape[0], dtype=array.dtype)
-        return np.maximum(array.max(axis=1), -array.min(axis=1))
+        return np.abs(array).max(axis=1)
 
 
 def get_backend(name: str) -> ArrayBackend:

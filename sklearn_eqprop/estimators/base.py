@@ -28,6 +28,7 @@ from sklearn_eqprop.estimators.fitting import (
     run_training,
     warn_about_training,
 )
+from sklearn_eqprop.estimators.input_scale import warn_about_uneven_columns
 from sklearn_eqprop.estimators.parameters import (
     PARAMETER_CONSTRAINTS,
     check_available,
@@ -71,7 +72,7 @@ class BaseEqProp(
     def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
         """Learn from y what the output layer stands for, or check y against it; return it clean."""
 
-    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:  # noqa: B027
+    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Learn the scale of the targets, where there is one, from the first samples seen."""
 
     def _effective_weight(
@@ -121,6 +122,8 @@ class BaseEqProp(
         sample_weight = self._effective_weight(y, sample_weight)
         if not continuing:
             self._standardise(y, sample_weight)
+        if not incremental:
+            warn_about_uneven_columns(X)
         check_beta(self.beta, self.nudging, self.loss, self._cost())
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         layer_rates(self.learning_rate_init, len(sizes) - 1)

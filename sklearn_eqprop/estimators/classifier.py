@@ -58,9 +58,10 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         `feedback_scale` times a draw of its own. Not used with tied feedback.
     feedback_scale : float, default=0.3
         γ, > 0.
-    feedback_learning : {'local', 'kolen_pollack', 'fixed'}, default='local'
-        How feedback weights move: by their own ΔB (the paper), by the change of the forward
-        weights transposed (Kolen & Pollack 1994), or not at all. 'homeostasis' is reserved.
+    feedback_learning : {'kolen_pollack', 'local', 'fixed'}, default='kolen_pollack'
+        How feedback weights move: by the change of the forward weights transposed, a local
+        rule that keeps the two aligned (Kolen & Pollack 1994), by their own ΔB (the
+        paper), or not at all. 'homeostasis' is reserved.
     objective : {'fixed_point'}, default='fixed_point'
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
     connections : None, default=None
@@ -199,7 +200,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         nudging: str = "centered",
         feedback_init: str = "transpose",
         feedback_scale: float = 0.3,
-        feedback_learning: str = "local",
+        feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
         loop_gain: float | None = 0.5,
@@ -379,7 +380,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        return self._cost().probabilities(np, self._settled(X).states[-1])
+        output = self._settled(X).states[-1]
+        return self._cost().probabilities(np, output)
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
@@ -470,8 +472,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         if self.class_weight == "balanced":
             # Counts are sums of weights, so that a weight of 2 is the same as two rows.
             counts = np.bincount(columns, weights=weight, minlength=self.n_outputs_)
-            counts[counts == 0] = 1.0
-            by_class = weight.sum() / (np.count_nonzero(counts) * counts)
+            n_present = np.count_nonzero(counts)
+            by_class = weight.sum() / (n_present * np.where(counts > 0, counts, 1.0))
         else:
             by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         return weight * by_class[columns]

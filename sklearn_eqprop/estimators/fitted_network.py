@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class FittedArrays:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Units in layers 0..L."""
-        return tuple(coef.shape[0] for coef in self.coefs) + (self.intercepts[-1].shape[0],)
+        return (*(coef.shape[0] for coef in self.coefs), self.intercepts[-1].shape[0])
 
     def copy(self) -> FittedArrays:
         """Arrays that training may change: contiguous, writable, of one type."""
@@ -65,7 +66,7 @@ def checked_arrays(coefs: Any, intercepts: Any, feedback_coefs: Any) -> FittedAr
     coefs = [np.asarray(coef, dtype=dtype) for coef in coefs]
     intercepts = [np.asarray(intercept, dtype=dtype) for intercept in intercepts]
     sizes = [coefs[0].shape[0]] + [coef.shape[-1] for coef in coefs]
-    _check_shapes("coefs_", coefs, list(zip(sizes[:-1], sizes[1:], strict=True)))
+    _check_shapes("coefs_", coefs, list(itertools.pairwise(sizes)))
     _check_shapes("intercepts_", intercepts, [(size,) for size in sizes[1:]])
     if feedback_coefs is not None:
         feedback_coefs = [np.asarray(coef, dtype=dtype) for coef in feedback_coefs]

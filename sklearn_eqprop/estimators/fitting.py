@@ -127,9 +127,7 @@ def run_training(
         epoch that ended well (those it came with, if there was none).
     """
     network = trainer.substrate.network
-    stop = PatienceStop(
-        settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting
-    )
+    stop = PatienceStop(settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting)
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
     best_weights = None

@@ -127,7 +127,7 @@ def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:
     if isinstance(learning_rate_init, Real):
         return (float(learning_rate_init),) * n_layers
     rates = tuple(learning_rate_init)
-    valid = all(isinstance(rate, Real) and 0 < rate < math.inf for rate in rates)
+    valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
     if len(rates) != n_layers or not valid:
         msg = (
             "The 'learning_rate_init' parameter must be a positive number or one for each of the "

@@ -45,9 +45,10 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         `feedback_scale` times a draw of its own. Not used with tied feedback.
     feedback_scale : float, default=0.3
         γ, > 0.
-    feedback_learning : {'local', 'kolen_pollack', 'fixed'}, default='local'
-        How feedback weights move: by their own ΔB (the paper), by the change of the forward
-        weights transposed (Kolen & Pollack 1994), or not at all. 'homeostasis' is reserved.
+    feedback_learning : {'kolen_pollack', 'local', 'fixed'}, default='kolen_pollack'
+        How feedback weights move: by the change of the forward weights transposed, a local
+        rule that keeps the two aligned (Kolen & Pollack 1994), by their own ΔB (the
+        paper), or not at all. 'homeostasis' is reserved.
     objective : {'fixed_point'}, default='fixed_point'
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
     connections : None, default=None
@@ -182,7 +183,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         nudging: str = "centered",
         feedback_init: str = "transpose",
         feedback_scale: float = 0.3,
-        feedback_learning: str = "local",
+        feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
         loop_gain: float | None = 0.5,

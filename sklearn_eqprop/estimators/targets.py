@@ -49,11 +49,12 @@ class Standardisation:
 
     def apply(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Standardised targets."""
-        return ((y - self.mean) / self.scale).astype(dtype)
+        standardised: np.ndarray = (y - self.mean) / self.scale
+        return standardised.astype(dtype)
 
     def invert(self, output: np.ndarray) -> np.ndarray:
         """Outputs in the units of y; float64 where a narrower type could not hold them."""
-        restored = output * self.scale + self.mean
+        restored: np.ndarray = output * self.scale + self.mean
         largest = np.finfo(output.dtype).max
         fits = not restored.size or np.abs(restored).max() <= largest
         return restored.astype(output.dtype) if fits else restored

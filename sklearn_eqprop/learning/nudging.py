@@ -52,9 +52,7 @@ class Nudging(Protocol):
         """Values of β to settle at."""
         ...
 
-    def displacement(
-        self, free: Array, nudged: list[Array], strengths: tuple[float, ...]
-    ) -> Array:
+    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
         """Estimate of ds/dβ from a layer's free state and its nudged ones."""
         ...
 
@@ -66,9 +64,7 @@ class OneSided:
         """See `Nudging.strengths`."""
         return (beta,)
 
-    def displacement(
-        self, free: Array, nudged: list[Array], strengths: tuple[float, ...]
-    ) -> Array:
+    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
         """See `Nudging.displacement`."""
         return (nudged[0] - free) / strengths[0]
 
@@ -88,9 +84,7 @@ class Centered:
         """See `Nudging.strengths`."""
         return (beta, -beta)
 
-    def displacement(
-        self, free: Array, nudged: list[Array], strengths: tuple[float, ...]
-    ) -> Array:
+    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
         """See `Nudging.displacement`."""
         return (nudged[0] - nudged[1]) / (strengths[0] - strengths[1])
 

@@ -95,7 +95,7 @@ class SimulatedNetwork:
         field = Field(self.network, clamped, inputs.shape[0])
         result = self._relaxation.settle(
             field,
-            self.network.zero_states(inputs.shape[0]),
+            None,
             self._free_tolerance(clamped[0]),
             self._limits.max_free,
         )

@@ -34,9 +34,9 @@ def allowed_loop_product(n_layers: int, bound: float) -> float:
 
 
 def feedback_gains(network: Network) -> list[float]:
-    """Strength of each feedback connection relative to the forward one, γ_l = ||B_l|| / ||F_{l+1}||.
+    """Strength of each feedback connection, γ_l = ||B_l|| / ||F_{l+1}||, from layer 1 up.
 
-    Frobenius norms, which equal γ exactly for B_l = γ F_{l+1}^T. Entry ``l - 1`` is layer ``l``.
+    Frobenius norms: the ratio is γ exactly where B_l = γ F_{l+1}^T.
     """
     gains = []
     for forward, feedback in zip(network.forward[1:], network.feedback, strict=True):
@@ -83,9 +83,7 @@ class LoopGainGuard:
             self.vectors = [self._start(connection) for connection in connections]
             self.enforce(WARM_UP_STEPS)
         else:
-            self.vectors = [
-                network.backend.from_host(vector, network.dtype) for vector in vectors
-            ]
+            self.vectors = [network.backend.from_host(vector, network.dtype) for vector in vectors]
 
     def enforce(self, n_steps: int = 1) -> None:
         """Refine the norms by `n_steps` of power iteration and shrink what exceeds the bound."""
@@ -103,9 +101,7 @@ class LoopGainGuard:
         # reproducible and leaves the user's random stream alone.
         size = self._network.layer_sizes[connection.source - 1]
         draw = np.random.RandomState(0).standard_normal((1, size))
-        return self._network.backend.from_host(
-            draw / np.linalg.norm(draw), self._network.dtype
-        )
+        return self._network.backend.from_host(draw / np.linalg.norm(draw), self._network.dtype)
 
     def _norm(self, index: int, connection: Connection, n_steps: int) -> float:
         norm = 0.0

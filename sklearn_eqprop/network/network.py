@@ -116,15 +116,15 @@ class Network:
         """Transmitted rates ρ(s) of every layer."""
         return [self.rate(layer, state) for layer, state in enumerate(states, start=1)]
 
-    def drive(self, layer: int, rates: Sequence[Array], clamped: Sequence[Array]) -> Array:
+    def drive(self, layer: int, rates: Sequence[Array | None], clamped: Sequence[Array]) -> Array:
         """Sum over the connections into a layer, plus what is clamped: μ_l + s_l of Eq. 1.
 
-        A fresh array.
+        A fresh array. A layer whose rates are None is silent and costs no product.
         """
         total = None
-        if layer > 1:
+        if layer > 1 and rates[layer - 2] is not None:
             total = self.forward[layer - 1].apply(rates[layer - 2])
-        if layer < self.n_layers:
+        if layer < self.n_layers and rates[layer] is not None:
             from_above = self.feedback[layer - 1].apply(rates[layer])
             total = from_above if total is None else _added(total, from_above)
         return clamped[layer - 1].copy() if total is None else _added(total, clamped[layer - 1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,12 +54,13 @@ def initial_weights(
     coefs, intercepts, feedback_coefs : lists of ndarray
         Of shapes (n_l, n_{l+1}), (n_{l+1},) and (n_{l+2}, n_{l+1}).
     """
-    pairs = list(zip(sizes[:-1], sizes[1:], strict=True))
+    pairs = list(itertools.pairwise(sizes))
     coefs = [_glorot_uniform(n, m, FORWARD_SCALE, rng) for n, m in pairs]
     if feedback_init == "transpose":
         feedback = [feedback_scale * coef.T for coef in coefs[1:]]
     else:
-        feedback = [feedback_scale * _glorot_uniform(m, n, FORWARD_SCALE, rng) for n, m in pairs[1:]]
+        scale = feedback_scale * FORWARD_SCALE
+        feedback = [_glorot_uniform(m, n, scale, rng) for n, m in pairs[1:]]
     return (
         [coef.astype(dtype) for coef in coefs],
         [np.zeros(size, dtype=dtype) for size in sizes[1:]],
@@ -100,6 +102,7 @@ def layered_network(
         feedback = [TiedFeedback(connection) for connection in forward[1:]]
     else:
         feedback = [
-            Dense(layer + 1, layer, weights) for layer, weights in enumerate(feedback_coefs, start=1)
+            Dense(layer + 1, layer, weights)
+            for layer, weights in enumerate(feedback_coefs, start=1)
         ]
     return Network(ACTIVATIONS[activation], forward, feedback, intercepts, backend)

@@ -41,13 +41,15 @@ class Anderson:
     def settle(
         self,
         field: Field,
-        states: Sequence[Array],
+        states: Sequence[Array] | None,
         tolerance: Array,
         max_iter: int,
         *,
         downward: bool = False,
     ) -> Result:
         """See `Relaxation.settle`; `downward` makes no difference here."""
+        if states is None:
+            states = field.network.zero_states(field.n_samples)
         active = ActiveSamples(field, states, tolerance)
         network, xp = field.network, field.backend.xp
         history = _History(xp)

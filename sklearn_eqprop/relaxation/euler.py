@@ -25,13 +25,15 @@ class Euler:
     def settle(
         self,
         field: Field,
-        states: Sequence[Array],
+        states: Sequence[Array] | None,
         tolerance: Array,
         max_iter: int,
         *,
         downward: bool = False,
     ) -> Result:
         """See `Relaxation.settle`; `downward` makes no difference here."""
+        if states is None:
+            states = field.network.zero_states(field.n_samples)
         active = ActiveSamples(field, states, tolerance)
         layers = range(1, field.network.n_layers + 1)
         n_steps = 0

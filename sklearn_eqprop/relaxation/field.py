@@ -51,7 +51,7 @@ class Field:
         """Where the arrays live."""
         return self.network.backend
 
-    def drive(self, layer: int, rates: Sequence[Array]) -> Array:
+    def drive(self, layer: int, rates: Sequence[Array | None]) -> Array:
         """Drive of one layer, given every layer's rates."""
         return self.network.drive(layer, rates, self.clamped)
 

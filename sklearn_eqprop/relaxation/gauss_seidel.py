@@ -32,16 +32,15 @@ class GaussSeidel:
     def settle(
         self,
         field: Field,
-        states: Sequence[Array],
+        states: Sequence[Array] | None,
         tolerance: Array,
         max_iter: int,
         *,
         downward: bool = False,
     ) -> Result:
         """See `Relaxation.settle`."""
-        states = list(states)
         n_layers = field.network.n_layers
-        self._pass_through(field, states, downward=downward)
+        states = self._pass_through(field, states, downward=downward)
         active = ActiveSamples(field, states, tolerance)
         # The layer solved last is at rest; the other parity moves next.
         solved_last = 1 if downward else n_layers
@@ -66,15 +65,25 @@ class GaussSeidel:
             parity = 1 - parity
         return active.result()
 
-    def _pass_through(self, field: Field, states: list[Array], *, downward: bool) -> None:
-        """Solve every layer once, in order."""
-        layers = range(1, field.network.n_layers + 1)
-        rates = field.network.rates(states)
+    def _pass_through(
+        self, field: Field, states: Sequence[Array] | None, *, downward: bool
+    ) -> list[Array]:
+        """States after every layer has been solved once, in order."""
+        network = field.network
+        rates: list[Array | None] = [None] * network.n_layers
+        if states is None:
+            # Silent layers: going up, feedback costs nothing yet.
+            states = network.zero_states(field.n_samples)
+        else:
+            rates = list(network.rates(states))
+        passed = list(states)
+        layers = range(1, network.n_layers + 1)
         for layer in reversed(layers) if downward else layers:
-            state = states[layer - 1]
+            state = passed[layer - 1]
             rest = field.rest_state(layer, field.drive(layer, rates), state)
-            states[layer - 1] = self._moved(state, rest)
-            rates[layer - 1] = field.network.rate(layer, states[layer - 1])
+            passed[layer - 1] = self._moved(state, rest)
+            rates[layer - 1] = network.rate(layer, passed[layer - 1])
+        return passed
 
     def _moved(self, state: Array, rest: Array) -> Array:
         if self.step_size == 1:
@@ -82,7 +91,7 @@ class GaussSeidel:
         return state + self.step_size * (rest - state)
 
     def _left_over_after_pass(self, field: Field, states: list[Array], solved_last: int) -> Array:
-        """Residual of the half that holds the layer solved last; the largest number if not known."""
+        """Residual of the half with the layer solved last; the largest number if not known."""
         xp, dtype = field.backend.xp, states[0].dtype
         n_layers = field.network.n_layers
         solved = n_layers <= 2 and self.step_size == 1 and not field.is_pushed(solved_last)

@@ -16,7 +16,7 @@ class Relaxation(Protocol):
     def settle(
         self,
         field: Field,
-        states: Sequence[Array],
+        states: Sequence[Array] | None,
         tolerance: Array,
         max_iter: int,
         *,
@@ -27,8 +27,8 @@ class Relaxation(Protocol):
         Parameters
         ----------
         field : Field
-        states : list of array
-            Where to start; may be changed in place.
+        states : list of array or None
+            Where to start; may be changed in place. None: from rest, all units at zero.
         tolerance : array of shape (n_samples,)
             Residual at which a sample counts as settled and is no longer touched.
         max_iter : int

@@ -1,0 +1,184 @@
+"""Defaults against defaults: equilibrium propagation and scikit-learn's MLP on many data sets.
+
+Both sit behind a StandardScaler, see the same splits and keep all their default settings (the
+MLP regressor also gets its targets standardised, which ours does itself).
+
+    python benchmarks/defaults.py --data FOLDER_OF_NPZ --output benchmarks/results/defaults.md
+
+``--set name=value`` changes a parameter of ours, to measure what a default is worth.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import time
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+from datasets import Dataset, small_datasets
+from environment import describe_environment
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+
+
+def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settings: dict):
+    """Pipeline of one side of the comparison."""
+    if which == "eqprop":
+        estimator = EqPropClassifier if kind == "classification" else EqPropRegressor
+        model = estimator(layers, random_state=seed, **settings)
+        return make_pipeline(StandardScaler(), model)
+    if kind == "classification":
+        return make_pipeline(StandardScaler(), MLPClassifier(layers, random_state=seed))
+    mlp = TransformedTargetRegressor(
+        MLPRegressor(hidden_layer_sizes=layers, random_state=seed), transformer=StandardScaler()
+    )
+    return make_pipeline(StandardScaler(), mlp)
+
+
+def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings: dict) -> dict:
+    """Fit one model on one split."""
+    model = make_model(which, task.kind, layers, seed, settings)
+    started = time.perf_counter()
+    problems = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        # Only a limit on epochs is expected; anything else is worth a line in the output.
+        model.fit(task.X[train], task.y[train])
+    for warning in caught:
+        limit_of_epochs = "max_iter" in str(warning.message) or "Maximum iterations" in str(
+            warning.message
+        )
+        if not (issubclass(warning.category, ConvergenceWarning) and limit_of_epochs):
+            problems.append(str(warning.message))
+    seconds = time.perf_counter() - started
+    fitted = model[-1].regressor_ if hasattr(model[-1], "regressor_") else model[-1]
+    return {
+        "score": model.score(task.X[test], task.y[test]),
+        "seconds": seconds,
+        "epochs": fitted.n_iter_,
+        "problems": problems,
+    }
+
+
+def splits(task: Dataset, n_folds: int, seed: int):
+    """Cross-validation splits, the same for both sides."""
+    splitter = StratifiedKFold if task.kind == "classification" else KFold
+    return list(splitter(n_folds, shuffle=True, random_state=seed).split(task.X, task.y))
+
+
+def compare(tasks, layers, *, n_folds: int, n_seeds: int, settings: dict, sides, n_jobs: int):
+    """Results by data set name and side, each a list over seeds and folds."""
+    jobs = [
+        (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
+        for task in tasks
+        for seed in range(n_seeds)
+        for train, test in splits(task, n_folds, seed)
+        for which in sides
+    ]
+    outcomes = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run_one)(*job) for job in jobs)
+    results: dict = {}
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        results.setdefault(job[0].name, {}).setdefault(job[1], []).append(outcome)
+    return results
+
+
+def column(outcomes: list[dict], name: str) -> np.ndarray:
+    return np.array([outcome[name] for outcome in outcomes])
+
+
+def table(tasks, results) -> str:
+    """Markdown table, a row a data set, with the mean of the differences at the end."""
+    lines = [
+        "| data set | eqprop | MLP | difference | epochs | time / MLP |",
+        "|---|---|---|---|---|---|",
+    ]
+    differences = {"classification": [], "regression": []}
+    for task in tasks:
+        ours, theirs = results[task.name]["eqprop"], results[task.name]["mlp"]
+        difference = column(ours, "score") - column(theirs, "score")
+        differences[task.kind].append(difference.mean())
+        ratio = np.median(column(ours, "seconds") / column(theirs, "seconds"))
+        scores = [
+            f"{scores.mean():.4f} ± {scores.std():.4f}"
+            for scores in (column(ours, "score"), column(theirs, "score"), difference)
+        ]
+        epochs = f"{column(ours, 'epochs').mean():.0f} / {column(theirs, 'epochs').mean():.0f}"
+        lines.append(f"| {task.name} | {' | '.join(scores)} | {epochs} | {ratio:.1f} |")
+    every = [*differences["classification"], *differences["regression"]]
+    lines.append("")
+    for kind, values in differences.items():
+        if values:
+            lines.append(f"- mean difference, {kind}: {np.mean(values):+.4f}")
+    lines += [
+        f"- mean difference, all {len(every)} data sets: {np.mean(every):+.4f}",
+        f"- worst: {min(every):+.4f}; at or above MLP: {sum(d >= 0 for d in every)}",
+    ]
+    problems = {
+        f"{name}: {problem}"
+        for name, sides in results.items()
+        for outcome in sides["eqprop"]
+        for problem in outcome["problems"]
+    }
+    lines += [f"- warning: {problem}" for problem in sorted(problems)] or ["- no warnings of ours"]
+    return "\n".join(lines)
+
+
+def parse_setting(text: str):
+    name, _, value = text.partition("=")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, nargs="*", default=[], help=".npz files or folders")
+    parser.add_argument("--layers", nargs="*", default=["100", "64,64,64"])
+    parser.add_argument("--only", nargs="*", help="names of data sets")
+    parser.add_argument("--folds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    settings = dict(parse_setting(text) for text in arguments.set)
+    tasks = small_datasets(arguments.data)
+    if arguments.only:
+        tasks = [task for task in tasks if task.name in arguments.only]
+    parts = [
+        "# Defaults against defaults",
+        f"{arguments.folds}-fold cross-validation, {arguments.seeds} seed(s); accuracy or R², mean "
+        f"± standard deviation over folds and seeds; {arguments.jobs} fits at a time, one BLAS "
+        f"thread each.\n{describe_environment()}",
+    ]
+    if settings:
+        parts.append(f"Changed from the defaults: {settings}")
+    for text in arguments.layers:
+        layers = tuple(int(size) for size in text.split(","))
+        results = compare(
+            tasks,
+            layers,
+            n_folds=arguments.folds,
+            n_seeds=arguments.seeds,
+            settings=settings,
+            sides=("eqprop", "mlp"),
+            n_jobs=arguments.jobs,
+        )
+        parts.append(f"## Hidden layers {layers}\n\n{table(tasks, results)}")
+        print("\n\n".join(parts[-1:]), flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n\n".join(parts) + "\n")
+
+
+if __name__ == "__main__":
+    main()
