@@ -8,8 +8,8 @@ from typing import Any
 from sklearn_eqprop.backend.array_backend import Array
 
 #: Damped steps by which an output layer is brought to rest under a non-quadratic cost. The
-#: error shrinks by at least |β| curvature / (2 + β curvature) a step, 1/9 for the log loss at
-#: β = 0.5, so that two steps leave about 1 %.
+#: error is multiplied by at most |β| curvature / (2 + β curvature) a step, 1/9 for the log loss
+#: at β = 0.5, so that two steps leave about 1 %.
 RESOLVE_STEPS = 2
 
 

@@ -64,7 +64,7 @@ class SettlingLimits:
     ----------
     tolerance : float
         Largest residual of a settled sample: of the free phase relative to max(1, largest
-        state), of a nudged phase relative to |β|.
+        input drive), of a nudged phase relative to |β|.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
     """
@@ -138,7 +138,8 @@ class SimulatedNetwork:
         """Relative to the size of the drive, but never below rounding."""
         backend = self.network.backend
         tolerance = max(self._limits.tolerance, self._rounding())
-        return tolerance * backend.xp.maximum(1, backend.row_max_abs(input_drive))
+        size = self._finite(backend.row_max_abs(input_drive))
+        return tolerance * backend.xp.maximum(1, size)
 
     def _nudged_tolerance(self, states: Sequence[Array], beta: float) -> Array:
         """Relative to β, but never below what rounding lets the states resolve."""
@@ -146,7 +147,12 @@ class SimulatedNetwork:
         largest = backend.row_max_abs(states[0])
         for state in states[1:]:
             largest = xp.maximum(largest, backend.row_max_abs(state))
-        return xp.maximum(self._limits.tolerance * beta, self._rounding() * largest)
+        return xp.maximum(self._limits.tolerance * beta, self._rounding() * self._finite(largest))
+
+    def _finite(self, size: Array) -> Array:
+        """Sizes, 1 where one is not finite: infinite states must not mean infinite tolerance."""
+        xp = self.network.backend.xp
+        return xp.where(xp.isfinite(size), size, xp.ones_like(size))
 
     def _rounding(self) -> float:
         """Residual, relative to the states, below which a sweep is mostly rounding error."""

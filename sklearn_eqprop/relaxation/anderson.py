@@ -58,7 +58,7 @@ class Anderson:
             residual, velocities = residual_and_velocities(active.field, active.states)
             here = xp.concatenate(active.states, axis=1)
             there = self._step(network, active.states, velocities)
-            astray = history.record(here, there, residual)
+            history.record(here, there, residual)
             exhausted = n_steps == max_iter
             if exhausted:
                 active.states = _split(history.best_state, network.layer_sizes)
@@ -71,9 +71,7 @@ class Anderson:
                 return active.result()
             if keep is not None:
                 history.take(keep)
-                astray = astray[keep]
             target = history.extrapolate()
-            target[astray] = history.best_image[astray]
             active.states = [
                 network.project(layer, state)
                 for layer, state in enumerate(_split(target, network.layer_sizes), start=1)
@@ -110,14 +108,13 @@ class _History:
         self.best_image: Array = None
         self.best_residual: Array = None
 
-    def record(self, state: Array, image: Array, residual: Array) -> Array:
-        """Take in a step from `state` to `image`; return the mask of samples gone astray."""
+    def record(self, state: Array, image: Array, residual: Array) -> None:
+        """Take in a step from `state` to `image`; samples gone astray go back to their best."""
         xp = self._xp
         change = image - state
         if self._image is None:
             self.best_state, self.best_image = state.copy(), image.copy()
             self.best_residual = residual.copy()
-            astray = xp.zeros(residual.shape[0], dtype=bool)
         else:
             self._image_differences.append(image - self._image)
             self._change_differences.append(change - self._change)
@@ -130,8 +127,11 @@ class _History:
             astray = ~(residual <= RESTART_FACTOR * self.best_residual)
             if astray.any():
                 self._forget(astray)
+                # As if the step had been taken from the best state: one that overflowed
+                # must not enter the next difference.
+                image[astray] = self.best_image[astray]
+                change[astray] = (self.best_image - self.best_state)[astray]
         self._image, self._change = image, change
-        return astray
 
     def _forget(self, rows: Array) -> None:
         for difference in (*self._image_differences, *self._change_differences):

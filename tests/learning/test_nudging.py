@@ -1,0 +1,65 @@
+"""Estimators of ds/dβ on polynomials in β, whose derivative is known."""
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop.learning.nudging import NUDGINGS, Nudge
+from tests.dense_truth import COSTS as TRUTH
+from tests.dense_truth import random_task
+from tests.engine import COSTS
+
+COEFFICIENTS = np.random.RandomState(0).standard_normal((4, 3, 2))
+
+
+def _state(beta):
+    """A cubic in β, so that the error of each estimator is known exactly."""
+    return sum(c * beta**power for power, c in enumerate(COEFFICIENTS))
+
+
+def _estimate(name, beta, rng=None):
+    nudging = NUDGINGS[name]
+    strengths = nudging.strengths(beta, rng)
+    phases = [_state(strength) for strength in strengths]
+    return nudging.displacement(_state(0.0), phases, strengths), strengths
+
+
+@pytest.mark.parametrize("beta", [0.3, -0.3, 1e-3])
+def test_one_sided(beta):
+    found, strengths = _estimate("one_sided", beta)
+    _, first, second, third = COEFFICIENTS
+    assert strengths == (beta,)
+    assert np.abs(found - (first + beta * second + beta**2 * third)).max() < 1e-12
+
+
+@pytest.mark.parametrize("beta", [0.3, -0.3, 1e-3])
+def test_centered_loses_the_even_orders(beta):
+    found, strengths = _estimate("centered", beta)
+    _, first, _, third = COEFFICIENTS
+    assert strengths == (beta, -beta)
+    assert np.abs(found - (first + beta**2 * third)).max() < 1e-12
+
+
+def test_random_sign_is_one_sided_with_either_sign():
+    rng = np.random.RandomState(1)
+    signs = []
+    for _ in range(400):
+        found, strengths = _estimate("random_sign", 0.3, rng)
+        expected, _ = _estimate("one_sided", strengths[0])
+        assert np.array_equal(found, expected)
+        signs.append(strengths[0] / 0.3)
+    assert set(signs) == {1.0, -1.0}
+    assert abs(np.mean(signs)) < 0.15  # three standard deviations
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_nudge_is_minus_beta_times_the_slope_of_the_cost(cost):
+    _, target = random_task(5, (1, 3), cost)
+    output = np.random.RandomState(3).standard_normal((5, 3))
+    betas = np.array([[0.5], [-0.5], [0.1], [0.2], [-0.3]])
+    truth = -betas * TRUTH[cost][1](output, target)
+    nudge = Nudge(COSTS[cost], target, betas, np)
+    assert np.abs(nudge.force(output) - truth).max() < 1e-15
+    rows = np.array([4, 1])
+    assert np.array_equal(nudge.take(rows).force(output[rows]), nudge.force(output)[rows])
+    one = Nudge(COSTS[cost], target, 0.5, np)
+    assert np.array_equal(one.take(rows).force(output[rows]), one.force(output)[rows])

@@ -1,0 +1,184 @@
+"""The examples: a tiny run of the paper, and the parts of the digits example.
+
+`python examples/plot_digits.py` as a whole is one of the README's two commands, which .ci/run runs.
+"""
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import EqPropClassifier
+
+pytest.importorskip("matplotlib")
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+TINY = ["--hidden", "16", "12", "--epochs", "2", "--free-steps", "10", "--nudged-steps", "4"]
+
+
+def load_example(name):
+    spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def paper():
+    return load_example("plot_paper_mnist")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_example("plot_digits")
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    X, y = load_digits(return_X_y=True)
+    model = EqPropClassifier(20, max_iter=3, learning_rate="cosine", random_state=0)
+    return make_pipeline(StandardScaler(), model).fit(X[:300], y[:300])
+
+
+def is_png(path):
+    return path.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("feedback_init", ["independent", "transpose"])
+def test_paper_on_digits(paper, feedback_init, tmp_path, capsys):
+    picture = tmp_path / "curves.png"
+    rows = ["--train-rows", "200", "--test-rows", "100"]
+    paper.main([*TINY, *rows, "--feedback-init", feedback_init, "--output", str(picture)])
+    printed = capsys.readouterr().out
+    assert "digits" in printed
+    assert "--data" in printed
+    assert "64-16-12-10" in printed
+    lines = [line.split() for line in printed.splitlines() if line[:5].strip().isdigit()]
+    assert [int(line[0]) for line in lines] == [1, 2]
+    for line in lines:
+        train_error, test_error, free, nudged = (float(word.rstrip("%")) for word in line[1:5])
+        assert 0 < train_error < 100
+        assert 0 < test_error < 100
+        assert 0 <= free <= 100
+        assert nudged > 0
+    assert "cut off before" in printed
+    assert "Test error after 2 epochs" in printed
+    assert is_png(picture)
+
+
+def test_paper_on_an_npz_file(paper, tmp_path, capsys):
+    rng = np.random.RandomState(0)
+    data, picture = tmp_path / "data.npz", tmp_path / "curves.png"
+    np.savez(
+        data,
+        x_train=rng.randint(256, size=(60, 5, 5), dtype=np.uint8),
+        y_train=np.arange(60, dtype=np.uint8) % 10,
+        x_test=rng.randint(256, size=(30, 5, 5), dtype=np.uint8),
+        y_test=np.arange(30, dtype=np.uint8) % 10,
+    )
+    paper.main([*TINY, "--data", str(data), "--train-rows", "50", "--output", str(picture)])
+    printed = capsys.readouterr().out
+    assert "MNIST, 50 rows to train, 30 to test" in printed
+    assert "25-16-12-10" in printed
+    assert is_png(picture)
+
+
+def test_paper_settings_are_literal(paper):
+    parameters = paper.paper_classifier(paper.parse([])).get_params()
+    literal = {
+        "activation": "hard_sigmoid",
+        "feedback": "untied",
+        "feedback_init": "independent",
+        "feedback_scale": 1.0,
+        "gradient": "vector_field",
+        "nudging": "one_sided",
+        "relaxation": "euler",
+        "loss": "squared_error",
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "learning_rate": "constant",
+        "alpha": 0.0,
+        "batch_size": 20,
+        "loop_gain": None,
+        "layerwise_rescale": False,
+        "feedback_learning": "local",
+    }
+    assert {name: parameters[name] for name in literal} == literal
+    assert parameters["beta"] > 0
+    assert len(set(parameters["learning_rate_init"])) > 1
+
+
+def test_paper_learning_rates_follow_the_layers(paper):
+    options = paper.parse(["--hidden", "8", "8", "8", "8", "--feedback-init", "transpose"])
+    assert options.learning_rates == [0.1, 0.05, 0.02, 0.01, 0.005]
+    assert len(paper.parse(["--hidden", "8"]).learning_rates) == 2
+
+
+def test_paper_starts_at_glorot(paper):
+    X, y = load_digits(return_X_y=True)
+    for feedback_init in ("independent", "transpose"):
+        model = paper.paper_classifier(
+            paper.parse([*TINY, "--hidden", "100", "50", "--feedback-init", feedback_init])
+        )
+        with pytest.warns(ConvergenceWarning):
+            paper.start_at_glorot(model, X / 16, y, seed=0)
+        for weights in (*model.coefs_, *model.feedback_coefs_):
+            bound = np.sqrt(6 / sum(weights.shape))
+            assert 0.97 * bound < np.abs(weights).max() <= bound
+        aligned = np.array(paper.alignments(model))
+        if feedback_init == "transpose":
+            np.testing.assert_allclose(aligned, 1, rtol=1e-6)
+        else:
+            assert np.abs(aligned).max() < 0.3
+
+
+def test_grid_table(digits):
+    grid = {"beta": [0.1, 0.5], "step_size": [0.5, 1.0]}
+    results = {
+        "params": [{"m__beta": b, "m__step_size": s} for b in (0.1, 0.5) for s in (0.5, 1.0)],
+        "mean_test_score": [0.91, 0.92, 0.93, 0.94],
+        "std_test_score": [0.01, 0.02, 0.03, 0.04],
+    }
+    header, first, second = digits.grid_table(results, grid)
+    assert header.split() == ["step_size", "0.5", "step_size", "1.0"]
+    assert first.split() == ["beta", "0.1", "91.0", "±", "1.0", "%", "92.0", "±", "2.0", "%"]
+    assert second.split() == ["beta", "0.5", "93.0", "±", "3.0", "%", "94.0", "±", "4.0", "%"]
+
+
+@pytest.mark.parametrize(("relaxation", "step_size"), [("gauss_seidel", 1.0), ("euler", 0.5)])
+def test_settling_falls_and_leaves_the_model_alone(digits, pipeline, relaxation, step_size):
+    X, _ = load_digits(return_X_y=True)
+    model = pipeline[-1]
+    before = model.get_params()
+    residual = digits.settling(model, pipeline[0].transform(X[:20]), relaxation, step_size, [5, 40])
+    assert residual.shape == (2, 20)
+    assert (residual[1] < 0.1 * residual[0]).all()
+    assert model.get_params() == before
+
+
+def test_features(digits, pipeline):
+    X, _ = load_digits(return_X_y=True)
+    weights, patterns = digits.features(pipeline, X[:300], 6)
+    assert weights.shape == patterns.shape == (6, 64)
+    dark = X[:300].std(axis=0) == 0
+    assert dark.any()
+    assert not weights[:, dark].any()
+    np.testing.assert_allclose(patterns[:, dark], 0, atol=1e-12)
+    # A pattern goes with the unit's drive: it is on the side of the weights.
+    scale = pipeline[0].scale_
+    assert ((patterns / scale * weights).sum(axis=1) > 0).all()
+
+
+def test_compare_prints_a_line_a_model(digits, capsys):
+    X, y = load_digits(return_X_y=True)
+    model = EqPropClassifier(10, max_iter=2, learning_rate="cosine", random_state=0)
+    (fitted,) = digits.compare([("small", model)], X[:200], X[200:300], y[:200], y[200:300])
+    header, line = capsys.readouterr().out.splitlines()
+    assert header.split() == ["epochs", "seconds", "test", "accuracy"]
+    assert line.split()[:2] == ["small", "2"]
+    assert line.split()[-1] == f"{fitted.score(X[200:300], y[200:300]):.1%}"
