@@ -63,8 +63,8 @@ class SettlingLimits:
     Attributes
     ----------
     tolerance : float
-        Largest residual of a settled sample: of the free phase relative to max(1, largest
-        input drive), of a nudged phase relative to |β|.
+        Largest residual of a settled sample in the free phase; times |β| in a nudged phase.
+        Where rounding would not let the states come that close, it is the limit.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
     """
@@ -135,11 +135,10 @@ class SimulatedNetwork:
         return self.network.local_change(free.inputs, free.result.states, deltas)
 
     def _free_tolerance(self, input_drive: Array) -> Array:
-        """Relative to the size of the drive, but never below rounding."""
+        """Never below what rounding lets the states resolve."""
         backend = self.network.backend
-        tolerance = max(self._limits.tolerance, self._rounding())
         size = self._finite(backend.row_max_abs(input_drive))
-        return tolerance * backend.xp.maximum(1, size)
+        return backend.xp.maximum(self._limits.tolerance, self._rounding() * size)
 
     def _nudged_tolerance(self, states: Sequence[Array], beta: float) -> Array:
         """Relative to β, but never below what rounding lets the states resolve."""

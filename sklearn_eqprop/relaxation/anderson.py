@@ -16,7 +16,7 @@ from sklearn_eqprop.relaxation.settling import ActiveSamples
 MEMORY = 6
 #: Ridge on the least-squares problem, relative to its own scale.
 RIDGE = 1e-4
-#: A sample whose residual exceeds its best by this factor starts again from its best.
+#: A sample whose residual exceeds its best since its last restart by this factor starts again.
 RESTART_FACTOR = 2.0
 
 
@@ -107,6 +107,9 @@ class _History:
         self.best_state: Array = None
         self.best_image: Array = None
         self.best_residual: Array = None
+        # Smallest residual since the last restart. Judged by its best ever, a sample that must
+        # pass through larger residuals would be sent back to the same state for ever.
+        self._reference: Array = None
 
     def record(self, state: Array, image: Array, residual: Array) -> None:
         """Take in a step from `state` to `image`; samples gone astray go back to their best."""
@@ -115,6 +118,7 @@ class _History:
         if self._image is None:
             self.best_state, self.best_image = state.copy(), image.copy()
             self.best_residual = residual.copy()
+            self._reference = residual.copy()
         else:
             self._image_differences.append(image - self._image)
             self._change_differences.append(change - self._change)
@@ -124,9 +128,11 @@ class _History:
             self.best_image[better] = image[better]
             self.best_residual[better] = residual[better]
             # "not <=" rather than ">": a residual that is not a number went astray too.
-            astray = ~(residual <= RESTART_FACTOR * self.best_residual)
+            astray = ~(residual <= RESTART_FACTOR * self._reference)
+            self._reference = xp.minimum(self._reference, residual)
             if astray.any():
                 self._forget(astray)
+                self._reference[astray] = xp.inf
                 # As if the step had been taken from the best state: one that overflowed
                 # must not enter the next difference.
                 image[astray] = self.best_image[astray]
@@ -159,6 +165,7 @@ class _History:
         self._change_differences = [part[rows] for part in self._change_differences]
         self.best_state, self.best_image = self.best_state[rows], self.best_image[rows]
         self.best_residual = self.best_residual[rows]
+        self._reference = self._reference[rows]
 
 
 def _split(flat: Array, sizes: Sequence[int]) -> list[Array]:

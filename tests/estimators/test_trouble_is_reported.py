@@ -1,0 +1,331 @@
+"""Training and dynamics that go wrong say so, and leave something that can be used."""
+
+import re
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
+
+import sklearn_eqprop.estimators.fitting as fitting_module
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.exceptions import DivergenceError
+
+SETTINGS = {"hidden_layer_sizes": (8, 6), "max_iter": 6, "batch_size": 16, "random_state": 0}
+SETTINGS |= {"learning_rate_init": 0.01}
+KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+MAX_ITER = pytest.mark.filterwarnings("ignore:Training reached max_iter")
+
+
+def fit_and_listen(model, X, y, **arguments):
+    """Fit; the text of every warning."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(X, y, **arguments)
+    assert {w.category for w in caught} <= {ConvergenceWarning}
+    return [str(w.message) for w in caught]
+
+
+class Sabotage:
+    """run_epoch that does something else the n-th time."""
+
+    def __init__(self, monkeypatch, nth, action):
+        self._original, self._nth, self._action = fitting_module.run_epoch, nth, action
+        self.n_calls = 0
+        monkeypatch.setattr(fitting_module, "run_epoch", self)
+
+    def __call__(self, trainer, *args, **options):
+        self.n_calls += 1
+        record = self._original(trainer, *args, **options)
+        if self.n_calls == self._nth:
+            self._action(trainer.substrate.network)
+        return record
+
+
+def break_weights(network):
+    network.parameters()[0].array[0, 0] = np.nan
+
+
+def interrupt(network):
+    network.parameters()[0].array[...] += 1.0  # half an epoch, not to be kept
+    raise KeyboardInterrupt
+
+
+# ---- not enough training ---------------------------------------------------------------------
+
+
+@KINDS
+def test_max_iter_reached(binary, estimator):
+    messages = fit_and_listen(estimator(**SETTINGS), *binary)
+    assert len(messages) == 1
+    assert re.search(r"max_iter=6 .*raise max_iter", messages[0])
+
+
+@KINDS
+def test_no_warning_when_training_is_done(binary, estimator):
+    settings = SETTINGS | {"max_iter": 300, "tol": 0.05, "n_iter_no_change": 3}
+    model = estimator(**settings)
+    assert fit_and_listen(model, *binary) == []
+    assert 3 < model.n_iter_ < 300
+    assert model.score(*binary) > 0.5
+
+
+@KINDS
+def test_patience_is_counted_in_epochs_without_progress(binary, estimator):
+    model = estimator(**SETTINGS | {"tol": 100.0, "n_iter_no_change": 3, "max_iter": 50})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(*binary)
+    assert model.n_iter_ == 5  # the first counts as progress, then 3 are borne and one more ends it
+
+
+@KINDS
+def test_never_improved(binary, estimator):
+    # A rate so small that nothing moves.
+    settings = SETTINGS | {"learning_rate_init": 1e-15, "max_iter": 30, "n_iter_no_change": 4}
+    messages = fit_and_listen(estimator(**settings), *binary)
+    assert len(messages) == 1
+    assert re.search(r"never improved.*StandardScaler.*learning_rate_init", messages[0])
+
+
+# ---- dynamics that do not settle --------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize("phase", ["free", "nudged"])
+def test_too_few_steps_are_reported_once(binary, estimator, phase):
+    limit = {"free": "max_relax_iter", "nudged": "max_nudge_iter"}[phase]
+    settings = SETTINGS | {limit: 1, "activation": "relu", "relaxation": "euler", "step_size": 0.5}
+    messages = fit_and_listen(estimator(**settings, relax_tol=1e-6), *binary)
+    about = [message for message in messages if f"The {phase} phase did not settle" in message]
+    assert len(about) == 1
+    assert re.search(rf"100\.0% of the samples.*residual.*Raise {limit}", about[0])
+    other = {"free": "nudged", "nudged": "free"}[phase]
+    assert not any(f"The {other} phase" in message for message in messages)
+
+
+@KINDS
+def test_both_phases_are_reported_once_each(binary, estimator):
+    settings = SETTINGS | {"max_relax_iter": 1, "max_nudge_iter": 1, "relax_tol": 1e-9}
+    messages = fit_and_listen(estimator(**settings), *binary)
+    assert sum("phase did not settle" in message for message in messages) == 2
+
+
+#: Feedback far too strong: without the safeguard the dynamics never come to rest.
+WILD = SETTINGS | {"hidden_layer_sizes": (30, 30), "activation": "hard_sigmoid"}
+WILD |= {"feedback_init": "independent", "feedback_scale": 30.0, "relaxation": "euler"}
+
+
+def test_feedback_without_safeguard_that_oscillates_is_reported(three_classes):
+    settings = WILD | {"learning_rate_init": 1e-6, "max_iter": 2, "max_relax_iter": 50}
+    model = EqPropClassifier(**settings, loop_gain=None, layerwise_rescale=False)
+    messages = fit_and_listen(model, *three_classes)
+    about = [message for message in messages if "phase did not settle" in message]
+    assert len(about) == 2
+    assert all(re.search(r"\d%.*loop_gain", message) for message in about)
+
+
+def test_safeguard_settles_the_same_feedback(three_classes):
+    model = EqPropClassifier(**WILD)
+    messages = fit_and_listen(model, *three_classes)
+    assert not any("settle" in message for message in messages)
+    assert max(model.relaxation_["free_unconverged"]) == 0
+
+
+@MAX_ITER
+@KINDS
+@pytest.mark.parametrize("method", ["predict", "transform", "relax"])
+def test_unsettled_predictions_are_reported(binary, estimator, method):
+    X, y = binary
+    model = estimator(**SETTINGS, activation="relu").fit(X, y)
+    model.set_params(max_relax_iter=1, relaxation="euler", step_size=0.5)
+    with pytest.warns(
+        ConvergenceWarning, match=r"80 of 80 samples had not settled.*max_relax_iter"
+    ):
+        getattr(model, method)(X)
+
+
+@MAX_ITER
+def test_unsettled_probabilities_are_reported(binary):
+    X, y = binary
+    model = EqPropClassifier(**SETTINGS, activation="relu").fit(X, y)
+    model.set_params(max_relax_iter=1, relaxation="euler", step_size=0.5)
+    for method in ("predict_proba", "decision_function", "predict_log_proba"):
+        with pytest.warns(ConvergenceWarning, match="80 of 80 samples") as caught:
+            getattr(model, method)(X)
+        assert len(caught) == 1
+
+
+# ---- divergence ------------------------------------------------------------------------------
+
+
+@KINDS
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergence_names_epoch_cause_and_parameter(binary, estimator, dtype):
+    model = estimator(
+        **SETTINGS | {"learning_rate_init": 1e30, "optimizer": "sgd", "loop_gain": None},
+        dtype=dtype,
+    )
+    with pytest.raises(
+        DivergenceError, match=r"diverged in epoch \d+.*learning_rate_init.*loop_gain=0\.5"
+    ):
+        model.fit(*binary)
+
+
+@KINDS
+def test_divergence_keeps_the_last_good_weights(binary, estimator, monkeypatch):
+    X, y = binary
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        expected = estimator(**SETTINGS | {"max_iter": 2}, loop_gain=None).fit(X, y)
+    Sabotage(monkeypatch, 3, break_weights)
+    model = estimator(**SETTINGS, loop_gain=None)
+    with pytest.raises(DivergenceError, match=r"epoch 3: a weight is not finite"):
+        model.fit(X, y)
+    assert len(model.loss_curve_) == model.n_iter_ == 2
+    assert_array_equal(model.coefs_[0], expected.coefs_[0])
+    assert_array_equal(model.predict(X), expected.predict(X))
+
+
+@MAX_ITER
+@KINDS
+def test_divergence_in_the_first_epoch_leaves_the_estimator_as_it_was(
+    binary, three_classes, estimator, monkeypatch
+):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X[:, :4], y)
+    before, kept = joblib.hash(model.__dict__), model.predict(X[:, :4])
+    Sabotage(monkeypatch, 1, break_weights)
+    with pytest.raises(DivergenceError, match="epoch 1"):
+        model.fit(*three_classes)
+    assert joblib.hash(model.__dict__) == before
+    assert_array_equal(model.predict(X[:, :4]), kept)
+
+
+@MAX_ITER
+@KINDS
+def test_partial_fit_that_diverges_changes_nothing(binary, estimator, monkeypatch):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X, y)
+    before = joblib.hash(model.__dict__)
+    Sabotage(monkeypatch, 1, break_weights)
+    with pytest.raises(DivergenceError, match="epoch 7"):
+        model.partial_fit(X, y)
+    assert joblib.hash(model.__dict__) == before
+
+
+@KINDS
+def test_first_partial_fit_that_diverges_leaves_an_unfitted_estimator(
+    binary, estimator, monkeypatch
+):
+    X, y = binary
+    model = estimator(**SETTINGS)
+    named = {"classes": [0, 1]} if estimator is EqPropClassifier else {}
+    Sabotage(monkeypatch, 1, break_weights)
+    with pytest.raises(DivergenceError):
+        model.partial_fit(X, y, **named)
+    assert vars(model).keys() == vars(estimator(**SETTINGS)).keys()
+
+
+@MAX_ITER
+@KINDS
+@pytest.mark.parametrize(
+    "bad", [{"beta": 0.0}, {"learning_rate_init": [0.1]}, {"early_stopping": True}], ids=str
+)
+def test_a_fit_that_is_refused_leaves_the_estimator_as_it_was(
+    binary, three_classes, estimator, bad
+):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X[:, :4], y)
+    kept = model.predict(X[:, :4])
+    model.set_params(**bad, validation_fraction=0.001)
+    before = joblib.hash(model.__dict__)
+    with pytest.raises(ValueError, match=r"beta|learning_rate_init|validation_fraction|test_size"):
+        model.fit(*three_classes)
+    assert joblib.hash(model.__dict__) == before
+    assert_array_equal(model.predict(X[:, :4]), kept)
+
+
+@KINDS
+def test_a_first_fit_that_is_refused_leaves_an_unfitted_estimator(binary, estimator):
+    from sklearn.exceptions import NotFittedError
+
+    model = estimator(**SETTINGS, beta=0.0)
+    with pytest.raises(ValueError, match="beta"):
+        model.fit(*binary)
+    with pytest.raises(NotFittedError):
+        model.predict(binary[0])
+
+
+# ---- interruption ----------------------------------------------------------------------------
+
+
+@KINDS
+def test_interruption_keeps_the_epochs_done(binary, estimator, monkeypatch):
+    X, y = binary
+    with pytest.warns(ConvergenceWarning, match="max_iter"):
+        expected = estimator(**SETTINGS | {"max_iter": 2}).fit(X, y)
+    Sabotage(monkeypatch, 3, interrupt)
+    model = estimator(**SETTINGS)
+    with pytest.warns(UserWarning, match="interrupted") as caught:
+        model.fit(X, y)
+    assert len(caught) == 1
+    assert model.n_iter_ == 2
+    # The safeguard measured the loops once more in the epoch that was given up.
+    assert_allclose(model.relax(X).states[-1], expected.relax(X).states[-1], atol=1e-6)
+
+
+@KINDS
+def test_interruption_of_the_first_epoch_leaves_a_usable_model(binary, estimator, monkeypatch):
+    X, y = binary
+    Sabotage(monkeypatch, 1, interrupt)
+    model = estimator(**SETTINGS)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    model.partial_fit(X, y)
+
+
+@MAX_ITER
+@KINDS
+def test_interruption_of_partial_fit_keeps_the_weights(binary, estimator, monkeypatch):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X, y)
+    before = model.predict(X)
+    Sabotage(monkeypatch, 1, interrupt)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.partial_fit(X, y)
+    assert_allclose(model.predict(X), before, atol=1e-6)
+
+
+# ---- progress --------------------------------------------------------------------------------
+
+
+@MAX_ITER
+@KINDS
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_verbose_prints_a_line_an_epoch(binary, estimator, early_stopping, capsys):
+    estimator(**SETTINGS, verbose=True, early_stopping=early_stopping).fit(*binary)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6
+    for number, line in enumerate(lines, start=1):
+        assert re.match(rf"Epoch +{number} .*loss", line)
+        assert ("validation" in line) == early_stopping
+
+
+@MAX_ITER
+@KINDS
+def test_silent_by_default(binary, estimator, capsys):
+    estimator(**SETTINGS).fit(*binary)
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@MAX_ITER
+def test_verbose_says_why_it_stops(binary, capsys):
+    settings = SETTINGS | {"max_iter": 300, "tol": 0.05, "n_iter_no_change": 3}
+    model = EqPropClassifier(**settings, verbose=1).fit(*binary)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == model.n_iter_ + 1
+    assert re.search(r"did not improve by more than tol=0\.05", lines[-1])
