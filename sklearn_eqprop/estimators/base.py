@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from abc import ABCMeta, abstractmethod
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,15 +16,20 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
+from sklearn_eqprop._sklearn_compat import (
+    InvalidParameterError,
+    _check_sample_weight,
+    validate_data,
+)
 from sklearn_eqprop.backend import get_backend
 from sklearn_eqprop.estimators.fitted_network import (
     FittedArrays,
-    check_same_sizes,
+    check_same_network,
     checked_arrays,
     settle_rows,
 )
 from sklearn_eqprop.estimators.fitting import (
+    EndedBy,
     FitSettings,
     TrainingState,
     run_training,
@@ -36,6 +43,7 @@ from sklearn_eqprop.estimators.parameters import (
     hidden_sizes,
     layer_rates,
 )
+from sklearn_eqprop.estimators.weights import rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.credit import VectorFieldRule
@@ -69,7 +77,9 @@ class BaseEqProp(
         """Cost the network is trained by; needs the targets to have been taken in."""
 
     @abstractmethod
-    def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
         """Learn from y what the output layer stands for, or check y against it; return it clean."""
 
     def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
@@ -106,7 +116,28 @@ class BaseEqProp(
         incremental: bool,
         classes: Any = None,
     ) -> None:
-        """Train on (X, y); one epoch from where training stands if `incremental`."""
+        """Train on (X, y); one epoch from where training stands if `incremental`.
+
+        A call that fails leaves the estimator as it was, except that a fit which diverges
+        after some good epochs keeps the weights of the last one.
+        """
+        before = dict(vars(self))
+        try:
+            state, ended, settings = self._fit_or_fail(
+                X, y, sample_weight, incremental=incremental, classes=classes
+            )
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+        if isinstance(ended, DivergenceError):
+            raise ended
+        warn_about_training(state, ended, settings)
+
+    def _fit_or_fail(
+        self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, classes: Any
+    ) -> tuple[TrainingState, EndedBy | DivergenceError, FitSettings]:
+        """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
         check_available(parameters)
         if incremental and self.early_stopping:
@@ -117,9 +148,12 @@ class BaseEqProp(
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=not continuing
         )
-        X, y, sample_weight = self._weighted_rows(X, y, sample_weight)
-        y = self._take_in_targets(y, reset=not continuing, classes=classes)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
+        X, y, sample_weight = rows_that_count(X, y, sample_weight, "sample_weight")
+        y = self._take_in_targets(y, reset=not continuing, classes=classes, incremental=incremental)
         sample_weight = self._effective_weight(y, sample_weight)
+        X, y, sample_weight = rows_that_count(X, y, sample_weight, "class_weight")
         if not continuing:
             self._standardise(y, sample_weight)
         if not incremental:
@@ -129,39 +163,21 @@ class BaseEqProp(
         layer_rates(self.learning_rate_init, len(sizes) - 1)
         if continuing:
             arrays = self._arrays().copy()
-            check_same_sizes(arrays, sizes)
+            check_same_network(arrays, sizes, tied=self.feedback == "tied")
             state = copy.deepcopy(self._training_state)
         else:
             arrays, state = self._start(sizes, X.dtype)
+        settings = self._fit_settings(X.shape[0], incremental=incremental)
+        n_epochs_before = state.n_epochs
+        ended: EndedBy | DivergenceError
         try:
-            n_epochs = self._train(arrays, state, X, y, sample_weight, incremental=incremental)
-        except DivergenceError:
-            if not incremental and state.n_epochs:
-                self._publish(arrays, state, state.n_epochs)
-            raise
-        self._publish(arrays, state, n_epochs)
-        warn_about_training(state, self.tol)
-
-    def _weighted_rows(
-        self, X: np.ndarray, y: np.ndarray, sample_weight: Any
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Rows that count, with their weights; a weight of 0 means the row is not there."""
-        if sample_weight is None:
-            return X, y, None
-        sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        if (sample_weight < 0).any():
-            msg = (
-                f"sample_weight has negative entries (smallest {sample_weight.min():g}); "
-                "weights must be 0 or positive."
-            )
-            raise ValueError(msg)
-        counts = sample_weight > 0
-        if not counts.any():
-            msg = "sample_weight is 0 for every sample; at least one must be positive."
-            raise ValueError(msg)
-        if counts.all():
-            return X, y, sample_weight
-        return X[counts], y[counts], sample_weight[counts]
+            ended = self._train(arrays, state, X, y, sample_weight, settings)
+        except DivergenceError as error:
+            if incremental or state.n_epochs == n_epochs_before:
+                raise
+            ended = error
+        self._publish(arrays, state, state.n_epochs - n_epochs_before)
+        return state, ended, settings
 
     def _start(self, sizes: tuple[int, ...], X_dtype: Any) -> tuple[FittedArrays, TrainingState]:
         """Weights and training state of a network that has seen nothing."""
@@ -184,31 +200,12 @@ class BaseEqProp(
             return FittedArrays(coefs, intercepts, None), state
         return FittedArrays(coefs, intercepts, feedback_coefs), state
 
-    def _train(
-        self,
-        arrays: FittedArrays,
-        state: TrainingState,
-        X: np.ndarray,
-        y: np.ndarray,
-        sample_weight: np.ndarray | None,
-        *,
-        incremental: bool,
-    ) -> int:
-        """Train `arrays` and `state` in place; return the number of epochs."""
-        validation_score = None
-        if self.early_stopping:
-            X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
-            X_val, y_val, weight_val = held_out
-
-            def validation_score(network: Network) -> float:
-                output = settle_rows(self._substrate(network), X_val).states[-1]
-                return self._validation_score(output, y_val, weight_val)
-
+    def _fit_settings(self, n_samples: int, *, incremental: bool) -> FitSettings:
         batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
-        settings = FitSettings(
+        return FitSettings(
             max_iter=1 if incremental else self.max_iter,
             schedule_length=self.max_iter,
-            batch_size=min(batch_size, X.shape[0]),
+            batch_size=min(batch_size, n_samples),
             learning_rate=self.learning_rate,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
@@ -219,6 +216,26 @@ class BaseEqProp(
             verbose=int(self.verbose),
             incremental=incremental,
         )
+
+    def _train(
+        self,
+        arrays: FittedArrays,
+        state: TrainingState,
+        X: np.ndarray,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        settings: FitSettings,
+    ) -> EndedBy:
+        """Train `arrays` and `state` in place; return why training ended."""
+        validation_score = None
+        if self.early_stopping:
+            X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
+            X_val, y_val, weight_val = held_out
+
+            def validation_score(network: Network) -> float:
+                output = settle_rows(self._substrate(network), X_val).states[-1]
+                return self._validation_score(output, y_val, weight_val)
+
         data = TrainingData(X, self._encode(y, arrays.coefs[0].dtype), sample_weight)
         trainer = self._trainer(arrays, state)
         return run_training(trainer, data, state, settings, validation_score)
@@ -228,12 +245,20 @@ class BaseEqProp(
     ) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
         """Rows to train on, and rows held out for early stopping."""
         indices = np.arange(X.shape[0])
-        train, val = train_test_split(
-            indices,
-            test_size=self.validation_fraction,
-            random_state=seed,
-            stratify=self._stratify(y),
-        )
+        try:
+            train, val = train_test_split(
+                indices,
+                test_size=self.validation_fraction,
+                random_state=seed,
+                stratify=self._stratify(y),
+            )
+        except ValueError as error:
+            msg = (
+                f"early_stopping=True cannot hold out validation_fraction="
+                f"{self.validation_fraction} of {X.shape[0]} samples: {error} Raise "
+                "validation_fraction, or set early_stopping=False."
+            )
+            raise ValueError(msg) from None
         if val.shape[0] < 2:
             msg = (
                 f"validation_fraction={self.validation_fraction} leaves {val.shape[0]} of "
@@ -291,25 +316,26 @@ class BaseEqProp(
         self.n_layers_ = len(arrays.coefs) + 1
         self.t_ = state.n_samples_seen
         self.loss_curve_ = state.loss_curve
-        self.loss_ = state.loss_curve[-1]
-        self.best_loss_ = None if self.early_stopping else min(state.loss_curve)
+        curve = state.loss_curve or [math.nan]  # empty: interrupted in the first epoch
+        self.loss_ = curve[-1]
+        self.best_loss_ = None if self.early_stopping else min(curve)
         self.validation_scores_ = state.validation_scores if self.early_stopping else None
         self.relaxation_ = state.relaxation
 
     # ---- the fitted network -----------------------------------------------------------------
 
     @property
-    def feedback_coefs_(self) -> list[np.ndarray]:
+    def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:
         """Feedback weights B_l, entry l of shape (n_{l+2}, n_{l+1}).
 
-        Assign a new list to replace them. With ``feedback='tied'`` they are the transposes of
-        ``coefs_[1:]`` and follow those.
+        Assign other arrays to replace them. With ``feedback='tied'`` they are the transposes of
+        ``coefs_[1:]``, follow those and cannot be assigned.
         """
         if not hasattr(self, "coefs_"):
             msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
             raise AttributeError(msg)
         if self._feedback_coefs is None:
-            return [coef.T for coef in self.coefs_[1:]]
+            return tuple(coef.T for coef in self.coefs_[1:])
         return self._feedback_coefs
 
     @feedback_coefs_.setter
@@ -320,7 +346,13 @@ class BaseEqProp(
         self._feedback_coefs = value
 
     def _arrays(self) -> FittedArrays:
-        return checked_arrays(self.coefs_, self.intercepts_, self._feedback_coefs)
+        return checked_arrays(
+            self.coefs_,
+            self.intercepts_,
+            self._feedback_coefs,
+            n_inputs=self.n_features_in_,
+            n_outputs=self.n_outputs_,
+        )
 
     def _network(self, arrays: FittedArrays) -> Network:
         return layered_network(
@@ -342,13 +374,17 @@ class BaseEqProp(
             SettlingLimits(tolerance, self.max_relax_iter, self.max_nudge_iter),
         )
 
-    def _settled(self, X: Any, **nudge: Any) -> Result:
+    def _settled(self, X: Any) -> Result:
         """Equilibrium of every row of X; warns where one is not reached."""
         check_is_fitted(self)
         X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._settled_rows(X)
+
+    def _settled_rows(self, X: np.ndarray, **nudge: Any) -> Result:
+        """As `_settled`, of rows that have been validated."""
         result = settle_rows(self._substrate(self._network(self._arrays())), X, **nudge)
         if not result.converged.all():
-            warnings.warn(result.reason, ConvergenceWarning, stacklevel=3)
+            warnings.warn(result.reason, ConvergenceWarning, stacklevel=4)
         return result
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
@@ -379,6 +415,9 @@ class BaseEqProp(
             If a state is not finite.
         """
         check_is_fitted(self)
+        if not isinstance(beta, Real):
+            msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
+            raise InvalidParameterError(msg)
         if beta == 0:
             return self._settled(X)
         if y is None:
@@ -391,7 +430,7 @@ class BaseEqProp(
         )
         y = self._take_in_targets(y, reset=False)
         target = self._encode(y, self.coefs_[0].dtype)
-        return self._settled(X, cost=cost, target=target, beta=beta)
+        return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
 
     def transform(self, X: Any) -> np.ndarray:
         """Equilibrium states of the hidden layers, from the input side to the output side.

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn_eqprop._sklearn_compat import StrOptions, _fit_context, type_of_target
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.parameters import PARAMETER_CONSTRAINTS
-from sklearn_eqprop.estimators.targets import one_hot
+from sklearn_eqprop.estimators.targets import checked_classes, one_hot, without_nullable_type
 from sklearn_eqprop.learning.costs import (
     Cost,
     LogLoss,
@@ -66,7 +66,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
     connections : None, default=None
         Layers in a row. Other graphs are reserved for later versions.
-    loop_gain : float or None, default=0.5
+    loop_gain : float or None, default=0.2
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
         shrinking feedback; settling is then a contraction. None: no safeguard (paper).
     layerwise_rescale : bool, default=True
@@ -83,8 +83,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     max_relax_iter, max_nudge_iter : int, default=200
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
-        Residual at which a sample counts as settled, in the free phase relative to
-        max(1, largest input drive), in a nudged phase relative to |β|. 'auto' is 1e-2 while
+        Residual at which a sample counts as settled; times |β| in a nudged phase, and never
+        below what rounding allows. 'auto' is 1e-2 while
         training, where it proved enough, and for predictions 1e-10 with float64 weights and
         5e-6 with float32 weights.
     loss : {'log_loss', 'squared_error'}, default='log_loss'
@@ -203,7 +203,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
-        loop_gain: float | None = 0.5,
+        loop_gain: float | None = 0.2,
         layerwise_rescale: bool = True,
         beta: float = 0.5,
         relaxation: str = "gauss_seidel",
@@ -296,7 +296,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
         """
-        self._fit(X, y, sample_weight, incremental=False)
+        self._fit(X, without_nullable_type(y), sample_weight, incremental=False)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -331,7 +331,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
                 "partial_fit; pass a dict of weights or sample_weight."
             )
             raise ValueError(msg)
-        self._fit(X, y, sample_weight, incremental=True, classes=classes)
+        self._fit(X, without_nullable_type(y), sample_weight, incremental=True, classes=classes)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -409,7 +409,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             return (output > self._label_threshold()).astype(np.int64)
         return self.classes_[output.argmax(axis=1)]
 
-    def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
         y = y.toarray() if hasattr(y, "toarray") else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
@@ -418,6 +420,11 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         if multilabel and self.class_weight is not None:
             msg = f"class_weight={self.class_weight!r} is not supported for multilabel targets."
             raise ValueError(msg)
+        if reset and incremental and classes is None and not multilabel:
+            msg = "classes must be passed on the first call to partial_fit: all labels ever."
+            raise ValueError(msg)
+        if classes is not None:
+            classes = checked_classes(classes)
         if reset:
             self._set_classes(y, classes, multilabel=multilabel)
         else:
@@ -428,7 +435,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         if multilabel:
             found = np.arange(y.shape[1])
         else:
-            found = unique_labels(y) if classes is None else unique_labels(classes)
+            found = unique_labels(y) if classes is None else classes
             if found.shape[0] < 2:
                 msg = (
                     f"The training data hold 1 class ({found[0]!r}); a classifier needs samples "
@@ -447,10 +454,10 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             now = f"multilabel with {y.shape[1]} labels" if multilabel else "one label"
             msg = f"y was {was} a sample when training started and is now {now}."
             raise ValueError(msg)
-        if classes is not None and not np.array_equal(unique_labels(classes), self.classes_):
+        if classes is not None and not np.array_equal(classes, self.classes_):
             msg = (
-                f"classes={classes!r} is not the same as in the first call of partial_fit, which "
-                f"had {self.classes_!r}."
+                f"classes={classes.tolist()!r} is not the same as in the first call, which had "
+                f"{self.classes_.tolist()!r}."
             )
             raise ValueError(msg)
         if not multilabel:

@@ -51,21 +51,23 @@ class FittedArrays:
         return FittedArrays(fresh(self.coefs), fresh(self.intercepts), feedback)
 
 
-def checked_arrays(coefs: Any, intercepts: Any, feedback_coefs: Any) -> FittedArrays:
+def checked_arrays(
+    coefs: Any, intercepts: Any, feedback_coefs: Any, *, n_inputs: int, n_outputs: int
+) -> FittedArrays:
     """Arrays as they stand on an estimator, which a user may have replaced.
 
     Raises
     ------
     ValueError
-        If shapes do not fit together; naming the attribute.
+        If their number or shapes do not make a network from `n_inputs` to `n_outputs` units;
+        naming the attribute.
     """
     coefs = [np.asarray(coef) for coef in coefs]
-    if coefs[0].dtype not in (np.float32, np.float64):
-        coefs[0] = coefs[0].astype(np.float64)
-    dtype = coefs[0].dtype
-    coefs = [np.asarray(coef, dtype=dtype) for coef in coefs]
+    dtype = coefs[0].dtype if coefs and coefs[0].dtype == np.float32 else np.dtype(np.float64)
+    coefs = [coef.astype(dtype, copy=False) for coef in coefs]
     intercepts = [np.asarray(intercept, dtype=dtype) for intercept in intercepts]
-    sizes = [coefs[0].shape[0]] + [coef.shape[-1] for coef in coefs]
+    hidden = [coef.shape[-1] if coef.ndim else 0 for coef in coefs[:-1]]
+    sizes = [n_inputs, *hidden, n_outputs]
     _check_shapes("coefs_", coefs, list(itertools.pairwise(sizes)))
     _check_shapes("intercepts_", intercepts, [(size,) for size in sizes[1:]])
     if feedback_coefs is not None:
@@ -82,19 +84,26 @@ def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]
         raise ValueError(msg)
 
 
-def check_same_sizes(arrays: FittedArrays, sizes: Sequence[int]) -> None:
-    """Refuse to go on training a network of other sizes.
+def check_same_network(arrays: FittedArrays, sizes: Sequence[int], *, tied: bool) -> None:
+    """Refuse to go on training a network of another shape.
 
     Raises
     ------
     ValueError
-        If the layer sizes have changed since the first fit.
+        If the layer sizes or the kind of feedback have changed since the first fit.
     """
     if arrays.sizes != tuple(sizes):
         msg = (
             f"The network fitted so far has layers of {arrays.sizes} units, but hidden_layer_sizes "
             f"and the data now ask for {tuple(sizes)}. Set warm_start=False, or use a fresh "
             "clone, to train a network of the new sizes."
+        )
+        raise ValueError(msg)
+    if tied != (arrays.feedback_coefs is None):
+        was, now = ("untied", "tied") if tied else ("tied", "untied")
+        msg = (
+            f"The network fitted so far has feedback={was!r}, now it is {now!r}. Set it back, or "
+            "use a fresh clone with warm_start=False."
         )
         raise ValueError(msg)
 

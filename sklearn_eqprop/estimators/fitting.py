@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, run_epoch
 from sklearn_eqprop.learning.schedules import ADAPTIVE_FLOOR, rate_factor
 from sklearn_eqprop.learning.trainer import Trainer
 from sklearn_eqprop.network import Network
-from sklearn_eqprop.network.loop_gain import WARM_UP_STEPS
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
@@ -32,6 +32,14 @@ RELAXATION_RECORDS = (
     "free_unconverged",
     "nudged_unconverged",
 )
+
+
+class EndedBy(Enum):
+    """Why training ended."""
+
+    LIMIT = "max_iter was reached"
+    PATIENCE = "no more improvement"
+    INTERRUPT = "the user interrupted it"
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ def run_training(
     state: TrainingState,
     settings: FitSettings,
     validation_score: Callable[[Network], float] | None,
-) -> int:
+) -> EndedBy:
     """Train for up to `max_iter` epochs; the network and `state` are changed in place.
 
     Parameters
@@ -117,8 +125,8 @@ def run_training(
 
     Returns
     -------
-    int
-        Epochs run.
+    EndedBy
+        Why training ended.
 
     Raises
     ------
@@ -133,14 +141,14 @@ def run_training(
     best_weights = None
     last_good = _weights(network)
     n_done = 0
-    stopped = False
+    ended_by = EndedBy.LIMIT
     started = time.perf_counter()
     try:
-        while n_done < settings.max_iter and not stopped:
+        while n_done < settings.max_iter:
             epoch = _finite_epoch(trainer, data, state, settings, last_good)
             last_good = _weights(network)
             n_done += 1
-            loss = epoch.loss + _penalty(network, settings)
+            loss = epoch.loss + _penalty(network, settings.alpha, epoch.mean_batch_weight)
             state.record(epoch, loss, data.X.shape[0])
             score = -loss
             if validation_score is not None:
@@ -150,27 +158,32 @@ def run_training(
                 best_weights = last_good
             if settings.verbose:
                 _print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
-            stopped = _out_of_patience(stop, state, settings)
+            if _out_of_patience(stop, state, settings):
+                ended_by = EndedBy.PATIENCE
+                break
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", UserWarning, stacklevel=2)
         _restore(network, last_good)
-        stopped = True
+        ended_by = EndedBy.INTERRUPT
     if best_weights is not None:
         _restore(network, best_weights)
     if trainer.guard is not None:
-        trainer.guard.enforce(WARM_UP_STEPS)
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = trainer.optimizer.memory()
     state.best_score, state.n_waiting = stop.best, stop.n_waiting
-    if not stopped and not settings.incremental:
+    return ended_by
+
+
+def warn_about_training(state: TrainingState, ended_by: EndedBy, settings: FitSettings) -> None:
+    """Report, once a fit, what went wrong: no end, no learning, dynamics that did not settle."""
+    if ended_by is EndedBy.INTERRUPT:
+        warnings.warn("Training interrupted by user.", UserWarning, stacklevel=4)
+    if not state.loss_curve:
+        return
+    if ended_by is EndedBy.LIMIT and not settings.incremental:
         _warn_not_converged(settings)
-    return n_done
-
-
-def warn_about_training(state: TrainingState, tol: float) -> None:
-    """Report, once a fit, dynamics that did not settle and training that did not learn."""
-    curve = state.loss_curve
-    if len(curve) > 1 and curve[0] - min(curve) <= tol < min(curve):
+    curve, tol = state.loss_curve, settings.tol
+    never_improved = len(curve) > 1 and curve[0] - min(curve) <= tol < min(curve)
+    if never_improved and not settings.incremental:  # later slices may just be harder ones
         warnings.warn(
             f"Training never improved: the loss was {curve[0]:.4g} in the first epoch and "
             f"{min(curve):.4g} at best in {len(curve)}. Scale the inputs (StandardScaler), change "
@@ -222,7 +235,7 @@ def _finite_epoch(
         msg = (
             f"Training diverged in epoch {state.n_epochs + 1}: {error}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
-            "or feedback too strong (set loop_gain=0.5, lower feedback_scale). The weights of "
+            "or feedback too strong (set loop_gain=0.2, lower feedback_scale). The weights of "
             "the last good epoch are kept."
         )
         raise DivergenceError(msg) from None
@@ -275,16 +288,16 @@ def _print_epoch(
     )
 
 
-def _penalty(network: Network, settings: FitSettings) -> float:
-    """L2 term of the loss, at a full minibatch."""
-    if settings.alpha == 0:
+def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
+    """L2 term of the loss, as a minibatch of that total weight sees it."""
+    if alpha == 0:
         return 0.0
     squares = sum(
         float((parameter.array**2).sum())
         for parameter in network.parameters()
         if parameter.role != "bias"
     )
-    return 0.5 * settings.alpha * squares / settings.batch_size
+    return 0.5 * alpha * squares / batch_weight
 
 
 def _weights(network: Network) -> list[Any]:

@@ -1,34 +1,39 @@
-"""Inputs on very uneven scales: noticed before training, in words a user can act on."""
+"""Inputs a network can hardly learn from: noticed before training, in words to act on."""
 
 from __future__ import annotations
 
 import warnings
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
-#: A column this many times larger than the median column drowns most of the others.
-UNEVEN_RATIO = 100.0
+#: A column this many times larger than the median spread drowns what the others say.
+UNEVEN_RATIO = 300.0
 
 
 def warn_about_uneven_columns(X: np.ndarray) -> None:
-    """Warn where one column of X is so large that the network hardly sees the others.
+    """Warn where a column of X is so large, or so far from 0, that it drowns the others.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
     """
-    with np.errstate(over="ignore"):
-        rms = np.sqrt(np.einsum("ij,ij->j", X, X, dtype=np.float64) / X.shape[0])
-    sizes = rms[rms > 0]
-    if not sizes.size:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = X.mean(axis=0, dtype=np.float64)
+        mean_square = np.einsum("ij,ij->j", X, X, dtype=np.float64) / X.shape[0]
+        spread = np.sqrt(np.maximum(mean_square - mean**2, 0))
+        size = np.sqrt(mean_square)
+        # What rounding leaves of a constant column is no spread.
+        spreads = spread[spread > 1e-6 * size]
+    if not spreads.size:
         return
-    largest = int(rms.argmax())
-    if not rms[largest] <= UNEVEN_RATIO * np.median(sizes):
+    largest = int(size.argmax())
+    if not size[largest] <= UNEVEN_RATIO * np.median(spreads):
         warnings.warn(
-            f"The columns of X are on very uneven scales: column {largest} has root mean square "
-            f"{rms[largest]:.3g}, the median column {np.median(sizes):.3g}. The network will "
-            "learn little from the small ones. Put a StandardScaler in front: "
-            "make_pipeline(StandardScaler(), ...).",
-            UserWarning,
-            stacklevel=4,
+            f"The columns of X are on very uneven scales: column {largest} has a root mean square "
+            f"of {size[largest]:.3g}, while the median standard deviation of a column is "
+            f"{np.median(spreads):.3g}. The network will learn little from the small ones. Put a "
+            "StandardScaler in front: make_pipeline(StandardScaler(), ...).",
+            ConvergenceWarning,
+            stacklevel=5,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_array, column_or_1d
 
 from sklearn_eqprop._sklearn_compat import StrOptions, _fit_context
 from sklearn_eqprop.estimators.base import BaseEqProp
@@ -53,7 +53,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
     connections : None, default=None
         Layers in a row. Other graphs are reserved for later versions.
-    loop_gain : float or None, default=0.5
+    loop_gain : float or None, default=0.2
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
         shrinking feedback; settling is then a contraction. None: no safeguard (paper).
     layerwise_rescale : bool, default=True
@@ -70,8 +70,8 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     max_relax_iter, max_nudge_iter : int, default=200
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
-        Residual at which a sample counts as settled, in the free phase relative to
-        max(1, largest input drive), in a nudged phase relative to |β|. 'auto' is 1e-2 while
+        Residual at which a sample counts as settled; times |β| in a nudged phase, and never
+        below what rounding allows. 'auto' is 1e-2 while
         training, where it proved enough, and for predictions 1e-10 with float64 weights and
         5e-6 with float32 weights.
     loss : {'squared_error'}, default='squared_error'
@@ -186,7 +186,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
-        loop_gain: float | None = 0.5,
+        loop_gain: float | None = 0.2,
         layerwise_rescale: bool = True,
         beta: float = 0.5,
         relaxation: str = "gauss_seidel",
@@ -321,6 +321,26 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         """
         return self._in_target_units(self._settled(X).states[-1])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R² of the predictions.
+
+        Worked out in the standardised units, in which targets of any size can be squared.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        output = self._settled(X).states[-1]
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
+        return float(r2_score(standardised, output, sample_weight=sample_weight))
+
     def _in_target_units(self, output: np.ndarray) -> np.ndarray:
         restored = self._standardisation().invert(output)
         return restored.ravel() if self._single_output else restored
@@ -331,7 +351,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     def _cost(self) -> Cost:
         return SquaredError()
 
-    def _take_in_targets(self, y: np.ndarray, *, reset: bool, classes: Any = None) -> np.ndarray:
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = np.asarray(y, dtype=np.float64)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from sklearn.utils.multiclass import unique_labels
 
 
 def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
@@ -14,6 +15,35 @@ def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
     target = np.zeros((y.shape[0], classes.shape[0]), dtype=dtype)
     target[np.arange(y.shape[0]), columns] = 1
     return target
+
+
+def without_nullable_type(y: Any) -> Any:
+    """Labels of a pandas nullable integer or boolean type as plain ones; all else as it is.
+
+    scikit-learn's validation would turn them into floats.
+    """
+    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
+    if plain is None or plain.kind not in "iub" or y.isna().any():
+        return y
+    return y.to_numpy(dtype=plain)
+
+
+def checked_classes(classes: Any) -> np.ndarray:
+    """Sorted class labels of partial_fit's ``classes``.
+
+    Raises
+    ------
+    ValueError
+        If they are not a sequence of labels.
+    """
+    labels = np.asarray(classes)
+    if labels.ndim != 1 or labels.size == 0:
+        msg = f"classes={classes!r} must be a sequence of all class labels to come."
+        raise ValueError(msg)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        msg = f"classes={classes!r} contains NaN, which is no label."
+        raise ValueError(msg)
+    return unique_labels(labels)
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,7 @@ class Standardisation:
     def invert(self, output: np.ndarray) -> np.ndarray:
         """Outputs in the units of y; float64 where a narrower type could not hold them."""
         restored: np.ndarray = output * self.scale + self.mean
-        largest = np.finfo(output.dtype).max
-        fits = not restored.size or np.abs(restored).max() <= largest
+        limits = np.finfo(output.dtype)
+        largest = np.abs(restored).max(initial=0.0)
+        fits = largest <= limits.max and self.scale.min() >= limits.tiny
         return restored.astype(output.dtype) if fits else restored

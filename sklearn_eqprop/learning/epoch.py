@@ -37,6 +37,8 @@ class EpochRecord:
     ----------
     loss : float
         Weighted mean cost of the free equilibria, each before its minibatch's update.
+    mean_batch_weight : float
+        Mean over the minibatches of the sum of their sample weights (rows, without weights).
     free_steps, nudged_steps : float
     free_residual, nudged_residual : float
         That of the nudged phase is divided by |β|.
@@ -45,6 +47,7 @@ class EpochRecord:
     """
 
     loss: float
+    mean_batch_weight: float
     free_steps: float
     nudged_steps: float
     free_residual: float
@@ -113,22 +116,22 @@ def run_epoch(
     network = trainer.substrate.network
     free, nudged = _PhaseTally(), _PhaseTally()
     total_loss = total_weight = 0.0
+    n_batches = 0
     for rows in _minibatches(data.X.shape[0], batch_size, shuffle_rng):
         inputs = network.backend.from_host(data.X[rows], network.dtype)
         target = network.backend.from_host(data.target[rows], network.dtype)
-        weight = None
-        batch_weight = float(inputs.shape[0])
-        if data.sample_weight is not None:
-            batch_weight = float(data.sample_weight[rows].sum())
-            weight = network.backend.from_host(data.sample_weight[rows], network.dtype)
+        weight = None if data.sample_weight is None else data.sample_weight[rows]
+        batch_weight = float(inputs.shape[0] if weight is None else weight.sum())
         loss, credit = trainer.train_on(inputs, target, weight, rate_factor, nudging_rng)
         total_loss += loss * batch_weight
         total_weight += batch_weight
+        n_batches += 1
         _tally(credit, free, nudged)
     free_steps, free_residual, free_unconverged = free.summary(1.0)
     nudged_steps, nudged_residual, nudged_unconverged = nudged.summary(abs(beta))
     return EpochRecord(
         loss=total_loss / total_weight,
+        mean_batch_weight=total_weight / n_batches,
         free_steps=free_steps,
         nudged_steps=nudged_steps,
         free_residual=free_residual,

@@ -36,7 +36,7 @@ class SGD:
     xp : module
         Array module.
     memory : dict or None
-        What an earlier optimiser of this kind remembered.
+        What an earlier optimiser remembered; passed over if it was of another kind.
     """
 
     def __init__(
@@ -48,7 +48,9 @@ class SGD:
     ) -> None:
         self._momentum = momentum
         self._velocities = (
-            memory["velocities"] if memory else [xp.zeros_like(block) for block in parameters]
+            memory["velocities"]
+            if memory is not None and _fits(memory, "sgd", parameters)
+            else [xp.zeros_like(block) for block in parameters]
         )
 
     def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
@@ -61,7 +63,7 @@ class SGD:
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
-        return {"velocities": self._velocities}
+        return {"kind": "sgd", "shapes": _shapes(self._velocities), "velocities": self._velocities}
 
 
 class Adam:
@@ -74,14 +76,14 @@ class Adam:
     xp : module
         Array module.
     memory : dict or None
-        What an earlier optimiser of this kind remembered.
+        What an earlier optimiser remembered; passed over if it was of another kind.
     """
 
     def __init__(
         self, parameters: Sequence[Array], xp: Any, memory: dict[str, Any] | None = None
     ) -> None:
         self._xp = xp
-        if memory:
+        if memory is not None and _fits(memory, "adam", parameters):
             self._n_updates = memory["n_updates"]
             self._means, self._squares = memory["means"], memory["squares"]
         else:
@@ -112,4 +114,19 @@ class Adam:
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
-        return {"n_updates": self._n_updates, "means": self._means, "squares": self._squares}
+        return {
+            "kind": "adam",
+            "shapes": _shapes(self._means),
+            "n_updates": self._n_updates,
+            "means": self._means,
+            "squares": self._squares,
+        }
+
+
+def _shapes(blocks: Sequence[Array]) -> list[tuple[int, ...]]:
+    return [block.shape for block in blocks]
+
+
+def _fits(memory: dict[str, Any], kind: str, parameters: Sequence[Array]) -> bool:
+    """Whether a memory is of this kind of optimiser and these blocks; another is of no use."""
+    return memory["kind"] == kind and memory["shapes"] == _shapes(parameters)

@@ -20,7 +20,8 @@ def rate_factor(schedule: str, n_epochs_done: int, max_epochs: int, n_cuts: int)
     n_epochs_done : int
         Epochs finished so far.
     max_epochs : int
-        Length of the cosine, in epochs.
+        Length of the cosine, in epochs; after that many it starts again from the top (warm
+        restarts, Loshchilov & Hutter 2017), so that warm starts and partial_fit go on learning.
     n_cuts : int
         How often 'adaptive' has reduced the rate.
 
@@ -33,6 +34,6 @@ def rate_factor(schedule: str, n_epochs_done: int, max_epochs: int, n_cuts: int)
     if schedule == "adaptive":
         return float(ADAPTIVE_DIVISOR**-n_cuts)
     if schedule == "cosine":
-        progress = min(n_epochs_done / max_epochs, 1.0)
+        progress = n_epochs_done % max_epochs / max_epochs
         return 0.5 * (1 + math.cos(math.pi * progress))
     return 1.0

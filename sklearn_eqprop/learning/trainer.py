@@ -74,7 +74,7 @@ class Trainer:
         self,
         inputs: Array,
         target: Array,
-        sample_weight: Array | None,
+        sample_weight: np.ndarray | None,
         rate_factor: float,
         rng: np.random.RandomState,
     ) -> tuple[float, Credit]:
@@ -83,7 +83,8 @@ class Trainer:
         Parameters
         ----------
         inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
-        sample_weight : array of shape (n_samples,) or None
+        sample_weight : ndarray of shape (n_samples,) or None
+            On the host, positive.
         rate_factor : float
             Of the learning-rate schedule.
         rng : RandomState
@@ -104,7 +105,9 @@ class Trainer:
         shares: Any = 1 / total
         if sample_weight is not None:
             total = float(sample_weight.sum())
-            shares = (sample_weight / total)[:, None]
+            # Divided before the cast: weights of any size become shares that fit any type.
+            backend, dtype = self.substrate.network.backend, self.substrate.network.dtype
+            shares = backend.from_host(sample_weight / total, dtype)[:, None]
         credit = self._rule.credit(self.substrate, inputs, target, self.cost, shares, rng)
         loss = self._mean_cost(credit, target, shares)
         if not math.isfinite(loss):

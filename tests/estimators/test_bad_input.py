@@ -289,7 +289,7 @@ def test_bad_classes(binary, classes, message):
 # ---- sample_weight ---------------------------------------------------------------------------
 
 BAD_WEIGHTS = {
-    "negative": (lambda n: np.r_[-1.0, np.ones(n - 1)], "negative entries.*-1.*0 or positive"),
+    "negative": (lambda n: np.r_[-1.0, np.ones(n - 1)], "sample_weight.*-1.*0 or positive"),
     "all zero": (np.zeros, "[Ss]ample.weight.*at least one"),
     "short": (lambda n: np.ones(n - 1), r"sample_weight.*shape"),
     "2d": (lambda n: np.ones((n, 2)), "Sample weights must be 1D"),

@@ -169,7 +169,7 @@ def test_divergence_names_epoch_cause_and_parameter(binary, estimator, dtype):
         dtype=dtype,
     )
     with pytest.raises(
-        DivergenceError, match=r"diverged in epoch \d+.*learning_rate_init.*loop_gain=0\.5"
+        DivergenceError, match=r"diverged in epoch \d+.*learning_rate_init.*loop_gain=0\.2"
     ):
         model.fit(*binary)
 
