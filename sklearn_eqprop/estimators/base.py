@@ -43,7 +43,7 @@ from sklearn_eqprop.estimators.parameters import (
     hidden_sizes,
     layer_rates,
 )
-from sklearn_eqprop.estimators.weights import rows_that_count
+from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.credit import VectorFieldRule
@@ -236,7 +236,11 @@ class BaseEqProp(
                 output = settle_rows(self._substrate(network), X_val).states[-1]
                 return self._validation_score(output, y_val, weight_val)
 
-        data = TrainingData(X, self._encode(y, arrays.coefs[0].dtype), sample_weight)
+        target = self._encode(y, arrays.coefs[0].dtype)
+        n_samples = X.shape[0]
+        if n_samples <= settings.batch_size:
+            X, target, sample_weight = merged_rows(X, target, sample_weight)
+        data = TrainingData(X, target, sample_weight, n_samples)
         trainer = self._trainer(arrays, state)
         return run_training(trainer, data, state, settings, validation_score)
 

@@ -149,7 +149,7 @@ def run_training(
             last_good = _weights(network)
             n_done += 1
             loss = epoch.loss + _penalty(network, settings.alpha, epoch.mean_batch_weight)
-            state.record(epoch, loss, data.X.shape[0])
+            state.record(epoch, loss, data.n_samples_given)
             score = -loss
             if validation_score is not None:
                 score = validation_score(network)

@@ -81,8 +81,9 @@ class MultilabelSquaredError(SquaredError):
     """Squared error of independent 0/1 labels."""
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `Cost.probabilities`; outputs cut off at 0 and 1."""
-        return xp.clip(output, 0, 1)
+        """See `Cost.probabilities`; outputs cut off just inside 0 and 1."""
+        margin = float(xp.finfo(output.dtype).eps)
+        return xp.clip(output, margin, 1 - margin)
 
 
 class LogLoss(Cost):

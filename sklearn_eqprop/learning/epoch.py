@@ -22,11 +22,14 @@ class TrainingData:
     X : array of shape (n_samples, n_features)
     target : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,) or None
+    n_samples_given : int
+        Samples these rows stand for, before equal ones were merged.
     """
 
     X: Any
     target: np.ndarray
     sample_weight: np.ndarray | None
+    n_samples_given: int
 
 
 @dataclass

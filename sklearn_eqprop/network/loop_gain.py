@@ -22,8 +22,13 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.network.connections import Connection
 from sklearn_eqprop.network.network import Network
 
-#: Power-iteration steps before the first projection and at the end of training.
+#: Power-iteration steps before the first projection.
 WARM_UP_STEPS = 20
+#: Share of a fixed random direction mixed into every step. Without it the vector of a network that
+#: trains for long holds other singular directions only as rounding error, and when one of them
+#: overtakes the leading one, the estimate stays too low until that error has grown. The estimate
+#: loses about the square of it.
+EXPLORATION = 1e-2
 
 
 def allowed_loop_product(n_layers: int, bound: float) -> float:
@@ -79,8 +84,9 @@ class LoopGainGuard:
         self._loops = list(zip(network.forward[1:], network.feedback, strict=True))
         self._limit = allowed_loop_product(network.n_layers, bound)
         connections = [*network.forward[1:], *network.feedback]
+        self._directions = [self._random_direction(connection) for connection in connections]
         if vectors is None:
-            self.vectors = [self._start(connection) for connection in connections]
+            self.vectors = list(self._directions)
             self.enforce(WARM_UP_STEPS)
         else:
             self.vectors = [network.backend.from_host(vector, network.dtype) for vector in vectors]
@@ -96,8 +102,8 @@ class LoopGainGuard:
                 # A tied loop is the square of one array, so each factor takes a root.
                 feedback.weights *= math.sqrt(shrink) if self._network.tied else shrink
 
-    def _start(self, connection: Connection) -> Array:
-        # Any vector with a part along the leading one will do; a fixed draw keeps fits
+    def _random_direction(self, connection: Connection) -> Array:
+        # Any with a part along the leading singular vector will do; a fixed draw keeps fits
         # reproducible and leaves the user's random stream alone.
         size = self._network.layer_sizes[connection.source - 1]
         draw = np.random.RandomState(0).standard_normal((1, size))
@@ -112,5 +118,5 @@ class LoopGainGuard:
                 return 0.0
             back = connection.apply_transposed(image / image_norm)
             norm = _norm(self._network, back)
-            self.vectors[index] = back / norm
+            self.vectors[index] = back / norm + EXPLORATION * self._directions[index]
         return norm

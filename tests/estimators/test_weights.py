@@ -1,0 +1,59 @@
+"""Which rows count, and rows of a lone minibatch in one form."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
+
+
+def one_form(X, target, weight):
+    merged = merged_rows(X, target, weight)
+    return [part.tolist() for part in merged]
+
+
+def test_order_and_repetition_lead_to_one_form():
+    rng = np.random.RandomState(0)
+    X, target = rng.standard_normal((6, 3)), rng.randint(2, size=(6, 1)).astype(float)
+    weight = np.array([1.0, 3.0, 2.0, 1.0, 1.0, 2.0])
+    repeats = weight.astype(int)
+    order = rng.permutation(6)
+    expected = one_form(X, target, weight)
+    assert one_form(X[order], target[order], weight[order]) == expected
+    assert one_form(X.repeat(repeats, 0), target.repeat(repeats, 0), None) == expected
+    assert sum(expected[2]) == repeats.sum()
+
+
+def test_equal_inputs_with_other_targets_stay_apart():
+    X = np.array([[1.0, 0.0], [1.0, -0.0], [1.0, 0.0]])
+    target = np.array([[0.0], [0.0], [1.0]])
+    merged_X, merged_target, weight = merged_rows(X, target, None)
+    assert merged_X.shape == (2, 2)  # 0.0 and -0.0 are equal
+    assert sorted(zip(merged_target[:, 0], weight, strict=True)) == [(0.0, 2.0), (1.0, 1.0)]
+
+
+def test_without_repetition_there_are_no_weights():
+    X = np.arange(6.0).reshape(3, 2)
+    assert merged_rows(X, X[:, :1], None)[2] is None
+
+
+def test_weights_repetition_and_order_train_the_same_bits():
+    # 200 epochs: long enough for a difference in the last place to grow past any tolerance.
+    rng = np.random.RandomState(42)
+    X, y = rng.rand(15, 30), rng.randint(0, 3, size=15)
+    weight = rng.randint(0, 5, size=15)
+    order = rng.permutation(15)
+    model = EqPropClassifier(max_iter=200, tol=0, n_iter_no_change=None, random_state=0)
+    settings = {"learning_rate": "cosine"}  # ends without a warning
+    weighted = model.set_params(**settings).fit(X[order], y[order], weight[order]).coefs_
+    repeated = model.fit(X.repeat(weight, 0), y.repeat(weight)).coefs_
+    for one, other in zip(weighted, repeated, strict=True):
+        assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("bad", [-1.0, np.nan, np.inf])
+def test_weights_that_make_no_sense_are_named(bad):
+    X = np.zeros((2, 1))
+    with pytest.raises(ValueError, match=f"class_weight.*{bad:g}"):
+        rows_that_count(X, X[:, 0], np.array([1.0, bad]), "class_weight")
