@@ -35,7 +35,7 @@ from sklearn_eqprop.estimators.fitting import (
     run_training,
     warn_about_training,
 )
-from sklearn_eqprop.estimators.input_scale import warn_about_uneven_columns
+from sklearn_eqprop.estimators.input_scale import warn_about_input_scale
 from sklearn_eqprop.estimators.parameters import (
     PARAMETER_CONSTRAINTS,
     check_available,
@@ -157,7 +157,7 @@ class BaseEqProp(
         if not continuing:
             self._standardise(y, sample_weight)
         if not incremental:
-            warn_about_uneven_columns(X)
+            warn_about_input_scale(X)
         check_beta(self.beta, self.nudging, self.loss, self._cost())
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         layer_rates(self.learning_rate_init, len(sizes) - 1)

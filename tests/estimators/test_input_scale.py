@@ -7,7 +7,7 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_eqprop.estimators.input_scale import warn_about_uneven_columns
+from sklearn_eqprop.estimators.input_scale import warn_about_input_scale
 
 X = np.random.RandomState(0).standard_normal((100, 5))
 
@@ -23,7 +23,7 @@ X = np.random.RandomState(0).standard_normal((100, 5))
 )
 def test_a_column_that_drowns_the_others_is_named(inputs, column):
     with pytest.warns(ConvergenceWarning, match=f"column {column} .*StandardScaler"):
-        warn_about_uneven_columns(inputs)
+        warn_about_input_scale(inputs)
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,9 @@ def test_a_column_that_drowns_the_others_is_named(inputs, column):
 def test_ordinary_inputs_raise_no_alarm(inputs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_about_uneven_columns(inputs)
+        warn_about_input_scale(inputs)
+
+
+def test_columns_that_hardly_vary_are_pointed_out():
+    with pytest.warns(ConvergenceWarning, match=r"hardly vary.*1.01e-06.*StandardScaler"):
+        warn_about_input_scale(1e-6 * X[:, :1])
