@@ -28,6 +28,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.exceptions import DivergenceError
 
 
 def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settings: dict):
@@ -52,7 +53,10 @@ def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         # Only a limit on epochs is expected; anything else is worth a line in the output.
-        model.fit(task.X[train], task.y[train])
+        try:
+            model.fit(task.X[train], task.y[train])
+        except DivergenceError as error:
+            return {"score": np.nan, "seconds": np.nan, "epochs": np.nan, "problems": [str(error)]}
     for warning in caught:
         limit_of_epochs = "max_iter" in str(warning.message) or "Maximum iterations" in str(
             warning.message

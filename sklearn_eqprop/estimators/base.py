@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from abc import ABCMeta, abstractmethod
@@ -28,13 +27,7 @@ from sklearn_eqprop.estimators.fitted_network import (
     checked_arrays,
     settle_rows,
 )
-from sklearn_eqprop.estimators.fitting import (
-    EndedBy,
-    FitSettings,
-    TrainingState,
-    run_training,
-    warn_about_training,
-)
+from sklearn_eqprop.estimators.fitting import run_training
 from sklearn_eqprop.estimators.input_scale import warn_about_input_scale
 from sklearn_eqprop.estimators.parameters import (
     PARAMETER_CONSTRAINTS,
@@ -43,6 +36,8 @@ from sklearn_eqprop.estimators.parameters import (
     hidden_sizes,
     layer_rates,
 )
+from sklearn_eqprop.estimators.reporting import warn_about_training
+from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
@@ -56,7 +51,7 @@ from sklearn_eqprop.network import LoopGainGuard, Network, initial_weights, laye
 from sklearn_eqprop.relaxation import RELAXATIONS, Result
 
 #: relax_tol='auto' while training, where only a difference along the gradient is needed.
-TRAINING_TOLERANCE = 1e-2
+TRAINING_TOLERANCE = 1e-3
 #: relax_tol='auto' for predictions, by type of the weights.
 PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
@@ -132,7 +127,7 @@ class BaseEqProp(
             raise
         if isinstance(ended, DivergenceError):
             raise ended
-        warn_about_training(state, ended, settings)
+        warn_about_training(state, ended, settings, self.coefs_[0].dtype)
 
     def _fit_or_fail(
         self, X: Any, y: Any, sample_weight: Any, *, incremental: bool, classes: Any
@@ -162,9 +157,10 @@ class BaseEqProp(
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         layer_rates(self.learning_rate_init, len(sizes) - 1)
         if continuing:
-            arrays = self._arrays().copy()
+            arrays = self._arrays().copy(None if self.dtype == "auto" else self.dtype)
             check_same_network(arrays, sizes, tied=self.feedback == "tied")
-            state = copy.deepcopy(self._training_state)
+            state = self._training_state.copy()
+            state.forget_weights_of_others(self.loop_gain, arrays.coefs, arrays.feedback_coefs)
         else:
             arrays, state = self._start(sizes, X.dtype)
         settings = self._fit_settings(X.shape[0], incremental=incremental)
@@ -175,6 +171,8 @@ class BaseEqProp(
         except DivergenceError as error:
             if incremental or state.n_epochs == n_epochs_before:
                 raise
+            # What blew up is in these memories too.
+            state.optimizer = state.guard_vectors = None
             ended = error
         self._publish(arrays, state, state.n_epochs - n_epochs_before)
         return state, ended, settings
@@ -238,6 +236,7 @@ class BaseEqProp(
 
         target = self._encode(y, arrays.coefs[0].dtype)
         n_samples = X.shape[0]
+        state.constant_loss = self._cost().constant_loss(target, sample_weight)
         if n_samples <= settings.batch_size:
             X, target, sample_weight = merged_rows(X, target, sample_weight)
         data = TrainingData(X, target, sample_weight, n_samples)
@@ -288,11 +287,7 @@ class BaseEqProp(
             SimulatedNetwork(
                 network,
                 RELAXATIONS[self.relaxation](self.step_size),
-                SettlingLimits(
-                    TRAINING_TOLERANCE if self.relax_tol == "auto" else self.relax_tol,
-                    self.max_relax_iter,
-                    self.max_nudge_iter,
-                ),
+                self._training_limits(),
             ),
             VectorFieldRule(NUDGINGS[self.nudging], self.beta),
             self._cost(),
@@ -310,11 +305,25 @@ class BaseEqProp(
             ),
         )
 
+    def _training_limits(self) -> SettlingLimits:
+        if self.relax_tol != "auto":
+            return SettlingLimits(self.relax_tol, self.max_relax_iter, self.max_nudge_iter)
+        # Gauss-Seidel carries the nudge to every layer in its first pass, and what the free phase
+        # has left unsettled cancels between +β and -β. All else must settle to the signal.
+        cancels = self.relaxation == "gauss_seidel" and self.nudging == "centered"
+        return SettlingLimits(
+            TRAINING_TOLERANCE,
+            self.max_relax_iter,
+            self.max_nudge_iter,
+            smallest_signal=None if cancels else abs(self.beta),
+        )
+
     def _publish(self, arrays: FittedArrays, state: TrainingState, n_epochs: int) -> None:
         """Set every fitted attribute."""
         self.coefs_ = arrays.coefs
         self.intercepts_ = arrays.intercepts
         self._feedback_coefs = arrays.feedback_coefs
+        state.remember_weights(self.loop_gain, arrays.coefs, arrays.feedback_coefs)
         self._training_state = state
         self.n_iter_ = n_epochs
         self.n_layers_ = len(arrays.coefs) + 1

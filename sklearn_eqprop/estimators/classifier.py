@@ -84,7 +84,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times |β| in a nudged phase, and never
-        below what rounding allows. 'auto' is 1e-2 while
+        below what rounding allows. 'auto' is 1e-3 while
         training, where it proved enough, and for predictions 1e-10 with float64 weights and
         5e-6 with float32 weights.
     loss : {'log_loss', 'squared_error'}, default='log_loss'
@@ -491,7 +491,10 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     def _validation_score(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
-        return float(accuracy_score(y, self._decide(output), sample_weight=sample_weight))
+        decided = self._decide(output)
+        if self._multilabel:  # of labels: whole rows are right too rarely to show progress
+            return float(np.average((decided == y).mean(axis=1), weights=sample_weight))
+        return float(accuracy_score(y, decided, sample_weight=sample_weight))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None if self._multilabel else y

@@ -40,9 +40,9 @@ class FittedArrays:
         """Units in layers 0..L."""
         return (*(coef.shape[0] for coef in self.coefs), self.intercepts[-1].shape[0])
 
-    def copy(self) -> FittedArrays:
+    def copy(self, dtype: Any = None) -> FittedArrays:
         """Arrays that training may change: contiguous, writable, of one type."""
-        dtype = self.coefs[0].dtype
+        dtype = self.coefs[0].dtype if dtype is None else np.dtype(dtype)
 
         def fresh(arrays: list[np.ndarray]) -> list[np.ndarray]:
             return [np.array(array, dtype=dtype, order="C") for array in arrays]
@@ -156,7 +156,7 @@ def settle_rows(
     if not np.isfinite(merged.residual).all():
         msg = (
             f"{merged.reason} The weights or the inputs are too large for these dynamics: scale "
-            "the inputs, or fit with loop_gain=0.5."
+            "the inputs, or fit with a loop_gain."
         )
         raise DivergenceError(msg)
     return merged

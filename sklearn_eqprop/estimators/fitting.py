@@ -4,105 +4,20 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_eqprop.estimators.reporting import print_epoch
 from sklearn_eqprop.estimators.stopping import PatienceStop
+from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, run_epoch
+from sklearn_eqprop.learning.feedback import attenuations
 from sklearn_eqprop.learning.schedules import ADAPTIVE_FLOOR, rate_factor
 from sklearn_eqprop.learning.trainer import Trainer
-from sklearn_eqprop.network import Network
-
-#: Fraction of unsettled samples in the last epoch from which a fit warns.
-UNSETTLED_WARNING = 0.01
-
-#: Columns of ``relaxation_``.
-RELAXATION_RECORDS = (
-    "free_steps",
-    "nudged_steps",
-    "free_residual",
-    "nudged_residual",
-    "free_unconverged",
-    "nudged_unconverged",
-)
-
-
-class EndedBy(Enum):
-    """Why training ended."""
-
-    LIMIT = "max_iter was reached"
-    PATIENCE = "no more improvement"
-    INTERRUPT = "the user interrupted it"
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """The part of the estimator's parameters that steers the fit loop."""
-
-    max_iter: int
-    schedule_length: int
-    batch_size: int
-    learning_rate: str
-    tol: float
-    n_iter_no_change: int | None
-    early_stopping: bool
-    shuffle: bool
-    alpha: float
-    beta: float
-    verbose: int
-    incremental: bool
-
-
-@dataclass
-class TrainingState:
-    """All that training remembers between calls, besides the weights; NumPy and numbers only.
-
-    Attributes
-    ----------
-    split_seed : int
-        Of the split into training and validation rows.
-    shuffle_rng, nudging_rng : RandomState
-    optimizer : dict or None
-        Memory of the optimiser.
-    guard_vectors : list of ndarray or None
-        Memory of the loop-gain safeguard.
-    n_epochs, n_samples_seen, n_rate_cuts : int
-    best_score, n_waiting : float, int
-        Memory of `PatienceStop`.
-    loss_curve, validation_scores : list of float
-    relaxation : dict of str to list of float
-    """
-
-    split_seed: int
-    shuffle_rng: np.random.RandomState
-    nudging_rng: np.random.RandomState
-    optimizer: dict[str, Any] | None = None
-    guard_vectors: list[np.ndarray] | None = None
-    n_epochs: int = 0
-    n_samples_seen: int = 0
-    n_rate_cuts: int = 0
-    best_score: float = -math.inf
-    n_waiting: int = 0
-    loss_curve: list[float] = field(default_factory=list)
-    validation_scores: list[float] = field(default_factory=list)
-    relaxation: dict[str, list[float]] = field(
-        default_factory=lambda: {name: [] for name in RELAXATION_RECORDS}
-    )
-
-    def record(self, epoch: EpochRecord, loss: float, n_samples: int) -> None:
-        """Take in what an epoch reported."""
-        self.n_epochs += 1
-        self.n_samples_seen += n_samples
-        self.loss_curve.append(loss)
-        for name in RELAXATION_RECORDS:
-            self.relaxation[name].append(getattr(epoch, name))
+from sklearn_eqprop.network import Network, feedback_gains
 
 
 def run_training(
@@ -138,8 +53,9 @@ def run_training(
     stop = PatienceStop(settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting)
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
-    best_weights = None
     last_good = _weights(network)
+    # An earlier fit with early stopping has left its best weights: they are still to be beaten.
+    best_weights = last_good if validation_score and math.isfinite(state.best_score) else None
     n_done = 0
     ended_by = EndedBy.LIMIT
     started = time.perf_counter()
@@ -157,7 +73,7 @@ def run_training(
             if stop.update(score) and validation_score is not None:
                 best_weights = last_good
             if settings.verbose:
-                _print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
+                print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
             if _out_of_patience(stop, state, settings):
                 ended_by = EndedBy.PATIENCE
                 break
@@ -169,38 +85,9 @@ def run_training(
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = trainer.optimizer.memory()
+    state.signal = abs(settings.beta) * attenuations(feedback_gains(network))[0]
     state.best_score, state.n_waiting = stop.best, stop.n_waiting
     return ended_by
-
-
-def warn_about_training(state: TrainingState, ended_by: EndedBy, settings: FitSettings) -> None:
-    """Report, once a fit, what went wrong: no end, no learning, dynamics that did not settle."""
-    if ended_by is EndedBy.INTERRUPT:
-        warnings.warn("Training interrupted by user.", UserWarning, stacklevel=4)
-    if not state.loss_curve:
-        return
-    if ended_by is EndedBy.LIMIT and not settings.incremental:
-        _warn_not_converged(settings)
-    curve, tol = state.loss_curve, settings.tol
-    never_improved = len(curve) > 1 and curve[0] - min(curve) <= tol < min(curve)
-    if never_improved and not settings.incremental:  # later slices may just be harder ones
-        warnings.warn(
-            f"Training never improved: the loss was {curve[0]:.4g} in the first epoch and "
-            f"{min(curve):.4g} at best in {len(curve)}. Scale the inputs (StandardScaler), change "
-            "learning_rate_init, or check that the targets depend on the inputs.",
-            ConvergenceWarning,
-            stacklevel=4,
-        )
-    for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
-        fraction = state.relaxation[f"{phase}_unconverged"][-1]
-        if fraction > UNSETTLED_WARNING:
-            warnings.warn(
-                f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
-                f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
 
 def _finite_epoch(
@@ -235,8 +122,8 @@ def _finite_epoch(
         msg = (
             f"Training diverged in epoch {state.n_epochs + 1}: {error}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
-            "or feedback too strong (set loop_gain=0.2, lower feedback_scale). The weights of "
-            "the last good epoch are kept."
+            "or feedback too strong (set or lower loop_gain, lower feedback_scale). The weights "
+            "of the last good epoch are kept."
         )
         raise DivergenceError(msg) from None
     return epoch
@@ -259,33 +146,6 @@ def _out_of_patience(stop: PatienceStop, state: TrainingState, settings: FitSett
             f"{stop.n_waiting} epochs. Stopping."
         )
     return True
-
-
-def _warn_not_converged(settings: FitSettings) -> None:
-    if settings.learning_rate == "cosine":
-        return  # the schedule ends there by design
-    warnings.warn(
-        f"Training reached max_iter={settings.max_iter} epochs while the "
-        f"{'validation score' if settings.early_stopping else 'loss'} was still improving: raise "
-        "max_iter, raise tol, or raise learning_rate_init.",
-        ConvergenceWarning,
-        stacklevel=5,
-    )
-
-
-def _print_epoch(
-    state: TrainingState, epoch: EpochRecord, settings: FitSettings, n_done: int, seconds: float
-) -> None:
-    per_epoch = seconds / n_done
-    rate = state.n_samples_seen / max(state.n_epochs, 1) / per_epoch
-    score = f"  validation {state.validation_scores[-1]:.4f}" if settings.early_stopping else ""
-    settled = 1 - max(epoch.free_unconverged, epoch.nudged_unconverged)
-    print(
-        f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
-        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  settled {settled:.1%}  "
-        f"{rate:,.0f} samples/s  at most {per_epoch * (settings.max_iter - n_done):.0f} s left",
-        flush=True,
-    )
 
 
 def _penalty(network: Network, alpha: float, batch_weight: float) -> float:

@@ -52,5 +52,5 @@ def _warn(message: str) -> None:
     warnings.warn(
         f"{message} Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
         ConvergenceWarning,
-        stacklevel=6,
+        stacklevel=7,
     )

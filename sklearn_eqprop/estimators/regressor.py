@@ -71,7 +71,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times |β| in a nudged phase, and never
-        below what rounding allows. 'auto' is 1e-2 while
+        below what rounding allows. 'auto' is 1e-3 while
         training, where it proved enough, and for predictions 1e-10 with float64 weights and
         5e-6 with float32 weights.
     loss : {'squared_error'}, default='squared_error'

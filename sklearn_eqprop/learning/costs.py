@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import numpy as np
+
 from sklearn_eqprop.backend.array_backend import Array
 
 #: Damped steps by which an output layer is brought to rest under a non-quadratic cost. The
@@ -34,6 +36,10 @@ class Cost(ABC):
         """-∂C/∂s_L, shape (n_samples, n_outputs); a fresh array."""
 
     @abstractmethod
+    def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
+        """Mean cost of the best output that is the same for every sample (on the host)."""
+
+    @abstractmethod
     def probabilities(self, xp: Any, output: Array) -> Array:
         """Class probabilities the output stands for, shape (n_samples, n_outputs)."""
 
@@ -58,6 +64,11 @@ class SquaredError(Cost):
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         """See `Cost.force`; y - s_L."""
         return target - output
+
+    def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
+        """See `Cost.constant_loss`; half the variance."""
+        mean = np.average(target, axis=0, weights=weight)
+        return float(0.5 * np.average((target - mean) ** 2, axis=0, weights=weight).sum())
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         """Nearest point of the probability simplex, which keeps the order of the classes.
@@ -105,6 +116,10 @@ class LogLoss(Cost):
         """See `Cost.force`; y - softmax(s_L)."""
         return target - self.probabilities(xp, output)
 
+    def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
+        """See `Cost.constant_loss`; entropy of the class frequencies."""
+        return _entropy(np.average(target, axis=0, weights=weight))
+
     def probabilities(self, xp: Any, output: Array) -> Array:
         """See `Cost.probabilities`; softmax."""
         grown = xp.exp(output - output.max(axis=1, keepdims=True))
@@ -125,6 +140,17 @@ class MultilabelLogLoss(Cost):
         """See `Cost.force`; y - logistic(s_L)."""
         return target - self.probabilities(xp, output)
 
+    def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
+        """See `Cost.constant_loss`; entropies of the label frequencies."""
+        frequency = np.average(target, axis=0, weights=weight)
+        return _entropy(frequency) + _entropy(1 - frequency)
+
     def probabilities(self, xp: Any, output: Array) -> Array:
         """See `Cost.probabilities`; the logistic function."""
         return 0.5 * (1 + xp.tanh(0.5 * output))
+
+
+def _entropy(frequency: np.ndarray) -> float:
+    """-Σ p log p, in nats."""
+    present = frequency[frequency > 0].astype(np.float64)
+    return float(-(present * np.log(present)).sum())

@@ -13,8 +13,9 @@ from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.feedback import attenuations
 from sklearn_eqprop.learning.nudging import Nudge
-from sklearn_eqprop.network import Network
+from sklearn_eqprop.network import Network, feedback_gains
 from sklearn_eqprop.relaxation import Field, Relaxation, Result
 
 #: Units of rounding that a residual may hold however long a network settles.
@@ -67,11 +68,16 @@ class SettlingLimits:
         Where rounding would not let the states come that close, it is the limit.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
+    smallest_signal : float or None, default=None
+        If given, |β|: both tolerances are then multiplied so as to be relative to the nudge as
+        it arrives at the first layer, β Π γ, which is what a displacement from the free
+        state must resolve.
     """
 
     tolerance: float
     max_free: int
     max_nudged: int
+    smallest_signal: float | None = None
 
 
 class SimulatedNetwork:
@@ -116,7 +122,7 @@ class SimulatedNetwork:
             xp.concatenate([part] * n_phases) if part.ndim > 1 else part for part in free.clamped
         ]
         nudge = Nudge(cost, target, beta, xp)
-        field = Field(self.network, clamped, n_phases * n_samples, nudge)
+        field = Field(self.network, clamped, n_phases * n_samples, nudge, n_phases)
         start = [xp.concatenate([state] * n_phases) for state in free.result.states]
         result = self._relaxation.settle(
             field,
@@ -138,7 +144,10 @@ class SimulatedNetwork:
         """Never below what rounding lets the states resolve."""
         backend = self.network.backend
         size = self._finite(backend.row_max_abs(input_drive))
-        return backend.xp.maximum(self._limits.tolerance, self._rounding() * size)
+        tolerance = self._limits.tolerance
+        if self._limits.smallest_signal is not None:
+            tolerance *= self._limits.smallest_signal * self._attenuation()
+        return backend.xp.maximum(tolerance, self._rounding() * size)
 
     def _nudged_tolerance(self, states: Sequence[Array], beta: float) -> Array:
         """Relative to β, but never below what rounding lets the states resolve."""
@@ -146,7 +155,14 @@ class SimulatedNetwork:
         largest = backend.row_max_abs(states[0])
         for state in states[1:]:
             largest = xp.maximum(largest, backend.row_max_abs(state))
-        return xp.maximum(self._limits.tolerance * beta, self._rounding() * self._finite(largest))
+        tolerance = self._limits.tolerance * beta
+        if self._limits.smallest_signal is not None:
+            tolerance *= self._attenuation()
+        return xp.maximum(tolerance, self._rounding() * self._finite(largest))
+
+    def _attenuation(self) -> float:
+        """Factor by which feedback attenuates a nudge on its way to the first layer."""
+        return min(1.0, attenuations(feedback_gains(self.network))[0])
 
     def _finite(self, size: Array) -> Array:
         """Sizes, 1 where one is not finite: infinite states must not mean infinite tolerance."""

@@ -36,15 +36,24 @@ class Field:
     n_samples : int
     push : Push or None
         None in the free phase.
+    n_phases : int, default=1
+        Phases of the same samples stacked one below the other. They stop together: what they
+        have not settled is then common to all, and cancels in their difference.
     """
 
     def __init__(
-        self, network: Network, clamped: Sequence[Array], n_samples: int, push: Push | None = None
+        self,
+        network: Network,
+        clamped: Sequence[Array],
+        n_samples: int,
+        push: Push | None = None,
+        n_phases: int = 1,
     ) -> None:
         self.network = network
         self.clamped = clamped
         self.n_samples = n_samples
         self.push = push
+        self.n_phases = n_phases
 
     @property
     def backend(self) -> ArrayBackend:
@@ -96,4 +105,4 @@ class Field:
         """The same field for some of the samples, chosen by a mask or by indices."""
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
         push = None if self.push is None else self.push.take(rows)
-        return Field(self.network, clamped, clamped[0].shape[0], push)
+        return Field(self.network, clamped, clamped[0].shape[0], push, self.n_phases)

@@ -79,7 +79,8 @@ class ActiveSamples:
         Parameters
         ----------
         residual : array
-            Residual of each active sample at the current `states`.
+            Residual of each active sample at the current `states`. Stacked phases of a
+            sample retire when all of them may.
         n_steps : int
             Steps taken so far.
         everything : bool, default=False
@@ -95,6 +96,9 @@ class ActiveSamples:
         converged = residual <= self._tolerance
         # A state that is not finite will never be so again: waiting for it is no use.
         done = xp.ones_like(converged) if everything else converged | ~xp.isfinite(residual)
+        if self.field.n_phases > 1:
+            of_sample = done.reshape(self.field.n_phases, -1).all(axis=0)
+            done = xp.concatenate([of_sample] * self.field.n_phases)
         if not done.any():
             return None
         rows = done if self._rows is None else self._rows[done]

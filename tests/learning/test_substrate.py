@@ -82,9 +82,9 @@ def test_several_strengths_settle_as_each_would_alone():
     together = substrate.settle_nudged(free, COSTS["log_loss"], Y, strengths)
     for result, beta in zip(together, strengths, strict=True):
         [alone] = substrate.settle_nudged(free, COSTS["log_loss"], Y, (beta,))
-        assert np.array_equal(result.n_steps, alone.n_steps)
-        assert np.abs(joined(result.states) - joined(alone.states)).max() < 1e-13
-        assert np.abs(result.residual - alone.residual).max() < 1e-13
+        assert np.abs(joined(result.states) - joined(alone.states)).max() < 1e-7
+        assert (result.n_steps >= alone.n_steps).all()  # the phases of a sample stop together
+    assert np.array_equal(together[0].n_steps, together[1].n_steps)
     for state, copy in zip(free.result.states, kept, strict=True):
         assert np.array_equal(state, copy)  # the next phase starts from it too
 

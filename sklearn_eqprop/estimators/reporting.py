@@ -1,0 +1,99 @@
+"""What a user is told: a line an epoch, and once a fit what went wrong."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
+from sklearn_eqprop.learning.epoch import EpochRecord
+
+#: Fraction of unsettled samples in the last epoch from which a fit warns.
+UNSETTLED_WARNING = 0.01
+#: Epochs after which training must have done better than a constant prediction.
+PATIENT_EPOCHS = 10
+#: Frames between a user's call of fit and `_warn`.
+_STACK_LEVEL = 7
+
+
+def warn_about_training(
+    state: TrainingState, ended_by: EndedBy, settings: FitSettings, dtype: Any
+) -> None:
+    """Report, once a fit, what went wrong.
+
+    Training that was interrupted, did not learn or did not end; dynamics that did not
+    settle; feedback too weak for the arithmetic.
+    """
+    if ended_by is EndedBy.INTERRUPT:
+        _warn("Training interrupted by user.", UserWarning)
+    if not state.loss_curve:
+        return
+    if not settings.incremental:  # a later slice may just be a harder one
+        _warn_about_loss(state, ended_by, settings)
+    _warn_about_settling(state)
+    _warn_about_weak_feedback(state, dtype)
+
+
+def print_epoch(
+    state: TrainingState, epoch: EpochRecord, settings: FitSettings, n_done: int, seconds: float
+) -> None:
+    """One line on the epoch that has just ended."""
+    per_epoch = seconds / n_done
+    rate = state.n_samples_seen / max(state.n_epochs, 1) / per_epoch
+    score = f"  validation {state.validation_scores[-1]:.4f}" if settings.early_stopping else ""
+    settled = 1 - max(epoch.free_unconverged, epoch.nudged_unconverged)
+    print(
+        f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
+        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  settled {settled:.1%}  "
+        f"{rate:,.0f} samples/s  at most {per_epoch * (settings.max_iter - n_done):.0f} s left",
+        flush=True,
+    )
+
+
+def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSettings) -> None:
+    curve = state.loss_curve
+    first, last, best = curve[0], curve[-1], min(curve)
+    flat = len(curve) > 1 and first - best <= settings.tol < best
+    over = ended_by is EndedBy.PATIENCE or last - best > settings.tol  # not just slow
+    useless = over and len(curve) >= PATIENT_EPOCHS and last >= state.constant_loss > settings.tol
+    if flat or useless:
+        _warn(
+            f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
+            f"best and {last:.4g} in the last of {len(curve)}; predicting the same for every "
+            f"sample gives {state.constant_loss:.4g}. Scale the inputs (StandardScaler), change "
+            "learning_rate_init, use fewer hidden layers, or check that the targets depend on "
+            "the inputs."
+        )
+    elif ended_by is EndedBy.LIMIT and settings.learning_rate != "cosine":  # cosine ends by design
+        _warn(
+            f"Training reached max_iter={settings.max_iter} epochs before the "
+            f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "
+            "raise max_iter, raise tol, or raise learning_rate_init."
+        )
+
+
+def _warn_about_settling(state: TrainingState) -> None:
+    for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
+        fraction = state.relaxation[f"{phase}_unconverged"][-1]
+        if fraction > UNSETTLED_WARNING:
+            _warn(
+                f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
+                f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
+                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'."
+            )
+
+
+def _warn_about_weak_feedback(state: TrainingState, dtype: Any) -> None:
+    if state.signal < np.finfo(dtype).eps:
+        _warn(
+            f"Feedback carries a nudge to the first hidden layer at {state.signal:.1g} of its "
+            f"size, below the rounding of {np.dtype(dtype).name}: the layers near the input hardly "
+            "learn. Use dtype='float64', fewer hidden layers, or a larger loop_gain."
+        )
+
+
+def _warn(message: str, category: type[Warning] = ConvergenceWarning) -> None:
+    warnings.warn(message, category, stacklevel=_STACK_LEVEL)

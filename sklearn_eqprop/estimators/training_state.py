@@ -1,0 +1,129 @@
+"""What steers training, and what it remembers between calls."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop.learning.epoch import EpochRecord
+
+#: Columns of ``relaxation_``.
+RELAXATION_RECORDS = (
+    "free_steps",
+    "nudged_steps",
+    "free_residual",
+    "nudged_residual",
+    "free_unconverged",
+    "nudged_unconverged",
+)
+
+
+class EndedBy(Enum):
+    """Why training ended."""
+
+    LIMIT = "max_iter was reached"
+    PATIENCE = "no more improvement"
+    INTERRUPT = "the user interrupted it"
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """The part of the estimator's parameters that steers the fit loop."""
+
+    max_iter: int
+    schedule_length: int
+    batch_size: int
+    learning_rate: str
+    tol: float
+    n_iter_no_change: int | None
+    early_stopping: bool
+    shuffle: bool
+    alpha: float
+    beta: float
+    verbose: int
+    incremental: bool
+
+
+@dataclass
+class TrainingState:
+    """All that training remembers between calls, besides the weights; NumPy and numbers only.
+
+    Attributes
+    ----------
+    split_seed : int
+        Of the split into training and validation rows.
+    shuffle_rng, nudging_rng : RandomState
+    optimizer : dict or None
+        Memory of the optimiser.
+    guard_vectors : list of ndarray or None
+        Memory of the loop-gain safeguard.
+    n_epochs, n_samples_seen, n_rate_cuts : int
+    best_score, n_waiting : float, int
+        Memory of `PatienceStop`.
+    loss_curve, validation_scores : list of float
+    relaxation : dict of str to list of float
+    guarded : tuple
+        Fingerprint of the weights and the bound that `guard_vectors` belong to.
+    constant_loss : float
+        Loss of the best constant prediction on the training rows.
+    signal : float
+        β times the factor by which feedback attenuates the nudge on its way to layer 1.
+    """
+
+    split_seed: int
+    shuffle_rng: np.random.RandomState
+    nudging_rng: np.random.RandomState
+    optimizer: dict[str, Any] | None = None
+    guard_vectors: list[np.ndarray] | None = None
+    n_epochs: int = 0
+    n_samples_seen: int = 0
+    n_rate_cuts: int = 0
+    best_score: float = -math.inf
+    n_waiting: int = 0
+    loss_curve: list[float] = field(default_factory=list)
+    validation_scores: list[float] = field(default_factory=list)
+    relaxation: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in RELAXATION_RECORDS}
+    )
+    constant_loss: float = math.inf
+    signal: float = math.inf
+    guarded: tuple[Any, ...] = ()
+
+    def copy(self) -> TrainingState:
+        """State that can be changed without touching this one."""
+        return replace(
+            self,
+            shuffle_rng=copy.deepcopy(self.shuffle_rng),
+            nudging_rng=copy.deepcopy(self.nudging_rng),
+            optimizer=copy.deepcopy(self.optimizer),
+            loss_curve=list(self.loss_curve),
+            validation_scores=list(self.validation_scores),
+            relaxation={name: list(values) for name, values in self.relaxation.items()},
+        )
+
+    def remember_weights(self, loop_gain: float | None, *weights: Any) -> None:
+        """Note which weights and which bound the safeguard's memory belongs to."""
+        self.guarded = _fingerprint(loop_gain, *weights)
+
+    def forget_weights_of_others(self, loop_gain: float | None, *weights: Any) -> None:
+        """Drop the safeguard's memory if weights or bound have been changed since."""
+        if self.guarded != _fingerprint(loop_gain, *weights):
+            self.guard_vectors = None
+
+    def record(self, epoch: EpochRecord, loss: float, n_samples: int) -> None:
+        """Take in what an epoch reported."""
+        self.n_epochs += 1
+        self.n_samples_seen += n_samples
+        self.loss_curve.append(loss)
+        for name in RELAXATION_RECORDS:
+            self.relaxation[name].append(getattr(epoch, name))
+
+
+def _fingerprint(loop_gain: float | None, *weights: Any) -> tuple[Any, ...]:
+    sums = [float(np.abs(block).sum()) for group in weights if group for block in group]
+    return (loop_gain, *sums)

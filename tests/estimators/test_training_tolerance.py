@@ -1,0 +1,59 @@
+"""The loose tolerance of training must not cost the update of any layer its direction."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.learning.costs import LogLoss
+from sklearn_eqprop.learning.credit import VectorFieldRule
+from sklearn_eqprop.learning.nudging import NUDGINGS
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.relaxation import RELAXATIONS
+
+WAYS = [
+    {"relaxation": "gauss_seidel", "nudging": "centered"},
+    {"relaxation": "gauss_seidel", "nudging": "one_sided", "beta": 0.1},
+    {"relaxation": "euler", "nudging": "centered", "step_size": 0.5},
+    {"relaxation": "anderson", "nudging": "random_sign"},
+]
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return StandardScaler().fit_transform(X)[:300], y[:300]
+
+
+def updates(model, limits, X, target):
+    """Update of F_1..F_L by the model's rule, settled within the given limits."""
+    network = model._network(model._arrays())
+    substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
+    rule = VectorFieldRule(NUDGINGS[model.nudging], model.beta)
+    rng = np.random.RandomState(0)
+    credit = rule.credit(substrate, X, target, LogLoss(), 1 / len(X), rng)
+    return credit.changes[: network.n_layers]
+
+
+def cosine(one, other):
+    return (one * other).sum() / np.sqrt((one**2).sum() * (other**2).sum())
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("n_hidden", [1, 3, 5])
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(map(str, way.values())))
+def test_every_layer_gets_the_direction_of_a_tight_settling(way, n_hidden):
+    X, y = digits()
+    model = EqPropClassifier((32,) * n_hidden, random_state=0, max_iter=5, **way).fit(X, y)
+    target = np.eye(10)[y]
+    loose = updates(model, model._training_limits(), X, target)
+    tight = updates(model, SettlingLimits(1e-13, 1000, 1000), X, target)
+    cosines = [cosine(one, other) for one, other in zip(loose, tight, strict=True)]
+    assert min(cosines) > 0.98, cosines
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_eight_hidden_layers_learn():
+    X, y = digits()
+    model = EqPropClassifier((64,) * 8, random_state=0, max_iter=80, batch_size=50).fit(X, y)
+    assert model.score(X, y) > 0.8
