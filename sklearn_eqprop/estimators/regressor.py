@@ -33,7 +33,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         paper's) states are kept in the range of ρ while they settle (Eq. 77).
     feedback : {'untied', 'tied'}, default='untied'
         Feedback weights of their own, as in the paper, or the transposes of the forward
-        weights (an energy-based network, Scellier & Bengio 2017).
+        weights (an energy-based network, Scellier & Bengio 2017). To bound the loop gain of
+        tied weights the forward weights themselves are shrunk, which suits one hidden
+        layer; for more use ``loop_gain=None`` with 'hard_sigmoid'.
     gradient : {'vector_field'}, default='vector_field'
         Credit rule: the paper's two phases, Eqs. 18-19. 'asymmetric', 'recurrent_backprop' and
         'continual' are reserved for later versions.
@@ -71,9 +73,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times |β| in a nudged phase, and never
-        below what rounding allows. 'auto' is 1e-3 while
-        training, where it proved enough, and for predictions 1e-10 with float64 weights and
-        5e-6 with float32 weights.
+        below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
+        5e-6 with float32 weights; while training 1e-3, for all but centred Gauss-Seidel
+        relative to the nudge as it arrives at the first layer.
     loss : {'squared_error'}, default='squared_error'
         Cost of the output, ½ ||y - s_L||² of the standardised targets.
     optimizer : {'adam', 'sgd'}, default='adam'
@@ -135,7 +137,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     n_outputs_ : int
         Units of the output layer.
     n_iter_ : int
-        Epochs of the last call.
+        Epochs of the last call; ``len(loss_curve_)`` counts all since training started.
     t_ : int
         Training samples seen.
     loss_, best_loss_ : float

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.network import Network
 
-#: Feedback weights move at this fraction of the forward rate, times their current gain γ_l. Faster,
-#: Adam moves B by more than its own size long before F has settled (docs/defaults.md).
+#: Feedback that learns by its own ΔB moves at this fraction of the forward rate, times its
+#: current gain γ_l. Adam's steps do not scale with the weights, and B is γ_l times smaller than F.
 FEEDBACK_RATE = 0.1
 #: Gains below this carry no signal; dividing by them would only amplify rounding.
 SMALLEST_GAIN = 1e-12

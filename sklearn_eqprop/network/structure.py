@@ -13,8 +13,8 @@ from sklearn_eqprop.network.activations import ACTIVATIONS
 from sklearn_eqprop.network.connections import Connection, Dense, TiedFeedback
 from sklearn_eqprop.network.network import Network
 
-#: Forward weights start at this fraction of the Glorot-uniform range. Full Glorot weights
-#: together with feedback put the loop close to instability (docs/defaults.md).
+#: Forward weights start at this fraction of the Glorot-uniform range: the full range would put
+#: the loops through transposed feedback beyond the safeguard from the start.
 FORWARD_SCALE = 0.5
 
 

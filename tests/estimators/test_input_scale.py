@@ -16,7 +16,7 @@ X = np.random.RandomState(0).standard_normal((100, 5))
     ("inputs", "column"),
     [
         (X * [1, 1, 1e4, 1e-3, 1], 2),
-        (X + [0, 0, 0, 0, 1e4], 4),
+        (X + np.array([0, 0, 0, 0, 1e4]), 4),
         (np.c_[X, np.full(100, 1e6)], 5),
     ],
     ids=["uneven", "offset", "large constant"],
