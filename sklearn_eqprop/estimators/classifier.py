@@ -76,7 +76,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         one scale for all parameters (paper).
     beta : float, default=0.5
         Influence parameter β: strength of the nudge, not 0. A phase nudged away from its target
-        is stable only for |β| < 2 with 'log_loss' and 1 with 'squared_error'.
+        is stable only for ``|β|`` < 2 with 'log_loss' and 1 with 'squared_error'.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
         paper), or by Anderson acceleration. All reach the same fixed point.
@@ -85,7 +85,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     max_relax_iter, max_nudge_iter : int, default=200
         Most sweeps or steps of the free and of the nudged phase.
     relax_tol : float or 'auto', default='auto'
-        Residual at which a sample counts as settled; times |β| in a nudged phase, and never
+        Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
         below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
         5e-6 with float32 weights; while training 1e-3, for all but centred Gauss-Seidel
         relative to the nudge as it arrives at the first layer.
