@@ -463,10 +463,12 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             )
             raise ValueError(msg)
         if not multilabel:
-            unknown = np.setdiff1d(y, self.classes_)
-            if unknown.size:
+            # Not np.setdiff1d: older NumPy cannot compare text with numbers.
+            known = set(self.classes_.tolist())
+            unknown = [label for label in np.unique(y).tolist() if label not in known]
+            if unknown:
                 msg = (
-                    f"y holds labels {unknown.tolist()} that are not in classes_ "
+                    f"y holds labels {unknown} that are not in classes_ "
                     f"({self.classes_.tolist()}): name all classes in the first call."
                 )
                 raise ValueError(msg)
