@@ -9,6 +9,7 @@ independent implementations. Hard sigmoid and ReLU: the state is clipped to the 
 import itertools
 
 import numpy as np
+from scipy.special import xlogy
 
 
 def _logistic(s):
@@ -55,6 +56,28 @@ COSTS = {
     ),
 }
 
+#: Costs for regression beside the squared error; of the Huber cost δ = 1.
+REGRESSION_COSTS = {
+    "absolute_error": (
+        lambda s, y: np.abs(s - y).sum(axis=-1),
+        lambda s, y: np.sign(s - y),
+        lambda s: np.zeros((s.size, s.size)),
+    ),
+    "huber": (
+        lambda s, y: np.where(np.abs(s - y) <= 1, 0.5 * (s - y) ** 2, np.abs(s - y) - 0.5).sum(
+            axis=-1
+        ),
+        lambda s, y: np.where(np.abs(s - y) <= 1, s - y, np.sign(s - y)),
+        None,  # depends on the target
+    ),
+    "poisson": (
+        lambda s, y: (np.exp(s) - y * s + xlogy(y, y) - y).sum(axis=-1),
+        lambda s, y: np.exp(s) - y,
+        lambda s: np.diag(np.exp(s)),
+    ),
+}
+ALL_COSTS = COSTS | REGRESSION_COSTS
+
 
 class DenseNet:
     """μ(S) = ρ(S) W + c - S, with W the full unit-by-unit matrix of weights.
@@ -84,6 +107,13 @@ class DenseNet:
     @property
     def n_layers(self):
         return len(self.biases)
+
+    @property
+    def connections(self):
+        """(source, target) of every block of weights."""
+        L = self.n_layers
+        forward = [(layer - 1, layer) for layer in range(1, L + 1)]
+        return forward + [(layer + 1, layer) for layer in range(1, L)]
 
     def span(self, layer):
         """Where a layer, 1..L, sits in S."""
@@ -118,7 +148,7 @@ class DenseNet:
         mu = self.drive(S, X) - S
         if beta:
             outputs = self.span(self.n_layers)
-            mu[:, outputs] -= beta * COSTS[cost][1](S[:, outputs], Y)
+            mu[:, outputs] -= beta * ALL_COSTS[cost][1](S[:, outputs], Y)
         return mu
 
     def residual(self, S, X, cost=None, Y=None, beta=0.0):
@@ -144,7 +174,7 @@ class DenseNet:
         A = (self.W * self.slope(s)[:, None]).T - np.eye(s.size)
         if beta:
             outputs = self.span(self.n_layers)
-            A[outputs, outputs] -= beta * COSTS[cost][2](s[outputs])
+            A[outputs, outputs] -= beta * ALL_COSTS[cost][2](s[outputs])
         return A
 
     def equilibrium(self, X, cost=None, Y=None, beta=0.0, start=None):
@@ -180,9 +210,13 @@ class DenseNet:
         for block in self.blocks():
             arrays.append(theta[start : start + block.size].reshape(block.shape))
             start += block.size
-        n, n_feedback = self.n_layers, len(self.feedback or [])
+        n, n_feedback = len(self.coefs), len(self.feedback or [])
         feedback = arrays[n : n + n_feedback] if self.feedback is not None else None
-        return DenseNet(self.activation, arrays[:n], arrays[n + n_feedback :], feedback)
+        return self.with_arrays(arrays[:n], arrays[n + n_feedback :], feedback)
+
+    def with_arrays(self, coefs, biases, feedback):
+        """The same network with other weights."""
+        return DenseNet(self.activation, coefs, biases, feedback)
 
     def dmu_dtheta(self, s, x):
         """∂μ/∂θ of one sample, (units, parameters): μ is linear in θ, so differences are exact."""
@@ -202,7 +236,7 @@ class DenseNet:
             free = self.interior(s)
             C_s = np.zeros(s.size)
             outputs = self.span(self.n_layers)
-            C_s[outputs] = COSTS[cost][1](s[outputs], y)
+            C_s[outputs] = ALL_COSTS[cost][1](s[outputs], y)
             A = self.jacobian(s)[np.ix_(free, free)]
             row = np.linalg.inv(A.T)
             total = total + share * (C_s[free] @ row @ self.dmu_dtheta(s, x)[free])
@@ -211,7 +245,7 @@ class DenseNet:
     def objective(self, X, cost, Y, shares, start=None):
         """J = Σ shares · C(s*, y) (Eq. 12)."""
         output = self.equilibrium(X, start=start)[:, self.span(self.n_layers)]
-        return float(shares @ COSTS[cost][0](output, Y))
+        return float(shares @ ALL_COSTS[cost][0](output, Y))
 
     def gradient(self, X, cost, Y, shares, step=1e-6):
         """dJ/dθ by central finite differences of J."""
@@ -252,6 +286,8 @@ def random_task(n_samples, sizes, cost="squared_error", seed=0):
         Y = np.eye(sizes[-1])[rng.randint(sizes[-1], size=n_samples)]
     elif cost == "multilabel_log_loss":
         Y = rng.randint(2, size=(n_samples, sizes[-1])).astype(float)
+    elif cost == "poisson":
+        Y = rng.poisson(1.5, size=(n_samples, sizes[-1])).astype(float)
     else:
         Y = rng.standard_normal((n_samples, sizes[-1]))
     return X, Y

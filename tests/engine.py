@@ -4,24 +4,32 @@ import numpy as np
 
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.learning.costs import LogLoss, MultilabelLogLoss, SquaredError
-from sklearn_eqprop.learning.credit import VectorFieldRule
+from sklearn_eqprop.learning.credit import AsymmetricRule, RecurrentBackpropRule, VectorFieldRule
 from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
-from sklearn_eqprop.network import layered_network
-from sklearn_eqprop.relaxation import RELAXATIONS, Field
+from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork, nudged_states
+from sklearn_eqprop.network import Wiring, wired_network
+from sklearn_eqprop.relaxation import RELAXATIONS, FreeField
 
 COSTS = {
     "squared_error": SquaredError(),
     "log_loss": LogLoss(),
     "multilabel_log_loss": MultilabelLogLoss(),
 }
+REGRESSION_COSTS = {
+    "absolute_error": AbsoluteError(),
+    "huber": Huber(),
+    "poisson": Poisson(),
+}
+ALL_COSTS = COSTS | REGRESSION_COSTS
 METHODS = tuple(RELAXATIONS)
 
 
 def network_of(net):
     """The package's network with copies of a dense net's parameters."""
     feedback = None if net.feedback is None else [block.copy() for block in net.feedback]
-    return layered_network(
+    return wired_network(
+        Wiring.of(net.connections),
         [block.copy() for block in net.coefs],
         [block.copy() for block in net.biases],
         feedback,
@@ -30,20 +38,35 @@ def network_of(net):
     )
 
 
-def substrate_of(net, method="gauss_seidel", *, step_size=1.0, tolerance=1e-14, max_iter=3000):
+def substrate_of(
+    net,
+    method="gauss_seidel",
+    *,
+    step_size=1.0,
+    tolerance=1e-14,
+    max_iter=3000,
+    rate_coordinates=False,
+):
     """A dense net's twin, ready to settle."""
-    limits = SettlingLimits(tolerance, max_iter, max_iter)
-    return SimulatedNetwork(network_of(net), RELAXATIONS[method](step_size), limits)
+    limits = SettlingLimits(tolerance, tolerance, max_iter, max_iter)
+    relaxation = RELAXATIONS[method](step_size)
+    return SimulatedNetwork(network_of(net), relaxation, limits, rate_coordinates=rate_coordinates)
 
 
 def settle(net, X, method, *, step_size=1.0, tolerance=1e-13, max_iter=3000, start=None):
     """Free phase straight through the relaxation, absolute tolerance, from rest or `start`."""
     network = network_of(net)
     n_samples = X.shape[0]
-    field = Field(network, network.clamp(X), n_samples)
+    field = FreeField(network, network.clamp(X), n_samples)
     states = None if start is None else [s.copy() for s in start]
     tolerances = np.full(n_samples, float(tolerance))
     return RELAXATIONS[method](step_size).settle(field, states, tolerances, max_iter)
+
+
+def nudged_phases(substrate, free, cost, Y, strengths):
+    """Nudged phases by their states, one result for each strength."""
+    displaced = substrate.settle_nudged(free, cost, Y, strengths)
+    return [nudged_states(free, result) for result in displaced]
 
 
 def joined(states):
@@ -51,10 +74,30 @@ def joined(states):
     return np.concatenate(states, axis=1)
 
 
-def update(net, X, Y, cost, beta, shares, nudging="one_sided", method="gauss_seidel"):
-    """The package's two-phase update of every parameter as one vector, at tight tolerance."""
-    rule = VectorFieldRule(NUDGINGS[nudging], beta)
+def rule_of(gradient, nudging="centered", beta=1e-4):
+    """Credit rule by the name the user chooses it by."""
+    if gradient == "recurrent_backprop":
+        return RecurrentBackpropRule(np)
+    kind = {"vector_field": VectorFieldRule, "asymmetric": AsymmetricRule}[gradient]
+    return kind(NUDGINGS[nudging], beta)
+
+
+def update(
+    net,
+    X,
+    Y,
+    cost,
+    beta,
+    shares,
+    nudging="one_sided",
+    method="gauss_seidel",
+    gradient="vector_field",
+    coordinates="state",
+):
+    """The package's update of every parameter as one vector, at tight tolerance."""
+    rule = rule_of(gradient, nudging, beta)
+    substrate = substrate_of(net, method, rate_coordinates=coordinates == "rate")
     credit = rule.credit(
-        substrate_of(net, method), X, Y, COSTS[cost], shares[:, None], np.random.RandomState(0)
+        substrate, X, Y, ALL_COSTS[cost], shares[:, None], np.random.RandomState(0)
     )
     return np.concatenate([change.ravel() for change in credit.changes])

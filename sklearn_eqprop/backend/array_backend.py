@@ -32,12 +32,18 @@ class ArrayBackend(Protocol):
         """NumPy array with the same content."""
         ...
 
-    def project(self, array: Array, lower: float | None, upper: float | None) -> Array:
-        """Clip to [lower, upper] in place; None leaves that side open."""
+    def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
+        """Clip to [lower, upper], numbers or arrays; None leaves that side open.
+
+        Into `out`, which may be `array`; None: into a fresh array.
+        """
         ...
 
-    def row_max_abs(self, array: Array) -> Array:
-        """Largest magnitude in every row, shape (n_samples,); NaN where a row holds one."""
+    def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
+        """Largest magnitude in every row, shape (n_samples,); NaN where a row holds one.
+
+        With `overwrite` the array may be used up on the way.
+        """
         ...
 
 
@@ -55,19 +61,19 @@ class NumpyBackend:
         """See `ArrayBackend.to_host`."""
         return np.asarray(array)
 
-    def project(self, array: Array, lower: float | None, upper: float | None) -> Array:
+    def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
         """See `ArrayBackend.project`."""
         if lower is not None:
-            np.maximum(array, lower, out=array)
+            array = out = np.maximum(array, lower, out=out)
         if upper is not None:
-            np.minimum(array, upper, out=array)
-        return array
+            array = out = np.minimum(array, upper, out=out)
+        return array.copy() if out is None else array
 
-    def row_max_abs(self, array: Array) -> Array:
+    def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
         """See `ArrayBackend.row_max_abs`."""
         if array.shape[1] == 0:
             return np.zeros(array.shape[0], dtype=array.dtype)
-        return np.abs(array).max(axis=1)
+        return np.abs(array, out=array if overwrite else None).max(axis=1)
 
 
 def get_backend(name: str) -> ArrayBackend:

@@ -21,8 +21,8 @@ class Cost(ABC):
     Attributes
     ----------
     curvature : float
-        Upper bound of the eigenvalues of ∂²C/∂s². A nudge of -β is stable
-        only while β · curvature < 1.
+        Upper bound of the eigenvalues of ∂²C/∂s², where it exists. A nudge of -β is stable
+        only while β · curvature < 1. Infinity: not bounded, or not known.
     """
 
     curvature: float
@@ -39,20 +39,47 @@ class Cost(ABC):
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
         """Mean cost of the best output that is the same for every sample (on the host)."""
 
+    def velocity(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """How fast a nudged output moves, ``drive + β force(origin + d) - d``; a fresh array.
+
+        The parameters are those of `resolve`.
+        """
+        velocity = beta * self.force(xp, origin + displacement, target)
+        velocity += drive
+        velocity -= displacement
+        return velocity
+
+    def resolve(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """Displacement d at which ``drive + β force(origin + d) - d`` vanishes.
+
+        Parameters
+        ----------
+        xp : module
+        drive, displacement, origin, target : arrays of shape (n_samples, n_outputs)
+            `displacement` is where to start.
+        beta : float or array of shape (n_samples, 1)
+        """
+        damping = 1 / (1 + beta * (self.curvature / 2))
+        for _ in range(RESOLVE_STEPS):
+            step = self.velocity(xp, drive, displacement, origin, target, beta)
+            step *= damping
+            displacement = displacement + step
+        return displacement
+
+
+class ClassificationCost(Cost):
+    """A cost whose output stands for probabilities of classes or labels."""
+
     @abstractmethod
     def probabilities(self, xp: Any, output: Array) -> Array:
         """Class probabilities the output stands for, shape (n_samples, n_outputs)."""
 
-    def resolve(self, xp: Any, drive: Array, output: Array, target: Array, beta: Array) -> Array:
-        """Output at which ``drive + β force(s) - s`` vanishes, started from `output`."""
-        damping = 1 / (1 + beta * (self.curvature / 2))
-        for _ in range(RESOLVE_STEPS):
-            step = drive + beta * self.force(xp, output, target) - output
-            output = output + damping * step
-        return output
 
-
-class SquaredError(Cost):
+class SquaredError(ClassificationCost):
     """C = ½ ||y - s_L||² (Eq. 11): the output is pulled to its target like a spring."""
 
     curvature = 1.0
@@ -83,21 +110,23 @@ class SquaredError(Cost):
         shift = xp.take_along_axis(excess, n_positive - 1, axis=1) / n_positive
         return xp.maximum(output - shift, 0).astype(output.dtype)
 
-    def resolve(self, xp: Any, drive: Array, output: Array, target: Array, beta: Array) -> Array:
-        """See `Cost.resolve`; the exact solution (drive + β y) / (1 + β)."""
-        return (drive + beta * target) / (1 + beta)
+    def resolve(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """See `Cost.resolve`; the exact solution (drive + β (y - origin)) / (1 + β)."""
+        return (drive + beta * (target - origin)) / (1 + beta)
 
 
 class MultilabelSquaredError(SquaredError):
     """Squared error of independent 0/1 labels."""
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `Cost.probabilities`; outputs cut off just inside 0 and 1."""
+        """See `ClassificationCost.probabilities`; outputs cut off just inside 0 and 1."""
         margin = float(xp.finfo(output.dtype).eps)
         return xp.clip(output, margin, 1 - margin)
 
 
-class LogLoss(Cost):
+class LogLoss(ClassificationCost):
     """Cross-entropy of a softmax readout, C = log Σ exp(s_L) - y · s_L.
 
     The readout is not part of the dynamics: the output stays linear and is nudged by
@@ -121,13 +150,13 @@ class LogLoss(Cost):
         return _entropy(np.average(target, axis=0, weights=weight))
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `Cost.probabilities`; softmax."""
+        """See `ClassificationCost.probabilities`; softmax."""
         grown = xp.exp(output - output.max(axis=1, keepdims=True))
         grown /= grown.sum(axis=1, keepdims=True)
         return grown
 
 
-class MultilabelLogLoss(Cost):
+class MultilabelLogLoss(ClassificationCost):
     """Cross-entropy of one logistic readout a label, C = Σ log(1 + exp(s_L)) - y · s_L."""
 
     curvature = 0.25
@@ -146,7 +175,7 @@ class MultilabelLogLoss(Cost):
         return _entropy(frequency) + _entropy(1 - frequency)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `Cost.probabilities`; the logistic function."""
+        """See `ClassificationCost.probabilities`; the logistic function."""
         return 0.5 * (1 + xp.tanh(0.5 * output))
 
 

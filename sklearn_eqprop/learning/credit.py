@@ -1,16 +1,16 @@
-"""Credit rules: from two equilibria to a change of every parameter."""
+"""Credit rules: from settled states to a change of every parameter."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.nudging import Nudging
-from sklearn_eqprop.learning.substrate import FreePhase, Substrate
+from sklearn_eqprop.learning.seam import FreePhase, Substrate, TransposableSubstrate
 from sklearn_eqprop.relaxation import Result
 
 
@@ -32,31 +32,27 @@ class Credit:
     nudged: list[Result]
 
 
-class VectorFieldRule:
-    """The paper's rule, Δθ ∝ (∂μ/∂θ(s^0))^T ds^β/dβ (Eqs. 18-19, Scellier et al. 2018).
+class CreditRule(Protocol):
+    """How a minibatch turns into a change of every parameter.
 
-    Parameters
+    Attributes
     ----------
-    nudging : Nudging
-        How ds^β/dβ is estimated.
-    beta : float
-        Influence parameter.
+    attenuated : bool
+        Whether its error signal passes through the feedback weights, and is attenuated there.
     """
 
-    def __init__(self, nudging: Nudging, beta: float) -> None:
-        self._nudging = nudging
-        self._beta = beta
+    attenuated: bool
 
     def credit(
         self,
-        substrate: Substrate,
+        substrate: Any,
         inputs: Array,
         target: Array,
         cost: Cost,
-        weights: Array,
+        weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
-        """Run both phases on a minibatch.
+        """Settle a minibatch as often as the rule needs.
 
         Parameters
         ----------
@@ -72,13 +68,107 @@ class VectorFieldRule:
         -------
         Credit
         """
+        ...
+
+
+class VectorFieldRule:
+    """The paper's rule, Δθ ∝ (∂μ/∂θ(s^0))^T ds^β/dβ (Eqs. 18-19, Scellier et al. 2018).
+
+    Parameters
+    ----------
+    nudging : Nudging
+        How ds^β/dβ is estimated.
+    beta : float
+        Influence parameter.
+    """
+
+    attenuated = True
+
+    def __init__(self, nudging: Nudging, beta: float) -> None:
+        self._nudging = nudging
+        self._beta = beta
+
+    def credit(
+        self,
+        substrate: Substrate,
+        inputs: Array,
+        target: Array,
+        cost: Cost,
+        weights: Any,
+        rng: np.random.RandomState,
+    ) -> Credit:
+        """See `CreditRule.credit`."""
         free = substrate.settle(inputs)
         strengths = self._nudging.strengths(self._beta, rng)
-        nudged = substrate.settle_nudged(free, cost, target, strengths)
+        nudged = self._settle(substrate, free, cost, target, strengths)
         deltas = []
-        for layer, state in enumerate(free.result.states):
-            phases = [result.states[layer] for result in nudged]
-            delta: Any = self._nudging.displacement(state, phases, strengths)
+        for layer in range(len(free.result.states)):
+            displacements = [result.states[layer] for result in nudged]
+            delta = self._nudging.slope(displacements, strengths)
             delta *= weights
             deltas.append(delta)
         return Credit(substrate.local_change(free, deltas), free, nudged)
+
+    def _settle(
+        self,
+        substrate: Any,
+        free: FreePhase,
+        cost: Cost,
+        target: Array,
+        strengths: tuple[float, ...],
+    ) -> list[Result]:
+        nudged: list[Result] = substrate.settle_nudged(free, cost, target, strengths)
+        return nudged
+
+
+class AsymmetricRule(VectorFieldRule):
+    """Two settlings of a corrected field: the exact gradient with any feedback weights.
+
+    Scurria et al. 2026, "Equilibrium Propagation for Non-Conservative Systems",
+    arXiv:2602.03670. The error is O(β) one-sided and O(β²) centred.
+    """
+
+    attenuated = False
+
+    def _settle(
+        self,
+        substrate: Any,
+        free: FreePhase,
+        cost: Cost,
+        target: Array,
+        strengths: tuple[float, ...],
+    ) -> list[Result]:
+        nudged: list[Result] = substrate.settle_corrected(free, cost, target, strengths)
+        return nudged
+
+
+class RecurrentBackpropRule:
+    """Almeida (1987) and Pineda (1987): the exact gradient from a linear system (Theorem 3).
+
+    Parameters
+    ----------
+    xp : module
+        Array module.
+    """
+
+    attenuated = False
+
+    def __init__(self, xp: Any) -> None:
+        self._xp = xp
+
+    def credit(
+        self,
+        substrate: TransposableSubstrate,
+        inputs: Array,
+        target: Array,
+        cost: Cost,
+        weights: Any,
+        rng: np.random.RandomState,
+    ) -> Credit:
+        """See `CreditRule.credit`."""
+        free = substrate.settle(inputs)
+        output = free.result.states[-1]
+        force = cost.force(self._xp, output, target)
+        adjoint = substrate.settle_adjoint(free, force)
+        deltas = [state * weights for state in adjoint.states]
+        return Credit(substrate.local_change(free, deltas), free, [adjoint])

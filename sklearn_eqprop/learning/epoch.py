@@ -24,12 +24,15 @@ class TrainingData:
     sample_weight : ndarray of shape (n_samples,) or None
     n_samples_given : int
         Samples these rows stand for, before equal ones were merged.
+    input_scales : ndarray of shape (n_features,) or None, default=None
+        What the network sees each column divided by.
     """
 
     X: Any
     target: np.ndarray
     sample_weight: np.ndarray | None
     n_samples_given: int
+    input_scales: np.ndarray | None = None
 
 
 @dataclass
@@ -116,12 +119,17 @@ def run_epoch(
     DivergenceError
         If a loss is not finite.
     """
-    network = trainer.substrate.network
+    network = trainer.network
     free, nudged = _PhaseTally(), _PhaseTally()
+    to_unit = None
+    if data.input_scales is not None:
+        to_unit = network.backend.from_host(1 / data.input_scales, network.dtype)
     total_loss = total_weight = 0.0
     n_batches = 0
     for rows in _minibatches(data.X.shape[0], batch_size, shuffle_rng):
         inputs = network.backend.from_host(data.X[rows], network.dtype)
+        if to_unit is not None:
+            inputs = inputs * to_unit
         target = network.backend.from_host(data.target[rows], network.dtype)
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         batch_weight = float(inputs.shape[0] if weight is None else weight.sum())

@@ -1,38 +1,117 @@
-"""How feedback weights move: scales along the feedback path, and rules for B_l."""
+"""How feedback weights move: scales along the feedback path, and rules for B."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.network import Network
+from sklearn_eqprop.network import Network, Wiring
+from sklearn_eqprop.network.wiring import Pair
 
 #: Feedback that learns by its own ΔB moves at this fraction of the forward rate, times its
-#: current gain γ_l. Adam's steps do not scale with the weights, and B is γ_l times smaller than F.
+#: current gain γ. Adam's steps do not scale with the weights, and B is γ times smaller than F.
 FEEDBACK_RATE = 0.1
 #: Gains below this carry no signal; dividing by them would only amplify rounding.
 SMALLEST_GAIN = 1e-12
 
 
-def attenuations(gains: Sequence[float]) -> list[float]:
-    """Factor by which feedback shrinks the error signal on its way to each layer.
-
-    Layer l receives it through every loop above, Π_{j >= l} γ_j; the output layer undiminished.
+def learns_from_own_change(wiring: Wiring, feedback_learning: str) -> list[bool]:
+    """Which untied feedback connections learn from their own ΔB.
 
     Parameters
     ----------
+    wiring : Wiring
+    feedback_learning : {'local', 'kolen_pollack', 'homeostasis', 'fixed'}
+        With 'kolen_pollack', those that have no forward partner to follow.
+
+    Returns
+    -------
+    list of bool
+        One a feedback connection.
+    """
+    if feedback_learning == "kolen_pollack":
+        return [partner is None for partner in wiring.partners]
+    return [feedback_learning in ("local", "homeostasis")] * len(wiring.feedback)
+
+
+def attenuations(wiring: Wiring, gains: Sequence[float]) -> list[float]:
+    """Factor by which feedback shrinks the error signal on its way to each layer.
+
+    The product of the gains along the strongest path of feedback from the output, Π_{j >= l} γ_j
+    with layers in a row; the output layer has it undiminished. To layers that feedback alone does
+    not reach it goes on through forward connections, at no loss. Where it does not arrive at
+    all the factor is 1.
+
+    Parameters
+    ----------
+    wiring : Wiring
     gains : sequence of float
-        γ_l of layers 1..L-1, see `network.feedback_gains`.
+        γ of each feedback connection, see `network.feedback_gains`.
 
     Returns
     -------
     list of float
         One a layer 1..L.
     """
-    factors = [1.0]
-    for gain in reversed(gains):
-        factors.append(factors[-1] * max(gain, SMALLEST_GAIN))
-    return factors[::-1]
+    of_pair = dict(zip(wiring.feedback, gains, strict=True))
+    return _along_strongest_paths(wiring, lambda pair: of_pair.get(pair, 1.0))
+
+
+def arrival_scales(network: Network) -> list[float]:
+    """Typical size, in each layer, of a displacement of size 1 in the output.
+
+    A connection with weights W brings a random displacement of size 1 to its target at a size
+    of ||W|| / sqrt(units of the target). Of several paths the strongest counts, as in
+    `attenuations`.
+
+    Parameters
+    ----------
+    network : Network
+
+    Returns
+    -------
+    list of float
+        One a layer 1..L; never above 1.
+    """
+    connections = dict(
+        zip(network.wiring.pairs, (*network.forward, *network.feedback), strict=True)
+    )
+
+    def transfer(pair: Pair) -> float:
+        n_target = network.layer_sizes[pair[1] - 1]
+        return min(network.norm(connections[pair].weights) / math.sqrt(n_target), 1.0)
+
+    return _along_strongest_paths(network.wiring, transfer)
+
+
+def _along_strongest_paths(wiring: Wiring, factor: Callable[[Pair], float]) -> list[float]:
+    """Largest product of the connections' factors along a path from the output to each layer.
+
+    Paths of feedback alone where there are any; they make no loop, lateral connections left
+    out. Layers they miss are joined to those they reach by as few connections as possible.
+    """
+    last = wiring.n_layers
+    reached = {last: 1.0}
+
+    def arriving(layer: int, pairs: Sequence[Pair]) -> list[float]:
+        return [
+            reached[pair[0]] * max(factor(pair), SMALLEST_GAIN)
+            for pair in pairs
+            if pair[1] == layer and pair[0] in reached
+        ]
+
+    for layer in range(last - 1, 0, -1):
+        found = arriving(layer, wiring.feedback)
+        if found:
+            reached[layer] = max(found)
+    further = {last: 1.0}
+    while further:
+        missed = [layer for layer in range(1, last) if layer not in reached]
+        found_in = {layer: arriving(layer, wiring.pairs) for layer in missed}
+        further = {layer: max(found) for layer, found in found_in.items() if found}
+        reached |= further
+    return [reached.get(layer, 1.0) for layer in range(1, last + 1)]
 
 
 def kolen_pollack_steps(
@@ -40,33 +119,36 @@ def kolen_pollack_steps(
     forward_steps: Sequence[Array],
     gains: Sequence[float],
     decays: Sequence[float],
-) -> list[Array]:
-    """Steps that make each B_l follow γ_l F_{l+1}^T (Kolen & Pollack 1994; Akrout et al. 2019).
+) -> list[Array | None]:
+    """Steps that make each B follow γ F^T (Kolen & Pollack 1994; Akrout et al. 2019).
 
-    B_l gets the change of F_{l+1}, transposed and times γ_l, and what separates the two
-    decays by the factor 1 - decay.
+    B gets the change of F, its forward partner, transposed and times γ, and what separates the
+    two decays by the factor 1 - decay.
 
     Parameters
     ----------
     network : Network
     forward_steps : sequence of array
-        Steps of F_2..F_L.
+        Step of each forward connection.
     gains : sequence of float
-        Current γ_l of layers 1..L-1.
+        Current γ of each feedback connection.
     decays : sequence of float
-        Learning rate times weight decay of layers 1..L-1.
+        Learning rate times weight decay of each forward connection.
 
     Returns
     -------
-    list of array
-        One step for each of B_1..B_{L-1}.
+    list of array or None
+        One step for each feedback connection; None for those without a partner.
     """
-    steps = []
-    for forward, feedback, step, gain, decay in zip(
-        network.forward[1:], network.feedback, forward_steps, gains, decays, strict=True
+    steps: list[Array | None] = []
+    for feedback, partner, gain in zip(
+        network.feedback, network.wiring.partners, gains, strict=True
     ):
-        change = gain * step.T
+        if partner is None:
+            steps.append(None)
+            continue
+        change, decay = gain * forward_steps[partner].T, decays[partner]
         if decay:
-            change -= decay * (feedback.weights - gain * forward.weights.T)
+            change -= decay * (feedback.weights - gain * network.forward[partner].weights.T)
         steps.append(change)
     return steps

@@ -19,30 +19,60 @@ class Nudge:
     target : array of shape (n_samples, n_outputs)
     beta : float or array of shape (n_samples, 1)
         Influence parameter; one a sample where phases are stacked.
+    origin : array of shape (n_samples, n_outputs) or float
+        Output state from which displacements count; 0 where outputs are states themselves.
     xp : module
         Array module.
     """
 
-    def __init__(self, cost: Cost, target: Array, beta: Any, xp: Any) -> None:
+    def __init__(self, cost: Cost, target: Array, beta: Any, origin: Any, xp: Any) -> None:
         self._cost = cost
         self._target = target
         self._beta = beta
+        self._origin = origin
         self._xp = xp
 
-    def force(self, output: Array) -> Array:
-        """See `relaxation.Push.force`."""
-        force = self._cost.force(self._xp, output, self._target)
-        force *= self._beta
-        return force
+    def velocity(self, drive: Array, output: Array) -> Array:
+        """See `relaxation.Push.velocity`."""
+        return self._cost.velocity(self._xp, drive, output, self._origin, self._target, self._beta)
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.resolve`."""
-        return self._cost.resolve(self._xp, drive, output, self._target, self._beta)
+        return self._cost.resolve(self._xp, drive, output, self._origin, self._target, self._beta)
 
     def take(self, rows: Array) -> Nudge:
         """See `relaxation.Push.take`."""
-        beta = self._beta[rows] if hasattr(self._beta, "shape") else self._beta
-        return Nudge(self._cost, self._target[rows], beta, self._xp)
+
+        def of(value: Any) -> Any:
+            return value[rows] if hasattr(value, "shape") else value
+
+        return Nudge(self._cost, self._target[rows], of(self._beta), of(self._origin), self._xp)
+
+
+class ConstantPush:
+    """A force on the output that does not depend on its state.
+
+    Parameters
+    ----------
+    force : array of shape (n_samples, n_outputs)
+    """
+
+    def __init__(self, force: Array) -> None:
+        self._force = force
+
+    def velocity(self, drive: Array, output: Array) -> Array:
+        """See `relaxation.Push.velocity`."""
+        velocity = drive - output
+        velocity += self._force
+        return velocity
+
+    def resolve(self, drive: Array, output: Array) -> Array:
+        """See `relaxation.Push.resolve`."""
+        return drive + self._force
+
+    def take(self, rows: Array) -> ConstantPush:
+        """See `relaxation.Push.take`."""
+        return ConstantPush(self._force[rows])
 
 
 class Nudging(Protocol):
@@ -52,8 +82,8 @@ class Nudging(Protocol):
         """Values of β to settle at."""
         ...
 
-    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
-        """Estimate of ds/dβ from a layer's free state and its nudged ones."""
+    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
+        """Estimate of ds/dβ from a layer's displacements s^β - s^0; may work in them."""
         ...
 
 
@@ -64,9 +94,11 @@ class OneSided:
         """See `Nudging.strengths`."""
         return (beta,)
 
-    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
-        """See `Nudging.displacement`."""
-        return (nudged[0] - free) / strengths[0]
+    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
+        """See `Nudging.slope`."""
+        [slope] = displacements
+        slope /= strengths[0]
+        return slope
 
 
 class RandomSign(OneSided):
@@ -84,9 +116,12 @@ class Centered:
         """See `Nudging.strengths`."""
         return (beta, -beta)
 
-    def displacement(self, free: Array, nudged: list[Array], strengths: tuple[float, ...]) -> Array:
-        """See `Nudging.displacement`."""
-        return (nudged[0] - nudged[1]) / (strengths[0] - strengths[1])
+    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
+        """See `Nudging.slope`."""
+        plus, minus = displacements
+        plus -= minus
+        plus /= strengths[0] - strengths[1]
+        return plus
 
 
 #: Every way of nudging by the name the user chooses it by.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
@@ -10,6 +10,8 @@ from sklearn_eqprop.backend.array_backend import Array
 BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-8
+#: Numbers worked on at a time: each pass over them then finds them in the cache.
+CACHE_SIZE = 2**15
 
 
 class Optimizer(Protocol):
@@ -95,22 +97,27 @@ class Adam:
         """See `Optimizer.steps`."""
         self._n_updates += 1
         correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
-        steps = []
         for mean, square, direction, rate in zip(
             self._means, self._squares, directions, rates, strict=True
         ):
-            mean *= BETA_1
-            mean += (1 - BETA_1) * direction
-            square *= BETA_2
-            direction *= direction
-            direction *= 1 - BETA_2
-            square += direction
-            step = self._xp.sqrt(square)
-            step += EPSILON
-            self._xp.divide(mean, step, out=step)
-            step *= rate * correction
-            steps.append(step)
-        return steps
+            for mean_part, square_part, part in _parts(mean, square, direction):
+                self._step(mean_part, square_part, part, rate * correction)
+        return list(directions)
+
+    def _step(self, mean: Array, square: Array, direction: Array, rate: float) -> None:
+        """Update the moments; the step takes the place of the direction."""
+        scratch = direction - mean
+        scratch *= 1 - BETA_1
+        mean += scratch
+        xp = self._xp
+        xp.multiply(direction, direction, out=scratch)
+        scratch -= square
+        scratch *= 1 - BETA_2
+        square += scratch
+        xp.sqrt(square, out=direction)
+        direction += EPSILON
+        xp.divide(mean, direction, out=direction)
+        direction *= rate
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
@@ -121,6 +128,17 @@ class Adam:
             "means": self._means,
             "squares": self._squares,
         }
+
+
+def _parts(*arrays: Array) -> Iterator[Sequence[Array]]:
+    """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently."""
+    flags = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in arrays]
+    if not (all(c for c, _ in flags) or all(f for _, f in flags)):
+        yield arrays
+        return
+    flat = [array.ravel(order="K") for array in arrays]
+    for start in range(0, flat[0].shape[0], CACHE_SIZE):
+        yield [array[start : start + CACHE_SIZE] for array in flat]
 
 
 def _shapes(blocks: Sequence[Array]) -> list[tuple[int, ...]]:

@@ -1,60 +1,35 @@
-"""The seam between learning and dynamics: two verbs, settle and local change.
-
-A learner never looks inside the dynamics. Anything that settles under a clamped input and
-a push on its output, and lets each synapse multiply what it sees on its two sides, can be
-trained: the simulated network here, or a noisy, quantised or physical one.
-"""
+"""The simulated network as a substrate: how it settles, and what its synapses measure."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.feedback import attenuations
-from sklearn_eqprop.learning.nudging import Nudge
-from sklearn_eqprop.network import Network, feedback_gains
-from sklearn_eqprop.relaxation import Field, Relaxation, Result
+from sklearn_eqprop.learning.feedback import arrival_scales
+from sklearn_eqprop.learning.flow import EulerFlow
+from sklearn_eqprop.learning.homeostasis import local_asymmetries
+from sklearn_eqprop.learning.nudging import ConstantPush, Nudge
+from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.network import Network
+from sklearn_eqprop.relaxation import (
+    AdjointField,
+    CorrectedField,
+    DisplacementField,
+    Field,
+    FreeField,
+    Origin,
+    Relaxation,
+    Result,
+    clamped_origin,
+    origin_of,
+)
 
 #: Units of rounding that a residual may hold however long a network settles.
 ROUNDING_UNITS = 10
-
-
-@dataclass
-class FreePhase:
-    """A free equilibrium and what it belongs to.
-
-    Attributes
-    ----------
-    inputs : array of shape (n_samples, n_features)
-    result : Result
-    clamped : list of array
-        The constant drive, worked out once for both phases.
-    """
-
-    inputs: Array
-    result: Result
-    clamped: list[Array]
-
-
-class Substrate(Protocol):
-    """What a learner can ask of a dynamical system."""
-
-    def settle(self, inputs: Array) -> FreePhase:
-        """Free phase: clamp the input and let the system come to rest."""
-        ...
-
-    def settle_nudged(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
-    ) -> list[Result]:
-        """Nudged phases: from the free equilibrium, push the output with each strength β."""
-        ...
-
-    def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """(∂μ/∂θ)^T Δ for each block of parameters, Δ being weighted by sample."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -63,21 +38,24 @@ class SettlingLimits:
 
     Attributes
     ----------
-    tolerance : float
-        Largest residual of a settled sample in the free phase; times |β| in a nudged phase.
-        Where rounding would not let the states come that close, it is the limit.
+    free_tolerance : float
+        Largest residual of a settled sample in the free phase. Where rounding would not let the
+        states come that close, it is the limit.
+    nudged_tolerance : float
+        The same in a nudged phase. If `literal`, in units of β; otherwise in units of the force
+        on each sample as it arrives at each layer.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
-    smallest_signal : float or None, default=None
-        If given, |β|: both tolerances are then multiplied so as to be relative to the nudge as
-        it arrives at the first layer, β Π γ, which is what a displacement from the free
-        state must resolve.
+    literal : bool, default=True
+        Whether the nudged phase starts from the free state as it stands, with whatever is
+        unsettled in it, or counts it as settled.
     """
 
-    tolerance: float
+    free_tolerance: float
+    nudged_tolerance: float
     max_free: int
     max_nudged: int
-    smallest_signal: float | None = None
+    literal: bool = True
 
 
 class SimulatedNetwork:
@@ -88,90 +66,237 @@ class SimulatedNetwork:
     network : Network
     relaxation : Relaxation
     limits : SettlingLimits
+    feedback_learns : sequence of bool or None, default=None
+        Which untied feedback connections learn from their own local change; None: all.
+    rate_coordinates : bool, default=False
+        Whether synapses see displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
+        The output is linear, so that the nudge D^{-1} C_s that belongs to it is C_s.
     """
 
-    def __init__(self, network: Network, relaxation: Relaxation, limits: SettlingLimits) -> None:
+    def __init__(
+        self,
+        network: Network,
+        relaxation: Relaxation,
+        limits: SettlingLimits,
+        *,
+        feedback_learns: Sequence[bool] | None = None,
+        rate_coordinates: bool = False,
+    ) -> None:
         self.network = network
+        self._feedback_learns = feedback_learns
+        self._rate_coordinates = rate_coordinates
         self._relaxation = relaxation
         self._limits = limits
 
     def settle(self, inputs: Array) -> FreePhase:
         """See `Substrate.settle`."""
         clamped = self.network.clamp(inputs)
-        field = Field(self.network, clamped, inputs.shape[0])
-        result = self._relaxation.settle(
-            field,
-            None,
-            self._free_tolerance(clamped[0]),
-            self._limits.max_free,
-        )
-        return FreePhase(inputs, result, clamped)
+        field = FreeField(self.network, clamped, inputs.shape[0])
+        driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
+        tolerance = self._tolerance(self._limits.free_tolerance, driven)
+        result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
+        return FreePhase(inputs, result)
 
     def settle_nudged(
         self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `Substrate.settle_nudged`; all strengths settle side by side, as one batch."""
-        xp = self.network.backend.xp
-        n_samples, n_phases = target.shape[0], len(strengths)
+        scales = None if self._limits.literal else arrival_scales(self.network)
+        return self._displace(
+            DisplacementField, self._origin(free), cost, target, strengths, scales
+        )
+
+    def settle_corrected(
+        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+    ) -> list[Result]:
+        """See `TransposableSubstrate.settle_corrected`."""
+        origin = self._origin(free, with_slopes=True)
+        return self._displace(CorrectedField, origin, cost, target, strengths, None)
+
+    def flow(
+        self, free: FreePhase, cost: Cost, target: Array, strength: float, weights: Any
+    ) -> EulerFlow:
+        """See `FlowingSubstrate.flow`; Euler steps, whatever the relaxation.
+
+        A cost of unbounded curvature, too steep for some explicit steps, has its force held.
+        """
+        states = free.result.states
+        push = self._push(cost, target, strength, states[-1], 0.0, held=True)
+        nudge: Any = self._limits.nudged_tolerance * abs(strength)
+        if not self._limits.literal:
+            nudge = self._share_of(push.velocity(states[-1], states[-1]))
+
+        def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
+            return self._local_change(free.inputs, states, [part * weights for part in increments])
+
+        return EulerFlow(
+            self.network,
+            free,
+            push,
+            step_size=self._relaxation.step_size,
+            tolerance=self._tolerance(nudge, states),
+            max_steps=self._limits.max_nudged,
+            leverages=self.network.leverages(free.inputs, states, weights),
+            local_change=local_change,
+        )
+
+    def settle_clamped(self, free: FreePhase, target: Array) -> Result:
+        """See `ClampableSubstrate.settle_clamped`."""
+        origin = self._origin(free)
+        error = target - origin.states[-1]
+        scales = None if self._limits.literal else arrival_scales(self.network)
+        field = DisplacementField(
+            self.network, clamped_origin(origin, error), target.shape[0], None, scales=scales
+        )
+        if self._limits.literal:
+            tolerance = self._tolerance(self._limits.nudged_tolerance, origin.states)
+        else:
+            tolerance = self._share_of(error)
+        start = [*field.zero_states()[:-1], error.copy()]
+        return self._settle(field, start, tolerance)
+
+    def local_contrast(
+        self, free: FreePhase, displacements: Sequence[Array], weights: Any
+    ) -> list[Array]:
+        """See `ClampableSubstrate.local_contrast`; states are displaced, or rates."""
+        network = self.network
+        rates, moved = network.rates(free.result.states), list(displacements)
+        if self._rate_coordinates:
+            layers = range(1, network.n_layers + 1)
+            states = free.result.states
+            moved = [
+                network.rate_change(layer, state, displacement)
+                for layer, state, displacement in zip(layers, states, displacements, strict=True)
+            ]
+        if network.tied:
+            # a' b' - a b = ½ (a + a') (b' - b) + ½ (b + b') (a' - a): one half a direction.
+            rates = [rate + 0.5 * change for rate, change in zip(rates, moved, strict=True)]
+        deltas = [change * weights for change in moved]
+        return network.local_products(
+            free.inputs, rates, deltas, feedback_learns=self._feedback_learns
+        )
+
+    def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
+        """See `TransposableSubstrate.settle_adjoint`; to a residual relative to each force."""
+        origin = self._origin(free, with_slopes=True)
+        field = AdjointField(self.network, origin, force.shape[0], ConstantPush(force))
+        return self._settle(field, None, self._share_of(force))
+
+    def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
+        """See `Substrate.local_change`."""
+        return self._local_change(free.inputs, free.result.states, deltas)
+
+    def _local_change(
+        self, inputs: Array, states: Sequence[Array], deltas: Sequence[Array]
+    ) -> list[Array]:
+        if self._rate_coordinates:
+            layers = range(1, self.network.n_layers + 1)
+            deltas = [
+                self.network.in_rates(layer, state, delta)
+                for layer, state, delta in zip(layers, states, deltas, strict=True)
+            ]
+        return self.network.local_change(
+            inputs, states, deltas, feedback_learns=self._feedback_learns
+        )
+
+    def local_asymmetry(
+        self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
+    ) -> list[Array]:
+        """See `ProbedSubstrate.local_asymmetry`."""
+        slopes = self._origin(free, with_slopes=True).slopes
+        return local_asymmetries(self.network, slopes, probes, gains, weights)
+
+    def _origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
+        drives = free.result.drives
+        assert drives is not None  # the free field keeps them
+        return origin_of(
+            self.network,
+            free.result.states,
+            drives,
+            literal=self._limits.literal,
+            with_slopes=with_slopes,
+        )
+
+    def _displace(
+        self,
+        kind: type[DisplacementField],
+        origin: Origin,
+        cost: Cost,
+        target: Array,
+        strengths: Sequence[float],
+        scales: Sequence[float] | None,
+    ) -> list[Result]:
+        xp, n_samples, n_phases = self.network.backend.xp, target.shape[0], len(strengths)
         beta: Any = float(strengths[0])
         if n_phases > 1:
             column = xp.asarray(strengths, dtype=self.network.dtype)
             beta = xp.repeat(column, n_samples)[:, None]
             target = xp.concatenate([target] * n_phases)
-        clamped = [
-            xp.concatenate([part] * n_phases) if part.ndim > 1 else part for part in free.clamped
-        ]
-        nudge = Nudge(cost, target, beta, xp)
-        field = Field(self.network, clamped, n_phases * n_samples, nudge, n_phases)
-        start = [xp.concatenate([state] * n_phases) for state in free.result.states]
-        result = self._relaxation.settle(
-            field,
-            start,
-            self._nudged_tolerance(start, abs(strengths[0])),
-            self._limits.max_nudged,
-            downward=True,
-        )
+            origin = origin.each(lambda array: xp.concatenate([array] * n_phases))
+        output = origin.states[-1]
+        push = self._push(cost, target, beta, output, output, held=min(strengths) < 0)
+        field = kind(self.network, origin, n_phases * n_samples, push, n_phases, scales)
+        if self._limits.literal:
+            nudge = self._limits.nudged_tolerance * abs(strengths[0])
+            tolerance = self._tolerance(nudge, origin.states)
+        else:
+            nothing = xp.zeros_like(target)
+            tolerance = self._share_of(push.velocity(nothing, nothing))
+        result = self._settle(field, None, tolerance)
         return [
             _part(result, slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
         ]
 
-    def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """See `Substrate.local_change`."""
-        return self.network.local_change(free.inputs, free.result.states, deltas)
+    def _push(
+        self, cost: Cost, target: Array, beta: Any, output: Array, origin: Any, *, held: bool
+    ) -> Nudge | ConstantPush:
+        """The push of a nudged phase that starts at `output`; `origin` is that of its states.
 
-    def _free_tolerance(self, input_drive: Array) -> Array:
-        """Never below what rounding lets the states resolve."""
-        backend = self.network.backend
-        size = self._finite(backend.row_max_abs(input_drive))
-        tolerance = self._limits.tolerance
-        if self._limits.smallest_signal is not None:
-            tolerance *= self._limits.smallest_signal * self._attenuation()
-        return backend.xp.maximum(tolerance, self._rounding() * size)
+        Away from the target, a cost of unbounded curvature would let no β be stable for certain.
+        Its force at the free equilibrium is then held instead: ds/dβ at β = 0 is the same.
+        """
+        xp = self.network.backend.xp
+        if held and math.isinf(cost.curvature):
+            return ConstantPush(beta * cost.force(xp, output, target))
+        return Nudge(cost, target, beta, origin, xp)
 
-    def _nudged_tolerance(self, states: Sequence[Array], beta: float) -> Array:
-        """Relative to β, but never below what rounding lets the states resolve."""
+    def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
+        """A second phase, from `start` or from displacements of zero."""
+        return self._relaxation.settle(
+            field, start, tolerance, self._limits.max_nudged, downward=True
+        )
+
+    def _share_of(self, force: Array) -> Array:
+        """Tolerance of each sample relative to the force on it."""
+        size = self.network.backend.row_max_abs(force)
+        size *= self._limits.nudged_tolerance
+        # Where there is no force, staying at zero is right: any tolerance will do.
+        size += float(self.network.backend.xp.finfo(size.dtype).tiny)
+        return size
+
+    def _tolerance(self, tolerance: float, states: Sequence[Array]) -> Array:
+        """Tolerance of each sample, never below what rounding in the given states allows."""
         backend, xp = self.network.backend, self.network.backend.xp
         largest = backend.row_max_abs(states[0])
         for state in states[1:]:
             largest = xp.maximum(largest, backend.row_max_abs(state))
-        tolerance = self._limits.tolerance * beta
-        if self._limits.smallest_signal is not None:
-            tolerance *= self._attenuation()
-        return xp.maximum(tolerance, self._rounding() * self._finite(largest))
+        # Infinite states must not mean infinite tolerance.
+        largest = xp.where(xp.isfinite(largest), largest, xp.ones_like(largest))
+        rounding = ROUNDING_UNITS * float(xp.finfo(self.network.dtype).eps)
+        return xp.maximum(tolerance, rounding * largest)
 
-    def _attenuation(self) -> float:
-        """Factor by which feedback attenuates a nudge on its way to the first layer."""
-        return min(1.0, attenuations(feedback_gains(self.network))[0])
 
-    def _finite(self, size: Array) -> Array:
-        """Sizes, 1 where one is not finite: infinite states must not mean infinite tolerance."""
-        xp = self.network.backend.xp
-        return xp.where(xp.isfinite(size), size, xp.ones_like(size))
-
-    def _rounding(self) -> float:
-        """Residual, relative to the states, below which a sweep is mostly rounding error."""
-        return ROUNDING_UNITS * float(self.network.backend.xp.finfo(self.network.dtype).eps)
+def nudged_states(free: FreePhase, displacement: Result) -> Result:
+    """A nudged phase by its states, s^0 + d, instead of its displacements."""
+    states = [s + d for s, d in zip(free.result.states, displacement.states, strict=True)]
+    return Result(
+        states,
+        displacement.n_steps,
+        displacement.residual,
+        displacement.converged,
+        displacement.reason,
+    )
 
 
 def _part(result: Result, rows: slice) -> Result:

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.learning.continual import ContinualRule
 from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.credit import Credit, VectorFieldRule
-from sklearn_eqprop.learning.feedback import FEEDBACK_RATE, attenuations, kolen_pollack_steps
+from sklearn_eqprop.learning.credit import Credit, CreditRule
+from sklearn_eqprop.learning.feedback import (
+    FEEDBACK_RATE,
+    attenuations,
+    kolen_pollack_steps,
+    learns_from_own_change,
+)
+from sklearn_eqprop.learning.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
 from sklearn_eqprop.learning.optimizers import Optimizer
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.network import LoopGainGuard, Parameter, feedback_gains
+from sklearn_eqprop.learning.seam import FlowingSubstrate, FreePhase, ProbedSubstrate, Substrate
+from sklearn_eqprop.network import LoopGainGuard, Network, feedback_gains
+
+#: Most that weights moving within a phase may amplify what moves them, layer by layer: beyond 1
+#: they and the states drive each other away.
+PLASTICITY_GAIN = 0.25
 
 
 @dataclass(frozen=True)
@@ -25,11 +36,11 @@ class LearningSettings:
     Attributes
     ----------
     learning_rates : tuple of float
-        Rate of layers 1..L: of F_l, b_l and B_l.
+        Rate of layers 1..L: of the biases of each and of all weights that drive it.
     alpha : float
         Strength of the L2 penalty α/2 ||W||² on all weights, "synaptic depression" (appendix A).
-    feedback_learning : {'local', 'kolen_pollack', 'fixed'}
-        How B_l moves.
+    feedback_learning : {'local', 'kolen_pollack', 'homeostasis', 'fixed'}
+        How feedback weights move, see `learns_from_own_change`.
     layerwise_rescale : bool
         Undo the attenuation of the error signal layer by layer.
     """
@@ -45,30 +56,47 @@ class Trainer:
 
     Parameters
     ----------
-    substrate : SimulatedNetwork
-    rule : VectorFieldRule
+    substrate : Substrate
+        What settles. The trainer asks it for nothing but the two verbs.
+    network : Network
+        The learner's own record of the parameters: what it has set them to, in full precision.
+        It is where updates accumulate and where the strength of feedback is read off. A
+        simulated network settles with these very arrays; a device takes from them, whenever it
+        settles, as much as its synapses can hold.
+    rule : CreditRule
     cost : Cost
     optimizer : Optimizer
         Made for the arrays of `trained_parameters`.
     guard : LoopGainGuard or None
     settings : LearningSettings
+    probe_rng : RandomState or None, default=None
+        Source of the probes that 'homeostasis' needs.
     """
 
     def __init__(
         self,
-        substrate: SimulatedNetwork,
-        rule: VectorFieldRule,
+        substrate: Substrate,
+        network: Network,
+        rule: CreditRule,
         cost: Cost,
         optimizer: Optimizer,
         guard: LoopGainGuard | None,
         settings: LearningSettings,
+        probe_rng: np.random.RandomState | None = None,
     ) -> None:
         self.substrate = substrate
+        self.network = network
         self.cost = cost
         self.optimizer = optimizer
         self.guard = guard
         self._rule = rule
         self._settings = settings
+        self._probe_rng = probe_rng
+
+    @property
+    def attenuated(self) -> bool:
+        """Whether the error signal is weakened by the feedback weights it passes through."""
+        return self._rule.attenuated
 
     def train_on(
         self,
@@ -106,63 +134,127 @@ class Trainer:
         if sample_weight is not None:
             total = float(sample_weight.sum())
             # Divided before the cast: weights of any size become shares that fit any type.
-            backend, dtype = self.substrate.network.backend, self.substrate.network.dtype
+            backend, dtype = self.network.backend, self.network.dtype
             shares = backend.from_host(sample_weight / total, dtype)[:, None]
-        credit = self._rule.credit(self.substrate, inputs, target, self.cost, shares, rng)
+        gains = feedback_gains(self.network)
+        credit = self._credit(inputs, target, shares, gains, rate_factor, rng)
         loss = self._mean_cost(credit, target, shares)
         if not math.isfinite(loss):
             msg = "the loss is not finite"
             raise DivergenceError(msg)
-        self._update(credit.changes, rate_factor, self._settings.alpha / total)
+        if self._settings.feedback_learning == "homeostasis" and not self.network.tied:
+            self._balance_feedback(credit.free, shares, gains, rate_factor)
+        self._update(credit.changes, gains, rate_factor, self._settings.alpha / total)
+        if self.guard is not None:
+            self.guard.enforce()
         return loss, credit
 
+    def _credit(
+        self,
+        inputs: Array,
+        target: Array,
+        shares: Any,
+        gains: list[float],
+        rate_factor: float,
+        rng: np.random.RandomState,
+    ) -> Credit:
+        what = (inputs, target, self.cost, shares, rng)
+        if not isinstance(self._rule, ContinualRule):
+            return self._rule.credit(self.substrate, *what)
+        # Weights move along with the phase at the plain learning rate; the total then goes through
+        # the optimiser from where they started, which for SGD without momentum comes to the same.
+        # (At Adam's rates, which grow as gradients fade, they would run away with the states.)
+        start = [parameter.array.copy() for parameter in self.network.parameters()]
+
+        def move(changes: list[Array], leverages: list[float]) -> None:
+            self._update(changes, gains, rate_factor, 0.0, leverages)
+
+        substrate = cast("FlowingSubstrate", self.substrate)
+        credit = self._rule.credit(substrate, *what, move=move)
+        for parameter, array in zip(self.network.parameters(), start, strict=True):
+            parameter.array[...] = array
+        return credit
+
     def _mean_cost(self, credit: Credit, target: Array, shares: Any) -> float:
-        xp = self.substrate.network.backend.xp
+        xp = self.network.backend.xp
         value = self.cost.value(xp, credit.free.result.states[-1], target)
         return float((value[:, None] * shares).sum())
 
-    def _update(self, changes: list[Array], rate_factor: float, decay: float) -> None:
-        network, settings = self.substrate.network, self._settings
-        gains = feedback_gains(network)
-        scales = attenuations(gains) if settings.layerwise_rescale else [1.0] * network.n_layers
+    def _update(
+        self,
+        changes: list[Array],
+        gains: list[float],
+        rate_factor: float,
+        decay: float,
+        leverages: list[float] | None = None,
+    ) -> None:
+        """Move every parameter: by a step of the optimiser or, given leverages, within a phase."""
+        network, settings = self.network, self._settings
+        scales = [1.0] * network.n_layers
+        if settings.layerwise_rescale and self._rule.attenuated:
+            scales = attenuations(network.wiring, gains)
         directions, rates, blocks = [], [], []
+        gain_of_feedback = iter(gains)
+        learns = iter(learns_from_own_change(network.wiring, settings.feedback_learning))
         for parameter, change in zip(network.parameters(), changes, strict=True):
-            if parameter.role == "feedback" and settings.feedback_learning != "local":
-                continue
-            change /= scales[parameter.layer - 1]
+            rate = rate_factor * settings.learning_rates[parameter.layer - 1]
+            if parameter.role == "feedback":
+                gain = next(gain_of_feedback)
+                if not next(learns):
+                    continue
+                if settings.layerwise_rescale:
+                    # B's signal is brought to the scale of F's, B itself is γ times smaller.
+                    rate *= FEEDBACK_RATE * gain
+            if leverages is not None:
+                limit = PLASTICITY_GAIN * scales[parameter.layer - 1]
+                rate = min(rate, limit / leverages[parameter.layer - 1])
+            if scales[parameter.layer - 1] != 1:
+                change /= scales[parameter.layer - 1]
             if decay and parameter.role != "bias":
                 change -= decay * parameter.array
             directions.append(change)
-            rates.append(rate_factor * self._rate(parameter, gains))
+            rates.append(rate)
             blocks.append(parameter)
-        steps = self.optimizer.steps(directions, rates)
+        if leverages is None:
+            steps = self.optimizer.steps(directions, rates)
+        else:
+            steps = [rate * change for rate, change in zip(rates, directions, strict=True)]
         if settings.feedback_learning == "kolen_pollack" and not network.tied:
             self._couple_feedback(steps, gains, rate_factor * decay)
         for parameter, step in zip(blocks, steps, strict=True):
             parameter.array += step
-        if self.guard is not None:
-            self.guard.enforce()
-
-    def _rate(self, parameter: Parameter, gains: list[float]) -> float:
-        rate = self._settings.learning_rates[parameter.layer - 1]
-        if parameter.role == "feedback" and self._settings.layerwise_rescale:
-            # B's signal is brought to the scale of F's, B itself is γ_l times smaller.
-            return rate * FEEDBACK_RATE * gains[parameter.layer - 1]
-        return rate
 
     def _couple_feedback(self, steps: list[Array], gains: list[float], decay: float) -> None:
-        network = self.substrate.network
-        decays = [decay * rate for rate in self._settings.learning_rates[1:]]
-        forward_steps = steps[1 : network.n_layers]
+        network, learning_rates = self.network, self._settings.learning_rates
+        decays = [decay * learning_rates[forward.target - 1] for forward in network.forward]
+        forward_steps = steps[: len(network.forward)]
         changes = kolen_pollack_steps(network, forward_steps, gains, decays)
         for feedback, change in zip(network.feedback, changes, strict=True):
-            feedback.weights += change
+            if change is not None:
+                feedback.weights += change
+
+    def _balance_feedback(
+        self, free: FreePhase, shares: Any, gains: list[float], rate_factor: float
+    ) -> None:
+        assert self._probe_rng is not None
+        network, substrate = self.network, cast("ProbedSubstrate", self.substrate)
+        n_samples = free.inputs.shape[0]
+        probes = draw_probes(network, n_samples, self._probe_rng)
+        asymmetries = substrate.local_asymmetry(free, probes, gains, shares)
+        parts = homeostatic_shares(network, n_samples, rate_factor)
+        steps = homeostatic_steps(network, asymmetries, gains, parts)
+        for feedback, partner, step in zip(
+            network.feedback, network.wiring.partners, steps, strict=True
+        ):
+            if partner is not None:  # there is something to face
+                feedback.weights += step
 
 
-def trained_parameters(parameters: list[Parameter], feedback_learning: str) -> list[Array]:
+def trained_parameters(network: Network, feedback_learning: str) -> list[Array]:
     """Arrays an optimiser moves: all, less feedback that follows a rule of its own."""
+    learns = iter(learns_from_own_change(network.wiring, feedback_learning))
     return [
         parameter.array
-        for parameter in parameters
-        if parameter.role != "feedback" or feedback_learning == "local"
+        for parameter in network.parameters()
+        if parameter.role != "feedback" or next(learns)
     ]

@@ -2,9 +2,11 @@
 
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop.network.connections import Dense, TiedFeedback
-from sklearn_eqprop.network.loop_gain import LoopGainGuard, allowed_loop_product, feedback_gains
+from sklearn_eqprop.network.gains import feedback_gains
+from sklearn_eqprop.network.loop_gain import LoopGainGuard, allowed_loop_product, excess_gain
 from sklearn_eqprop.network.network import Network, Parameter
-from sklearn_eqprop.network.structure import initial_weights, layered_network
+from sklearn_eqprop.network.structure import initial_weights, wired_network
+from sklearn_eqprop.network.wiring import Wiring, layered_wiring, reachable
 
 __all__ = [
     "ACTIVATIONS",
@@ -14,8 +16,12 @@ __all__ = [
     "Network",
     "Parameter",
     "TiedFeedback",
+    "Wiring",
     "allowed_loop_product",
+    "excess_gain",
     "feedback_gains",
     "initial_weights",
-    "layered_network",
+    "layered_wiring",
+    "reachable",
+    "wired_network",
 ]

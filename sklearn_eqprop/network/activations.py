@@ -27,6 +27,8 @@ class Activation:
     slope : callable
         ``slope(xp, s)``, the derivative ρ'(s); 0 at and beyond a bound. Never above 1 in
         magnitude, which the loop-gain safeguard relies on.
+    rate_change : callable
+        ``rate_change(xp, s, d)``, ρ(s + d) - ρ(s) without subtracting nearly equal numbers.
     lower, upper : float or None
         Range of the state; None where it is not bounded.
     """
@@ -34,6 +36,7 @@ class Activation:
     name: str
     rate: Callable[[Any, Array], Array]
     slope: Callable[[Any, Array], Array]
+    rate_change: Callable[[Any, Array, Array], Array]
     lower: float | None = None
     upper: float | None = None
 
@@ -61,6 +64,20 @@ def _logistic_slope(xp: Any, s: Array) -> Array:
     return rate * (1 - rate)
 
 
+def _displacement(xp: Any, s: Array, d: Array) -> Array:
+    return d
+
+
+def _tanh_change(xp: Any, s: Array, d: Array) -> Array:
+    # tanh(s + d) = (tanh s + tanh d) / (1 + tanh s tanh d), tanh s subtracted by hand.
+    at_s, change = xp.tanh(s), xp.tanh(d)
+    return change * (1 - at_s * at_s) / (1 + at_s * change)
+
+
+def _logistic_change(xp: Any, s: Array, d: Array) -> Array:
+    return 0.5 * _tanh_change(xp, 0.5 * s, 0.5 * d)
+
+
 #: Every activation by the name the user chooses it by.
 ACTIVATIONS = {
     activation.name: activation
@@ -69,6 +86,7 @@ ACTIVATIONS = {
             "hard_sigmoid",
             rate=lambda xp, s: xp.clip(s, 0, 1),
             slope=lambda xp, s: ((s > 0) & (s < 1)).astype(s.dtype),
+            rate_change=_displacement,
             lower=0.0,
             upper=1.0,
         ),
@@ -76,14 +94,16 @@ ACTIVATIONS = {
             "relu",
             rate=lambda xp, s: xp.maximum(s, 0),
             slope=lambda xp, s: (s > 0).astype(s.dtype),
+            rate_change=_displacement,
             lower=0.0,
         ),
         Activation(
             "tanh",
             rate=lambda xp, s: xp.tanh(s),
             slope=lambda xp, s: 1 - xp.tanh(s) ** 2,
+            rate_change=_tanh_change,
         ),
-        Activation("logistic", rate=_logistic, slope=_logistic_slope),
-        Activation("identity", rate=_state, slope=_one),
+        Activation("logistic", rate=_logistic, slope=_logistic_slope, rate_change=_logistic_change),
+        Activation("identity", rate=_state, slope=_one, rate_change=_displacement),
     )
 }

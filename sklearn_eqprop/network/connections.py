@@ -66,7 +66,10 @@ class Dense:
         return post @ self.weights.T
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`."""
+        """See `Connection.local_change`; laid out in memory like the weights."""
+        flags = self.weights.flags
+        if flags.f_contiguous and not flags.c_contiguous:
+            return (delta.T @ pre).T
         return pre.T @ delta
 
 

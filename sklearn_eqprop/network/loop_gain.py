@@ -1,26 +1,47 @@
 """The loop-gain safeguard: feedback kept weak enough that settling is a contraction.
 
-Let f_l, b_l be the spectral norms of F_{l+1} and B_l, the two sides of the loop between
-layers l and l + 1, and let |ρ'| <= 1. The Jacobian of the drives is then block tridiagonal
-with blocks of norm at most f_l and b_l; a diagonal change of scale makes both sides of every
-loop sqrt(f_l b_l). A tridiagonal matrix of size L with zero diagonal and off-diagonal
+**Layers in a row.** Let f_l, b_l be the spectral norms of F_{l+1} and B_l, the two sides of the
+loop between layers l and l + 1, and let |ρ'| <= 1. The Jacobian of the drives is then block
+tridiagonal with blocks of norm at most f_l and b_l; a diagonal change of scale makes both sides of
+every loop sqrt(f_l b_l). A tridiagonal matrix of size L with zero diagonal and off-diagonal
 entries g has norm 2 g cos(π / (L + 1)), so
 
     f_l b_l <= c / (4 cos²(π / (L + 1)))   for every l
 
 makes the map s -> drive(s) a contraction by sqrt(c) < 1: one fixed point, which every method of
 relaxation reaches at a geometric rate from any start.
+
+**Any other graph.** Let N be the matrix of the spectral norms between layers, N_ij that of the
+connection from j to i, and r(N) its spectral radius. Take positive numbers w with N w <= r w
+(the Perron vector; where N is reducible, one for any r > r(N)). If two states differ by at most
+m w_j in layer j, their drives differ in layer i by at most Σ_j N_ij m w_j <= r m w_i: s -> drive(s)
+contracts by r in the norm max_i ||s_i|| / w_i. So what is asked for is
+
+    r(N) <= sqrt(c).
+
+Split N = K + M into what stays and what is shrunk by one factor t: the forward and the feedback
+connections (with tied weights, M holds both sides of every tied pair). K leads to later layers
+only, so K^L = 0 and (λ - K)^-1 = Σ_k K^k / λ^(k+1) has no negative entry, for any λ > 0. Now
+(K + t M) v = λ v is the same as (λ - K)^-1 M v = v / t, and r(K + t M) never falls as t grows from
+r(K) = 0. So it first reaches λ = sqrt(c) where 1 / t is the largest eigenvalue of (λ - K)^-1 M:
+
+    r(K + t M) = sqrt(c)   for   t = 1 / r((sqrt(c) - K)^-1 M),
+
+and r(N) exceeds sqrt(c) exactly where this t is below 1. Layers in a row keep their own rule, which
+shrinks only the loops that are too strong.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.network.connections import Connection
 from sklearn_eqprop.network.network import Network
+from sklearn_eqprop.network.wiring import Pair
 
 #: Power-iteration steps before the first projection.
 WARM_UP_STEPS = 20
@@ -38,21 +59,40 @@ def allowed_loop_product(n_layers: int, bound: float) -> float:
     return bound / (4 * math.cos(math.pi / (n_layers + 1)) ** 2)
 
 
-def feedback_gains(network: Network) -> list[float]:
-    """Strength of each feedback connection, γ_l = ||B_l|| / ||F_{l+1}||, from layer 1 up.
+def excess_gain(
+    n_layers: int,
+    norms: Mapping[Pair, float],
+    shrinking: Collection[Pair],
+    bound: float,
+) -> float:
+    """Factor by which feedback exceeds the bound, r((sqrt(c) - K)^-1 M).
 
-    Frobenius norms: the ratio is γ exactly where B_l = γ F_{l+1}^T.
+    Divided by it, the shrinking connections make the spectral radius of all norms sqrt(c).
+
+    Parameters
+    ----------
+    n_layers : int
+        L.
+    norms : dict of (source, target) to float
+        Spectral norms of the connections between layers 1..L.
+    shrinking : collection of (source, target)
+        Which of them make up M; all others lead to later layers.
+    bound : float
+        c in (0, 1).
+
+    Returns
+    -------
+    float
+        At most 1 where the bound is kept; infinite where a norm is not finite.
     """
-    gains = []
-    for forward, feedback in zip(network.forward[1:], network.feedback, strict=True):
-        norm = _norm(network, forward.weights)
-        gains.append(_norm(network, feedback.weights) / norm if norm > 0 else 1.0)
-    return gains
-
-
-def _norm(network: Network, array: Array) -> float:
-    flat = array.ravel()
-    return math.sqrt(float(network.backend.xp.dot(flat, flat)))
+    stays, shrinks = np.zeros((2, n_layers, n_layers))
+    for (source, target), norm in norms.items():
+        matrix = shrinks if (source, target) in shrinking else stays
+        matrix[target - 1, source - 1] = norm
+    loops = np.linalg.solve(math.sqrt(bound) * np.eye(n_layers) - stays, shrinks)
+    if not np.isfinite(loops).all():
+        return math.inf
+    return float(np.abs(np.linalg.eigvals(loops)).max())
 
 
 class LoopGainGuard:
@@ -74,17 +114,18 @@ class LoopGainGuard:
     ----------
     vectors : list of array
         Leading left singular vector, (1, n_source), of each forward connection
-        from layer 1 up, then of each feedback connection.
+        between layers 1..L, then of each feedback connection.
     """
 
     def __init__(
         self, network: Network, bound: float, vectors: list[np.ndarray] | None = None
     ) -> None:
         self._network = network
-        self._loops = list(zip(network.forward[1:], network.feedback, strict=True))
-        self._limit = allowed_loop_product(network.n_layers, bound)
-        connections = [*network.forward[1:], *network.feedback]
-        self._directions = [self._random_direction(connection) for connection in connections]
+        self._bound = bound
+        # The clamped input is part of no loop.
+        self._forward = [connection for connection in network.forward if connection.source > 0]
+        self._connections = [*self._forward, *network.feedback]
+        self._directions = [self._random_direction(c) for c in self._connections]
         if vectors is None:
             self.vectors = list(self._directions)
             self.enforce(WARM_UP_STEPS)
@@ -93,14 +134,41 @@ class LoopGainGuard:
 
     def enforce(self, n_steps: int = 1) -> None:
         """Refine the norms by `n_steps` of power iteration and shrink what exceeds the bound."""
-        for index, (forward, feedback) in enumerate(self._loops):
-            product = self._norm(index, forward, n_steps) * self._norm(
-                len(self._loops) + index, feedback, n_steps
-            )
-            if product > self._limit:
-                shrink = self._limit / product
+        norms = [
+            self._norm(index, connection, n_steps)
+            for index, connection in enumerate(self._connections)
+        ]
+        if self._network.wiring.is_layered:
+            self._shrink_loops(norms)
+        else:
+            self._shrink_all(norms)
+
+    def _shrink_loops(self, norms: list[float]) -> None:
+        """Layers in a row: each loop that is too strong, on its own."""
+        limit = allowed_loop_product(self._network.n_layers, self._bound)
+        n_loops = len(self._forward)
+        for feedback, up, down in zip(
+            self._network.feedback, norms[:n_loops], norms[n_loops:], strict=True
+        ):
+            product = up * down
+            if product > limit:
+                shrink = limit / product
                 # A tied loop is the square of one array, so each factor takes a root.
                 feedback.weights *= math.sqrt(shrink) if self._network.tied else shrink
+
+    def _shrink_all(self, norms: list[float]) -> None:
+        """Any other graph: all feedback, lateral connections included, by one factor."""
+        network = self._network
+        tied_to = {pair[::-1] for pair in network.wiring.feedback} if network.tied else set()
+        of_pair = {
+            (connection.source, connection.target): norm
+            for connection, norm in zip(self._connections, norms, strict=True)
+        }
+        shrinking = tied_to.union(network.wiring.feedback)
+        excess = excess_gain(network.n_layers, of_pair, shrinking, self._bound)
+        if 1 < excess < math.inf:
+            for feedback in network.feedback:
+                feedback.weights /= excess
 
     def _random_direction(self, connection: Connection) -> Array:
         # Any with a part along the leading singular vector will do; a fixed draw keeps fits
@@ -113,10 +181,10 @@ class LoopGainGuard:
         norm = 0.0
         for _ in range(n_steps):
             image = connection.apply(self.vectors[index])
-            image_norm = _norm(self._network, image)
+            image_norm = self._network.norm(image)
             if image_norm == 0:
                 return 0.0
             back = connection.apply_transposed(image / image_norm)
-            norm = _norm(self._network, back)
+            norm = self._network.norm(back)
             self.vectors[index] = back / norm + EXPLORATION * self._directions[index]
         return norm

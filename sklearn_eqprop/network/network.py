@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop.network.connections import Connection, TiedFeedback
+from sklearn_eqprop.network.wiring import Wiring
 
 
 @dataclass
@@ -40,14 +42,17 @@ class Network:
     ----------
     hidden_activation : Activation
         ρ of layers 1..L-1. The output layer is linear.
-    forward : sequence of Connection
-        Entry ``l - 1`` leads from layer ``l - 1`` to layer ``l``; L entries.
-    feedback : sequence of Connection
-        Entry ``l - 1`` leads from layer ``l + 1`` back to layer ``l``; L - 1 entries.
+    forward, feedback : sequences of Connection
+        Those to a later layer and all others, each in the order of `Wiring`.
     biases : sequence of array
         Entry ``l - 1``, of shape (n_l,), belongs to layer ``l``.
     backend : ArrayBackend
         Where the arrays live.
+
+    Attributes
+    ----------
+    wiring : Wiring
+        The ends of every connection.
     """
 
     def __init__(
@@ -64,6 +69,14 @@ class Network:
         self.backend = backend
         self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
         self.layer_sizes = tuple(bias.shape[0] for bias in biases)
+        self.wiring = Wiring(
+            tuple((connection.source, connection.target) for connection in self.forward),
+            tuple((connection.source, connection.target) for connection in self.feedback),
+        )
+        within = [c for c in (*self.forward, *self.feedback) if c.source > 0]
+        layers = range(1, len(biases) + 1)
+        self._incoming = [[c for c in within if c.target == layer] for layer in layers]
+        self._outgoing = [[c for c in within if c.source == layer] for layer in layers]
 
     @property
     def n_layers(self) -> int:
@@ -81,7 +94,7 @@ class Network:
         return any(isinstance(connection, TiedFeedback) for connection in self.feedback)
 
     def parameters(self) -> list[Parameter]:
-        """Every trainable block: forward by layer, then feedback, then biases."""
+        """Every trainable block: forward, then feedback, then biases."""
         blocks = [
             Parameter(connection.weights, "forward", connection.target)
             for connection in self.forward
@@ -95,12 +108,22 @@ class Network:
             Parameter(bias, "bias", layer) for layer, bias in enumerate(self.biases, start=1)
         ]
 
+    def norm(self, array: Array) -> float:
+        """Euclidean (Frobenius) norm of an array."""
+        flat = array.ravel(order="K")
+        return math.sqrt(float(self.backend.xp.dot(flat, flat)))
+
     def clamp(self, inputs: Array) -> list[Array]:
         """Drive that stays constant while the network settles, one entry a layer.
 
-        ``inputs @ F_1 + b_1`` for layer 1, the bias alone for the others.
+        ``inputs @ F + b`` for layers the input drives, the bias alone, of shape (n_l,), for others.
         """
-        return [self.forward[0].apply(inputs) + self.biases[0], *self.biases[1:]]
+        clamped = list(self.biases)
+        for connection in self.forward:
+            if connection.source == 0:
+                layer = connection.target
+                clamped[layer - 1] = connection.apply(inputs) + clamped[layer - 1]
+        return clamped
 
     def zero_states(self, n_samples: int) -> list[Array]:
         """States that are all zero."""
@@ -116,31 +139,95 @@ class Network:
         """Transmitted rates ρ(s) of every layer."""
         return [self.rate(layer, state) for layer, state in enumerate(states, start=1)]
 
-    def drive(self, layer: int, rates: Sequence[Array | None], clamped: Sequence[Array]) -> Array:
-        """Sum over the connections into a layer, plus what is clamped: μ_l + s_l of Eq. 1.
+    def rate_change(self, layer: int, state: Array, displacement: Array) -> Array:
+        """ρ(s + d) - ρ(s) of one layer to the full accuracy of d, without a copy where it is d."""
+        activation = self.activations[layer - 1]
+        if activation.transmits_state:
+            return displacement
+        return activation.rate_change(self.backend.xp, state, displacement)
 
-        A fresh array. A layer whose rates are None is silent and costs no product.
+    def in_rates(self, layer: int, state: Array, displacement: Array) -> Array:
+        """ρ'(s) d: a small displacement of one layer as a change of its rate.
+
+        Without a copy where the layer transmits its state.
+        """
+        activation = self.activations[layer - 1]
+        if activation.transmits_state:
+            return displacement
+        slope = activation.slope(self.backend.xp, state)
+        slope *= displacement
+        return slope
+
+    def inflow(self, layer: int, signals: Sequence[Array | None], sources: range) -> Array | None:
+        """What the connections into a layer bring from some of the layers 1..L, a fresh array.
+
+        Parameters
+        ----------
+        layer : int
+        signals : list of array or None
+            Signal of every layer. One that is None is silent and costs no product.
+        sources : range
+            Layers to count.
+
+        Returns
+        -------
+        array of shape (n_samples, n_l) or None
+            None if nothing flows in.
         """
         total = None
-        if layer > 1 and rates[layer - 2] is not None:
-            total = self.forward[layer - 1].apply(rates[layer - 2])
-        if layer < self.n_layers and rates[layer] is not None:
-            from_above = self.feedback[layer - 1].apply(rates[layer])
-            total = from_above if total is None else _added(total, from_above)
-        return clamped[layer - 1].copy() if total is None else _added(total, clamped[layer - 1])
+        for connection in self._incoming[layer - 1]:
+            signal = signals[connection.source - 1]
+            if connection.source in sources and signal is not None:
+                total = _sum(total, connection.apply(signal))
+        return total
 
-    def project(self, layer: int, state: Array) -> Array:
-        """Keep a layer's state in the range of its activation, in place."""
+    def transposed_inflow(
+        self, layer: int, signals: Sequence[Array | None], sources: range
+    ) -> Array | None:
+        """The same through the connections out of a layer, each used in reverse."""
+        total = None
+        for connection in self._outgoing[layer - 1]:
+            signal = signals[connection.target - 1]
+            if connection.target in sources and signal is not None:
+                total = _sum(total, connection.apply_transposed(signal))
+        return total
+
+    def leverages(self, inputs: Array, states: Sequence[Array], weights: Any) -> list[float]:
+        """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, of all the rates that drive each layer.
+
+        Parameters
+        ----------
+        inputs : array of shape (n_samples, n_0)
+        states : list of array
+        weights : array of shape (n_samples, 1) or float
+            A number is the weight of every sample.
+        """
+        squares = [(rate * rate).sum(axis=1) for rate in (inputs, *self.rates(states))]
+        connections = (*self.forward, *self.feedback)
+        totals = []
+        for layer in range(1, self.n_layers + 1):
+            sources = [squares[c.source] for c in connections if c.target == layer]
+            reach = abs(weights) * (1 + sum(sources))[:, None]
+            totals.append(float(reach.sum()))
+        return totals
+
+    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
+        """A layer's state kept in the range of its activation, in `out` or in a fresh array."""
         activation = self.activations[layer - 1]
-        return self.backend.project(state, activation.lower, activation.upper)
+        return self.backend.project(state, activation.lower, activation.upper, out)
 
     def local_change(
-        self, inputs: Array, states: Sequence[Array], deltas: Sequence[Array]
-    ) -> list[Array]:
+        self,
+        inputs: Array,
+        states: Sequence[Array],
+        deltas: Sequence[Array],
+        *,
+        feedback_learns: Sequence[bool] | None = None,
+    ) -> list[Array | None]:
         """What each block of parameters measures locally, (∂μ/∂θ)^T Δ (Eqs. 18-19).
 
-        ΔF_l = ρ(s_{l-1})^T Δ_l, ΔB_l = ρ(s_{l+1})^T Δ_l, Δb_l = Σ Δ_l; tied weights
-        receive the sum of their forward and their feedback change.
+        ΔW = ρ(s_source)^T Δ_target for every connection, Δb_l = Σ Δ_l; tied weights receive the
+        sum of their forward and their feedback change.
 
         Parameters
         ----------
@@ -149,30 +236,51 @@ class Network:
             The free fixed point.
         deltas : list of array
             Displacement of every layer, already weighted by sample.
+        feedback_learns : sequence of bool or None, default=None
+            Which untied feedback connections learn from their own change; None: all.
 
         Returns
         -------
-        list of array
-            In the order of `parameters`.
+        list of array or None
+            In the order of `parameters`; None for feedback that does not learn from it.
         """
-        rates = [inputs, *self.rates(states)]
-        forward = [
-            connection.local_change(rates[connection.source], deltas[connection.target - 1])
-            for connection in self.forward
-        ]
-        feedback = [
-            connection.local_change(rates[connection.source], deltas[connection.target - 1])
-            for connection in self.feedback
-        ]
+        return self.local_products(
+            inputs, self.rates(states), deltas, feedback_learns=feedback_learns
+        )
+
+    def local_products(
+        self,
+        inputs: Array,
+        rates: Sequence[Array],
+        deltas: Sequence[Array],
+        *,
+        feedback_learns: Sequence[bool] | None = None,
+    ) -> list[Array | None]:
+        """As `local_change`, given the rates of layers 1..L instead of their states."""
+        rates = [inputs, *rates]
+
+        def change(connection: Connection) -> Array:
+            pre, post = rates[connection.source], deltas[connection.target - 1]
+            return connection.local_change(pre, post)
+
+        forward = [change(connection) for connection in self.forward]
         biases = [delta.sum(axis=0) for delta in deltas]
         if not self.tied:
+            learns = feedback_learns or [True] * len(self.feedback)
+            feedback = [
+                change(connection) if own else None
+                for connection, own in zip(self.feedback, learns, strict=True)
+            ]
             return forward + feedback + biases
-        for layer, change in enumerate(feedback, start=1):
-            forward[layer] += change
+        for connection, partner in zip(self.feedback, self.wiring.partners, strict=True):
+            assert partner is not None  # or it could not be tied
+            forward[partner] += change(connection)
         return forward + biases
 
 
-def _added(total: Array, term: Array) -> Array:
+def _sum(total: Array | None, term: Array) -> Array:
     """Add in place: ``total`` is a fresh product that nobody else holds."""
+    if total is None:
+        return term
     total += term
     return total

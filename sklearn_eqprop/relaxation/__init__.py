@@ -1,8 +1,16 @@
 """How a network settles: three methods, one contract, one Result."""
 
 from sklearn_eqprop.relaxation.anderson import Anderson
-from sklearn_eqprop.relaxation.euler import Euler
-from sklearn_eqprop.relaxation.field import Field, Push
+from sklearn_eqprop.relaxation.displacement import (
+    AdjointField,
+    CorrectedField,
+    DisplacementField,
+    Origin,
+    clamped_origin,
+    origin_of,
+)
+from sklearn_eqprop.relaxation.euler import Euler, flow
+from sklearn_eqprop.relaxation.field import Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import Relaxation, describe
@@ -16,12 +24,20 @@ RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
 
 __all__ = [
     "RELAXATIONS",
+    "AdjointField",
     "Anderson",
+    "CorrectedField",
+    "DisplacementField",
     "Euler",
     "Field",
+    "FreeField",
     "GaussSeidel",
+    "Origin",
     "Push",
     "Relaxation",
     "Result",
+    "clamped_origin",
     "describe",
+    "flow",
+    "origin_of",
 ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.network import Network
-from sklearn_eqprop.relaxation.euler import residual_and_velocities
+from sklearn_eqprop.relaxation.euler import flow
 from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import ActiveSamples
@@ -26,7 +26,7 @@ class Anderson:
     With g(s) = clip(s + ε μ^β(s)) and f = g - s, the next state is g minus the combination
     of the last differences of g whose differences of f best explain f (Anderson 1965; Walker
     & Ni 2011). Clipping makes g non-smooth and extrapolation can then go astray: such a
-    sample forgets its history and goes on from the best state it has seen, which is also
+    sample forgets its history and goes on, at first from the best state it has seen. That is also
     what is returned when the limit of steps is reached.
 
     Parameters
@@ -49,42 +49,39 @@ class Anderson:
     ) -> Result:
         """See `Relaxation.settle`; `downward` makes no difference here."""
         if states is None:
-            states = field.network.zero_states(field.n_samples)
+            states = field.zero_states()
         active = ActiveSamples(field, states, tolerance)
-        network, xp = field.network, field.backend.xp
+        xp, sizes = field.backend.xp, field.network.layer_sizes
         history = _History(xp)
-        n_steps = 0
-        while True:
-            residual, velocities = residual_and_velocities(active.field, active.states)
+        for n_steps in itertools.count():
+            residual, drives, velocities = flow(active.field, active.states)
             here = xp.concatenate(active.states, axis=1)
-            there = self._step(network, active.states, velocities)
-            history.record(here, there, residual)
+            history.record(here, self._step(active.field, active.states, velocities), residual)
             exhausted = n_steps == max_iter
             if exhausted:
-                active.states = _split(history.best_state, network.layer_sizes)
-                residual = history.best_residual
+                active.states = _split(history.best_state, sizes)
+                residual, drives = active.field.full_residual(active.states)
             else:
                 # An extrapolation that overflowed is no reason to give a sample up.
                 residual = xp.where(xp.isfinite(residual), residual, history.best_residual)
-            keep = active.put_aside(residual, n_steps, everything=exhausted)
+            left = active.put_aside(residual, n_steps, drives, everything=exhausted)
             if active.is_empty:
-                return active.result()
-            if keep is not None:
-                history.take(keep)
-            target = history.extrapolate()
+                break
+            if left is not None:
+                history.take(left)
             active.states = [
-                network.project(layer, state)
-                for layer, state in enumerate(_split(target, network.layer_sizes), start=1)
+                active.field.project(layer, state, out=state)
+                for layer, state in enumerate(_split(history.extrapolate(), sizes), start=1)
             ]
-            n_steps += 1
+        return active.result()
 
-    def _step(self, network: Network, states: list[Array], velocities: list[Array]) -> Array:
+    def _step(self, field: Field, states: list[Array], velocities: list[Array]) -> Array:
         """g(s) of all layers side by side, shape (n_samples, n_units)."""
         moved = [
-            network.project(layer, state + self.step_size * velocity)
+            field.project(layer, state + self.step_size * velocity)
             for layer, (state, velocity) in enumerate(zip(states, velocities, strict=True), start=1)
         ]
-        return network.backend.xp.concatenate(moved, axis=1)
+        return field.backend.xp.concatenate(moved, axis=1)
 
 
 class _History:
@@ -110,6 +107,8 @@ class _History:
         # Smallest residual since the last restart. Judged by its best ever, a sample that must
         # pass through larger residuals would be sent back to the same state for ever.
         self._reference: Array = None
+        # Whether a sample has been sent back to its best state since that was found.
+        self._sent_back: Array = None
 
     def record(self, state: Array, image: Array, residual: Array) -> None:
         """Take in a step from `state` to `image`; samples gone astray go back to their best."""
@@ -119,6 +118,7 @@ class _History:
             self.best_state, self.best_image = state.copy(), image.copy()
             self.best_residual = residual.copy()
             self._reference = residual.copy()
+            self._sent_back = xp.zeros(residual.shape[0], dtype=bool)
         else:
             self._image_differences.append(image - self._image)
             self._change_differences.append(change - self._change)
@@ -127,6 +127,7 @@ class _History:
             self.best_state[better] = state[better]
             self.best_image[better] = image[better]
             self.best_residual[better] = residual[better]
+            self._sent_back[better] = False
             # "not <=" rather than ">": a residual that is not a number went astray too.
             astray = ~(residual <= RESTART_FACTOR * self._reference)
             self._reference = xp.minimum(self._reference, residual)
@@ -134,9 +135,12 @@ class _History:
                 self._forget(astray)
                 self._reference[astray] = xp.inf
                 # As if the step had been taken from the best state: one that overflowed
-                # must not enter the next difference.
-                image[astray] = self.best_image[astray]
-                change[astray] = (self.best_image - self.best_state)[astray]
+                # must not enter the next difference. A sample that has been sent back to that very
+                # state before must pass through larger residuals, and goes on without history.
+                back = astray & ~(self._sent_back & xp.isfinite(residual))
+                image[back] = self.best_image[back]
+                change[back] = (self.best_image - self.best_state)[back]
+                self._sent_back |= back
         self._image, self._change = image, change
 
     def _forget(self, rows: Array) -> None:
@@ -166,6 +170,7 @@ class _History:
         self.best_state, self.best_image = self.best_state[rows], self.best_image[rows]
         self.best_residual = self.best_residual[rows]
         self._reference = self._reference[rows]
+        self._sent_back = self._sent_back[rows]
 
 
 def _split(flat: Array, sizes: Sequence[int]) -> list[Array]:

@@ -33,34 +33,36 @@ class Euler:
     ) -> Result:
         """See `Relaxation.settle`; `downward` makes no difference here."""
         if states is None:
-            states = field.network.zero_states(field.n_samples)
+            states = field.zero_states()
         active = ActiveSamples(field, states, tolerance)
-        layers = range(1, field.network.n_layers + 1)
+        layers = range(1, field.n_layers + 1)
         n_steps = 0
         while True:
-            residual, velocities = residual_and_velocities(active.field, active.states)
-            keep = active.put_aside(residual, n_steps, everything=n_steps == max_iter)
+            residual, drives, velocities = flow(active.field, active.states)
+            left = active.put_aside(residual, n_steps, drives, everything=n_steps == max_iter)
             if active.is_empty:
                 return active.result()
-            if keep is not None:
-                velocities = [velocity[keep] for velocity in velocities]
+            if left is not None:
+                velocities = [velocity[left] for velocity in velocities]
             for layer, state, velocity in zip(layers, active.states, velocities, strict=True):
                 velocity *= self.step_size
                 state += velocity
-                field.network.project(layer, state)
+                active.field.project(layer, state, out=state)
             n_steps += 1
 
 
-def residual_and_velocities(field: Field, states: list[Array]) -> tuple[Array, list[Array]]:
-    """Residual of each sample and μ^β of each layer, at the same states."""
-    network, backend = field.network, field.backend
-    rates = network.rates(states)
-    velocities, residual = [], None
+def flow(field: Field, states: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
+    """Residual of each sample, drive and velocity μ^β of each layer, at the same states."""
+    signals = field.signals(states)
+    drives, velocities, residual = [], [], None
     for layer, state in enumerate(states, start=1):
-        velocity = field.velocity(layer, field.drive(layer, rates), state)
-        moved = network.project(layer, state + velocity)
+        drive = field.drive(layer, signals)
+        velocity = field.velocity(layer, drive, state)
+        moved = state + velocity
+        field.project(layer, moved, out=moved)
         moved -= state
-        in_layer = backend.row_max_abs(moved)
-        residual = in_layer if residual is None else backend.xp.maximum(residual, in_layer)
+        in_layer = field.size(layer, moved)
+        residual = in_layer if residual is None else field.backend.xp.maximum(residual, in_layer)
+        drives.append(drive)
         velocities.append(velocity)
-    return residual, velocities
+    return residual, drives, velocities

@@ -1,9 +1,10 @@
-"""The vector field a batch of samples settles in: a network, its clamped input, a push."""
+"""Vector fields a batch of samples can settle in; the free one, and what all of them share."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network import Network
@@ -12,8 +13,8 @@ from sklearn_eqprop.network import Network
 class Push(Protocol):
     """An external force on the output layer, β times minus the cost's derivative (Eqs. 13-16)."""
 
-    def force(self, output: Array) -> Array:
-        """Force at the given output states, -β ∂C/∂s."""
+    def velocity(self, drive: Array, output: Array) -> Array:
+        """``drive + force - s`` at the given output states, force = -β ∂C/∂s; a fresh array."""
         ...
 
     def resolve(self, drive: Array, output: Array) -> Array:
@@ -25,32 +26,30 @@ class Push(Protocol):
         ...
 
 
-class Field:
-    """μ^β for a batch: ``μ_l = drive_l - s_l``, plus the push on the output layer.
+class Field(ABC):
+    """A vector field ``drive_l - s_l`` (+ a push on the output) over the layers of a network.
+
+    Relaxations know fields by the methods below alone. What a layer tells the others is its
+    *signal*; only the field that made a signal looks into it.
 
     Parameters
     ----------
     network : Network
-    clamped : list of array
-        Constant part of every layer's drive, from `Network.clamp`.
+        For its layers; which way its connections are used is the field's business.
     n_samples : int
+        Rows of every state.
     push : Push or None
-        None in the free phase.
     n_phases : int, default=1
-        Phases of the same samples stacked one below the other. They stop together: what they
-        have not settled is then common to all, and cancels in their difference.
+        Phases of the same samples stacked one below the other. They stop together.
     """
 
+    #: Whether a relaxation is to keep the drives at the states it returns.
+    keeps_drives = False
+
     def __init__(
-        self,
-        network: Network,
-        clamped: Sequence[Array],
-        n_samples: int,
-        push: Push | None = None,
-        n_phases: int = 1,
+        self, network: Network, n_samples: int, push: Push | None = None, n_phases: int = 1
     ) -> None:
         self.network = network
-        self.clamped = clamped
         self.n_samples = n_samples
         self.push = push
         self.n_phases = n_phases
@@ -60,49 +59,149 @@ class Field:
         """Where the arrays live."""
         return self.network.backend
 
-    def drive(self, layer: int, rates: Sequence[Array | None]) -> Array:
-        """Drive of one layer, given every layer's rates."""
-        return self.network.drive(layer, rates, self.clamped)
+    @property
+    def n_layers(self) -> int:
+        """Layers that have a state."""
+        return self.network.n_layers
+
+    @abstractmethod
+    def signal(self, layer: int, state: Array) -> Any:
+        """What a layer tells the layers it is connected with."""
+
+    @abstractmethod
+    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
+        """What flows into a layer from some layers, a fresh array; None if nothing does.
+
+        A signal that is None is silent: it costs no product.
+        """
+
+    @abstractmethod
+    def constant(self, layer: int) -> Array | None:
+        """The part of a layer's drive that does not change; None: 0. Not to be written to."""
+
+    @abstractmethod
+    def zeros(self, layer: int) -> Array:
+        """Zero state of one layer."""
+
+    @abstractmethod
+    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
+        """A layer's state kept in range, in `out` or in a fresh array."""
+
+    @abstractmethod
+    def take(self, rows: Array) -> Field:
+        """The same field for some of the samples, chosen by a mask or by indices."""
+
+    def size(self, layer: int, difference: Array) -> Array:
+        """Largest magnitude of each sample in one layer, as residuals are measured.
+
+        Uses the difference up.
+        """
+        return self.backend.row_max_abs(difference, overwrite=True)
+
+    def drive(self, layer: int, signals: Sequence[Any]) -> Array:
+        """Drive of one layer, given every layer's signal; a fresh array."""
+        inflow = self.inflow(layer, signals, range(1, self.n_layers + 1))
+        return self.total(layer, inflow, self.constant(layer))
+
+    def total(self, layer: int, inflow: Array | None, constant: Array | None) -> Array:
+        """Sum of two parts of a drive, a fresh array or the inflow itself."""
+        if inflow is None:
+            return self.zeros(layer) if constant is None else constant + self.zeros(layer)
+        if constant is not None:
+            inflow += constant
+        return inflow
+
+    def zero_states(self) -> list[Array]:
+        """States that are all zero."""
+        return [self.zeros(layer) for layer in range(1, self.n_layers + 1)]
+
+    def signals(self, states: Sequence[Array]) -> list[Any]:
+        """Signal of every layer."""
+        return [self.signal(layer, state) for layer, state in enumerate(states, start=1)]
 
     def is_pushed(self, layer: int) -> bool:
         """Whether a push acts on this layer."""
-        return self.push is not None and layer == self.network.n_layers
+        return self.push is not None and layer == self.n_layers
 
     def rest_state(self, layer: int, drive: Array, state: Array) -> Array:
-        """State in which a layer would rest if its drive stayed as it is.
-
-        Without a push that is the drive, kept in range; it is worked out in place.
-        """
+        """State in which a layer would rest if its drive stayed as it is; a fresh array."""
         if self.push is not None and self.is_pushed(layer):
             return self.push.resolve(drive, state)
-        return self.network.project(layer, drive)
+        return self.project(layer, drive)
 
     def velocity(self, layer: int, drive: Array, state: Array) -> Array:
-        """μ_l^β = drive_l - s_l (+ force at the output), a fresh array."""
-        velocity = drive - state
+        """drive_l - s_l (+ force at the output), a fresh array."""
         if self.push is not None and self.is_pushed(layer):
-            velocity += self.push.force(state)
-        return velocity
+            return self.push.velocity(drive, state)
+        return drive - state
 
     def residual(self, layer: int, drive: Array, state: Array) -> Array:
-        """Largest ``|clip(s + μ^β) - s|`` of each sample in one layer."""
-        moved = self.velocity(layer, drive, state)
-        moved += state
-        self.network.project(layer, moved)
+        """Size of ``clip(drive (+ force)) - s``, all that is left to move, of each sample."""
+        if self.push is not None and self.is_pushed(layer):
+            moved = self.push.velocity(drive, state)
+            moved += state
+            self.project(layer, moved, out=moved)
+        else:
+            moved = self.project(layer, drive)
         moved -= state
-        return self.backend.row_max_abs(moved)
+        return self.size(layer, moved)
 
-    def full_residual(self, states: Sequence[Array]) -> Array:
-        """Largest residual of each sample over all layers, every layer at the given states."""
-        rates = self.network.rates(states)
-        total = None
+    def full_residual(self, states: Sequence[Array]) -> tuple[Array, list[Array]]:
+        """Largest residual of each sample over all layers, and every layer's drive."""
+        signals = self.signals(states)
+        total, drives = None, []
         for layer, state in enumerate(states, start=1):
-            residual = self.residual(layer, self.drive(layer, rates), state)
+            drive = self.drive(layer, signals)
+            residual = self.residual(layer, drive, state)
             total = residual if total is None else self.backend.xp.maximum(total, residual)
-        return total
+            drives.append(drive)
+        return total, drives
 
-    def take(self, rows: Array) -> Field:
-        """The same field for some of the samples, chosen by a mask or by indices."""
+
+class FreeField(Field):
+    """μ of Eq. 1 for a batch of clamped inputs; with a push, μ^β.
+
+    Parameters
+    ----------
+    network : Network
+    clamped : list of array
+        Constant part of every layer's drive, from `Network.clamp`.
+    n_samples : int
+    push : Push or None, default=None
+    """
+
+    keeps_drives = True
+
+    def __init__(
+        self, network: Network, clamped: Sequence[Array], n_samples: int, push: Push | None = None
+    ) -> None:
+        super().__init__(network, n_samples, push)
+        self.clamped = clamped
+
+    def signal(self, layer: int, state: Array) -> Array:
+        """See `Field.signal`; the rate ρ(s)."""
+        return self.network.rate(layer, state)
+
+    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
+        """See `Field.inflow`."""
+        return self.network.inflow(layer, signals, sources)
+
+    def constant(self, layer: int) -> Array | None:
+        """See `Field.constant`; the clamped input's drive and the bias."""
+        return self.clamped[layer - 1]
+
+    def zeros(self, layer: int) -> Array:
+        """See `Field.zeros`."""
+        shape = (self.n_samples, self.network.layer_sizes[layer - 1])
+        return self.backend.xp.zeros(shape, dtype=self.network.dtype)
+
+    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
+        """See `Field.project`."""
+        return self.network.project(layer, state, out)
+
+    def take(self, rows: Array) -> FreeField:
+        """See `Field.take`."""
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
+        n_samples = next(part.shape[0] for part in clamped if part.ndim > 1)
         push = None if self.push is None else self.push.take(rows)
-        return Field(self.network, clamped, clamped[0].shape[0], push, self.n_phases)
+        return FreeField(self.network, clamped, n_samples, push)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.relaxation.field import Field
@@ -12,13 +12,13 @@ from sklearn_eqprop.relaxation.settling import ActiveSamples
 
 
 class GaussSeidel:
-    """One pass through the layers, then odd and even layers in turn.
+    """Sweeps through the layers, from the input up or from the output down.
 
-    The first pass goes from the input up (free phase: from zero states it is the feedforward
-    pass) or from the output down (nudged phase: the push reaches every layer at once).
-    Layers of one parity do not drive each other, so after half a sweep the
-    residual of that half is known and the change the other half is about to make is its
-    exact residual: stopping needs no product of its own.
+    Free phases sweep up: from zero states the first sweep is the feedforward pass. Nudged phases
+    sweep down: the push reaches every layer in the first sweep. What flows into a layer from those
+    before it in the sweep is worked out on the way; what flows in from the others, once all have
+    moved. That completes the drives at the states as they now are: the residual is known,
+    and the next sweep needs no product that has been worked out already.
 
     Parameters
     ----------
@@ -39,108 +39,101 @@ class GaussSeidel:
         downward: bool = False,
     ) -> Result:
         """See `Relaxation.settle`."""
-        n_layers = field.network.n_layers
-        states = self._pass_through(field, states, downward=downward)
-        active = ActiveSamples(field, states, tolerance)
-        # The layer solved last is at rest; the other parity moves next.
-        solved_last = 1 if downward else n_layers
-        halves = [range(start, n_layers + 1, 2) for start in (1, 2)]
-        parity = solved_last % 2
-        left_over = self._left_over_after_pass(field, states, solved_last)
-        for n_half_sweeps in itertools.count():
-            exhausted = n_half_sweeps >= 2 * (max_iter - 1)
-            half = halves[parity]
-            drives, rests, residual, moving = self._evaluate(active, half, left_over)
-            if exhausted and n_half_sweeps == 0:
-                residual = active.field.full_residual(active.states)
-            n_sweeps = 1 + (n_half_sweeps + 1) // 2
-            keep = active.put_aside(residual, n_sweeps, everything=exhausted)
-            if active.is_empty:
-                break
-            if keep is not None:
-                drives = [drive[keep] for drive in drives]
-                rests = [rest[keep] for rest in rests]
-                moving = moving[keep]
-            left_over = self._move(active, half, drives, rests, moving)
-            parity = 1 - parity
-        return active.result()
+        sweeps = _Sweeps(field, states, tolerance, self.step_size, downward=downward)
+        n_sweeps, done = 0, False
+        while not done:
+            n_sweeps += 1
+            sweeps.sweep()
+            done = sweeps.complete_and_check(n_sweeps, last=n_sweeps >= max_iter)
+        return sweeps.active.result()
 
-    def _pass_through(
-        self, field: Field, states: Sequence[Array] | None, *, downward: bool
-    ) -> list[Array]:
-        """States after every layer has been solved once, in order."""
-        network = field.network
-        rates: list[Array | None] = [None] * network.n_layers
-        if states is None:
-            # Silent layers: going up, feedback costs nothing yet.
-            states = network.zero_states(field.n_samples)
-        else:
-            rates = list(network.rates(states))
-        passed = list(states)
-        layers = range(1, network.n_layers + 1)
-        for layer in reversed(layers) if downward else layers:
-            state = passed[layer - 1]
-            rest = field.rest_state(layer, field.drive(layer, rates), state)
-            passed[layer - 1] = self._moved(state, rest)
-            rates[layer - 1] = network.rate(layer, passed[layer - 1])
-        return passed
 
-    def _moved(self, state: Array, rest: Array) -> Array:
-        if self.step_size == 1:
-            return rest
-        return state + self.step_size * (rest - state)
+class _Sweeps:
+    """Where the sweeps over one batch stand.
 
-    def _left_over_after_pass(self, field: Field, states: list[Array], solved_last: int) -> Array:
-        """Residual of the half with the layer solved last; the largest number if not known."""
-        xp, dtype = field.backend.xp, states[0].dtype
-        n_layers = field.network.n_layers
-        solved = n_layers <= 2 and self.step_size == 1 and not field.is_pushed(solved_last)
-        unknown = float(xp.finfo(dtype).max)  # not infinity: that would mean divergence
-        return xp.full(field.n_samples, 0.0 if solved else unknown, dtype=dtype)
+    Parameters
+    ----------
+    field : Field
+    states : list of array or None
+    tolerance : array of shape (n_samples,)
+    step_size : float
+    downward : bool
+    """
 
-    def _evaluate(
-        self, active: ActiveSamples, half: range, left_over: Array
-    ) -> tuple[list[Array], list[Array], Array, Array]:
-        """Where one half would move to, and the residual of each sample.
-
-        Returns
-        -------
-        drives, rests : lists of array
-            Of the layers in this half.
-        residual : array
-            Over both halves.
-        moving : array
-            Over this half's layers without a push.
-        """
-        field, states, xp = active.field, active.states, active.field.backend.xp
-        rates = field.network.rates(states)
-        drives, rests, moving = [], [], xp.zeros_like(left_over)
-        residual = left_over
-        for layer in half:
-            state, drive = states[layer - 1], field.drive(layer, rates)
-            rest = field.rest_state(layer, drive, state)
-            if field.is_pushed(layer):
-                residual = xp.maximum(residual, field.residual(layer, drive, state))
-            else:
-                moving = xp.maximum(moving, field.backend.row_max_abs(rest - state))
-            drives.append(drive)
-            rests.append(rest)
-        return drives, rests, xp.maximum(residual, moving), moving
-
-    def _move(
+    def __init__(
         self,
-        active: ActiveSamples,
-        half: range,
-        drives: list[Array],
-        rests: list[Array],
-        moving: Array,
-    ) -> Array:
-        """Update one half; return the residual left in it, its drives being unchanged."""
-        field, states = active.field, active.states
-        left_over = (1 - self.step_size) * moving
-        for layer, drive, rest in zip(half, drives, rests, strict=True):
-            states[layer - 1] = self._moved(states[layer - 1], rest)
-            if field.is_pushed(layer):
-                in_layer = field.residual(layer, drive, states[layer - 1])
-                left_over = field.backend.xp.maximum(left_over, in_layer)
-        return left_over
+        field: Field,
+        states: Sequence[Array] | None,
+        tolerance: Array,
+        step_size: float,
+        *,
+        downward: bool,
+    ) -> None:
+        layers = range(1, field.n_layers + 1)
+        self._order = layers[::-1] if downward else layers
+        self._downward = downward
+        self._step_size = step_size
+        # From rest all layers are silent: what they send back costs nothing in the first sweep.
+        signals = [None] * field.n_layers if states is None else field.signals(states)
+        self._signals: list[Any] = signals
+        self.active = ActiveSamples(field, states or field.zero_states(), tolerance)
+        #: What flows into each layer from those before it in the sweep, and all the rest of its
+        #: drive; None: nothing.
+        self._early: list[Array | None] = [None] * field.n_layers
+        self._late = [self._late_inflow(layer) for layer in layers]
+
+    def sweep(self) -> None:
+        """Solve every layer once, in order."""
+        field, states = self.active.field, self.active.states
+        for layer in self._order:
+            early = field.inflow(layer, self._signals, self._before(layer))
+            drive = self._drive(layer, early)
+            self._early[layer - 1] = early
+            state = states[layer - 1]
+            rest = field.rest_state(layer, drive, state)
+            if self._step_size != 1:
+                rest = state + self._step_size * (rest - state)
+            states[layer - 1] = rest
+            self._signals[layer - 1] = field.signal(layer, rest)
+
+    def complete_and_check(self, n_sweeps: int, *, last: bool) -> bool:
+        """Bring the drives up to date, put aside what has settled; return whether all has."""
+        field, states, xp = self.active.field, self.active.states, self.active.field.backend.xp
+        drives, residual = [], None
+        for layer, state in enumerate(states, start=1):
+            self._late[layer - 1] = self._late_inflow(layer)
+            drive = self._drive(layer, self._early[layer - 1])
+            in_layer = field.residual(layer, drive, state)
+            residual = in_layer if residual is None else xp.maximum(residual, in_layer)
+            drives.append(drive)
+        left = self.active.put_aside(residual, n_sweeps, drives, everything=last)
+        if self.active.is_empty:
+            return True
+        if left is not None:
+            self._early = [None if part is None else part[left] for part in self._early]
+            self._late = [self._rows(part, left) for part in self._late]
+            self._signals = self.active.field.signals(self.active.states)
+        return False
+
+    def _before(self, layer: int) -> range:
+        last = self.active.field.n_layers
+        return range(layer + 1, last + 1) if self._downward else range(1, layer)
+
+    def _late_inflow(self, layer: int) -> Array | None:
+        """All of a layer's drive but what comes from layers before it."""
+        field = self.active.field
+        others = range(1, layer + 1) if self._downward else range(layer, field.n_layers + 1)
+        inflow, constant = field.inflow(layer, self._signals, others), field.constant(layer)
+        return constant if inflow is None else field.total(layer, inflow, constant)
+
+    def _drive(self, layer: int, early: Array | None) -> Array:
+        """Both parts together; not to be written to."""
+        late = self._late[layer - 1]
+        if early is None:
+            field = self.active.field
+            return late if late is not None and late.ndim > 1 else field.total(layer, None, late)
+        return early if late is None else early + late
+
+    @staticmethod
+    def _rows(part: Array | None, rows: Array) -> Array | None:
+        return part[rows] if part is not None and part.ndim > 1 else part

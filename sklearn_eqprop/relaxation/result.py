@@ -24,6 +24,9 @@ class Result:
         Whether each sample's residual is within its tolerance.
     reason : str
         Why it stopped, and what to do where it did not settle.
+    drives : list of array or None, default=None
+        Drive of layers 1..L at `states`, for the phase that starts there; None where nobody
+        asked for it.
     """
 
     states: list[Array]
@@ -31,3 +34,4 @@ class Result:
     residual: Array
     converged: Array
     reason: str
+    drives: list[Array] | None = None

@@ -9,9 +9,21 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
 
+#: Rows that have settled are carried along, idle, until they are this share of all: copying the
+#: others together costs more than a few idle rows in a product.
+COMPACTION_SHARE = 0.25
+
 
 class Relaxation(Protocol):
-    """A way to find a fixed point of a field."""
+    """A way to find a fixed point of a field.
+
+    Attributes
+    ----------
+    step_size : float
+        Euler's ε, or damping of the updates, in (0, 1].
+    """
+
+    step_size: float
 
     def settle(
         self,
@@ -45,10 +57,11 @@ class Relaxation(Protocol):
 
 
 class ActiveSamples:
-    """The samples that still move, compacted; settled ones are put aside for good.
+    """The samples that still move; settled ones are put aside for good.
 
     A settled sample keeps the state it had when its residual was first within
-    tolerance, so no result depends on which other samples share the batch.
+    tolerance, so no result depends on which other samples share the batch. Its row stays in the
+    batch, without effect, until enough rows are idle to close the gaps.
 
     Parameters
     ----------
@@ -58,7 +71,7 @@ class ActiveSamples:
 
     Attributes
     ----------
-    field, states : as given, for the samples still active only
+    field, states : as given, for the rows still in the batch
     """
 
     def __init__(self, field: Field, states: Sequence[Array], tolerance: Array) -> None:
@@ -66,31 +79,43 @@ class ActiveSamples:
         self.field = field
         self.states = list(states)
         self._tolerance = tolerance
-        self._rows: Array | None = None  # None: all of them, nothing put aside yet
-        self._settled_states: list[Array] = []
         n_samples = field.n_samples
+        self._rows: Array | None = None  # sample of each row; None: every sample, in order
+        self._idle: Array | None = None  # which rows are put aside already; None: none of them
+        self._n_active = n_samples
+        self._settled_states: list[Array] = []
+        self._settled_drives: list[Array] | None = None
         self._n_steps = xp.zeros(n_samples, dtype=xp.int64)
         self._residual = xp.zeros(n_samples, dtype=tolerance.dtype)
         self._converged = xp.zeros(n_samples, dtype=bool)
 
-    def put_aside(self, residual: Array, n_steps: int, *, everything: bool = False) -> Array | None:
+    def put_aside(
+        self,
+        residual: Array,
+        n_steps: int,
+        drives: Sequence[Array] | None = None,
+        *,
+        everything: bool = False,
+    ) -> Array | None:
         """Retire the samples that are within tolerance (or not finite).
 
         Parameters
         ----------
         residual : array
-            Residual of each active sample at the current `states`. Stacked phases of a
+            Residual of each row at the current `states`. Stacked phases of a
             sample retire when all of them may.
         n_steps : int
             Steps taken so far.
+        drives : sequence of array or None, default=None
+            Drive of every layer at `states`, where the field keeps them.
         everything : bool, default=False
             Retire all, settled or not: the limit of steps is reached.
 
         Returns
         -------
-        array of bool or None
-            Which of the active samples are left, to compact temporaries with; None
-            when all of them are.
+        array of int or None
+            Which rows are left in the batch, to cut temporaries down to; None when the rows are
+            as before.
         """
         xp = self.field.backend.xp
         converged = residual <= self._tolerance
@@ -99,32 +124,60 @@ class ActiveSamples:
         if self.field.n_phases > 1:
             of_sample = done.reshape(self.field.n_phases, -1).all(axis=0)
             done = xp.concatenate([of_sample] * self.field.n_phases)
-        if not done.any():
+        if self._idle is not None:
+            done &= ~self._idle
+        (rows,) = xp.nonzero(done)
+        if not rows.shape[0]:
             return None
-        rows = done if self._rows is None else self._rows[done]
-        self._n_steps[rows] = n_steps
-        self._residual[rows] = residual[done]
-        self._converged[rows] = converged[done]
-        if done.all() and self._rows is None:
+        kept = drives if self.field.keeps_drives else None
+        self._record(rows, residual, converged, n_steps, kept)
+        self._idle = done if self._idle is None else self._idle | done
+        self._n_active -= rows.shape[0]
+        n_rows = done.shape[0]
+        if self.is_empty or self._n_active > (1 - COMPACTION_SHARE) * n_rows:
+            return None
+        (left,) = xp.nonzero(~self._idle)
+        self._rows = left if self._rows is None else self._rows[left]
+        self._idle = None
+        self._tolerance = self._tolerance[left]
+        self.field = self.field.take(left)
+        self.states = [state[left] for state in self.states]
+        return left
+
+    def _record(
+        self,
+        rows: Array,
+        residual: Array,
+        converged: Array,
+        n_steps: int,
+        drives: Sequence[Array] | None,
+    ) -> None:
+        samples = rows if self._rows is None else self._rows[rows]
+        self._n_steps[samples] = n_steps
+        self._residual[samples] = residual[rows]
+        self._converged[samples] = converged[rows]
+        n_samples = self._n_steps.shape[0]
+        if rows.shape[0] == n_samples:  # all at once: nothing to copy
             self._settled_states = self.states
-            self._rows = xp.zeros(0, dtype=xp.int64)
-            return ~done
-        if self._rows is None:
-            self._rows = xp.arange(self.field.n_samples)
-            self._settled_states = [xp.empty_like(state) for state in self.states]
+            self._settled_drives = None if drives is None else list(drives)
+            return
+        if not self._settled_states:
+            self._settled_states = self._empty_like(self.states)
+            self._settled_drives = None if drives is None else self._empty_like(drives)
         for settled, state in zip(self._settled_states, self.states, strict=True):
-            settled[rows] = state[done]
-        keep = ~done
-        self._rows = self._rows[keep]
-        self._tolerance = self._tolerance[keep]
-        self.field = self.field.take(keep)
-        self.states = [state[keep] for state in self.states]
-        return keep
+            settled[samples] = state[rows]
+        if drives is not None and self._settled_drives is not None:
+            for settled, drive in zip(self._settled_drives, drives, strict=True):
+                settled[samples] = drive[rows]
+
+    def _empty_like(self, arrays: Sequence[Array]) -> list[Array]:
+        xp, n_samples = self.field.backend.xp, self._n_steps.shape[0]
+        return [xp.empty((n_samples, array.shape[1]), dtype=array.dtype) for array in arrays]
 
     @property
     def is_empty(self) -> bool:
         """Whether every sample has been put aside."""
-        return self._rows is not None and self._rows.shape[0] == 0
+        return self._n_active == 0
 
     def result(self) -> Result:
         """Everything put aside, in the order of the samples."""
@@ -135,6 +188,7 @@ class ActiveSamples:
             residual=self._residual,
             converged=self._converged,
             reason=describe(xp, self._n_steps, self._residual, self._converged),
+            drives=self._settled_drives,
         )
 
 

@@ -92,7 +92,7 @@ def test_resolve_comes_as_close_as_it_promises(name, beta):
     output, target = _outputs_and_targets(name)
     drive = output[::-1].copy()
     truth = _solve(name, drive, target, np.full(6, beta))
-    found = cost.resolve(np, drive, output, target, beta)
+    found = cost.resolve(np, drive, output, 0.0, target, beta)
     error = np.linalg.norm(found - truth, axis=1)
     if name == "squared_error":
         assert error.max() < 1e-13
@@ -102,18 +102,28 @@ def test_resolve_comes_as_close_as_it_promises(name, beta):
     assert (error <= rate**RESOLVE_STEPS * start + 1e-15).all()
     # Repeated, it gets there.
     for _ in range(60):
-        found = cost.resolve(np, drive, found, target, beta)
+        found = cost.resolve(np, drive, found, 0.0, target, beta)
     assert np.abs(found - truth).max() < 1e-13
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_resolve_from_an_origin_is_a_change_of_coordinate(name):
+    cost = COSTS[name]
+    output, target = _outputs_and_targets(name)
+    origin = 0.5 * output[::-1]
+    drive, start = output + 1, 0.1 * output
+    found = cost.resolve(np, drive - origin, start - origin, origin, target, 0.5) + origin
+    assert np.abs(found - cost.resolve(np, drive, start, 0.0, target, 0.5)).max() < 1e-14
 
 
 @pytest.mark.parametrize("name", COSTS)
 def test_resolve_takes_one_beta_a_sample(name):
     output, target = _outputs_and_targets(name)
     betas = np.array([0.5, -0.5, 0.1, 0.2, -0.1, 0.4])
-    together = COSTS[name].resolve(np, output, output, target, betas[:, None])
+    together = COSTS[name].resolve(np, output, output, 0.0, target, betas[:, None])
     for row, beta in enumerate(betas):
         rows = [row]
-        alone = COSTS[name].resolve(np, output[rows], output[rows], target[rows], beta)
+        alone = COSTS[name].resolve(np, output[rows], output[rows], 0.0, target[rows], beta)
         assert np.abs(together[rows] - alone).max() < 1e-15
 
 
@@ -122,7 +132,7 @@ def test_resolve_and_force_change_nothing_they_are_given(name):
     output, target = _outputs_and_targets(name)
     drive = output + 1
     kept = [array.copy() for array in (drive, output, target)]
-    COSTS[name].resolve(np, drive, output, target, 0.5)
+    COSTS[name].resolve(np, drive, output, 0.0, target, 0.5)
     COSTS[name].force(np, output, target)
     for array, copy in zip((drive, output, target), kept, strict=True):
         assert np.array_equal(array, copy)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.learning.feedback import attenuations, kolen_pollack_steps
-from sklearn_eqprop.network import feedback_gains
+from sklearn_eqprop.network import feedback_gains, layered_wiring
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, substrate_of
 
@@ -34,9 +34,9 @@ def _differences(network):
 
 def _update(network, gains, decays, seed=2):
     rng = np.random.RandomState(seed)
-    steps = [rng.standard_normal(connection.weights.shape) for connection in network.forward[1:]]
-    changes = kolen_pollack_steps(network, steps, gains, decays)
-    for connection, step in zip(network.forward[1:], steps, strict=True):
+    steps = [rng.standard_normal(connection.weights.shape) for connection in network.forward]
+    changes = kolen_pollack_steps(network, steps, gains, (0.0, *decays))
+    for connection, step in zip(network.forward, steps, strict=True):
         connection.weights += step
     for connection, change in zip(network.feedback, changes, strict=True):
         connection.weights += change
@@ -65,9 +65,11 @@ def test_a_scaled_transpose_stays_one(decays):
 
 def test_attenuation_is_the_product_of_the_gains_above():
     gains = (0.5, 0.2, 0.1)
-    assert attenuations(gains) == pytest.approx([0.01, 0.02, 0.1, 1.0], rel=1e-14)
-    assert attenuations(()) == [1.0]
-    assert min(attenuations((0.0,))) > 0
+    assert attenuations(layered_wiring(4), gains) == pytest.approx(
+        [0.01, 0.02, 0.1, 1.0], rel=1e-14
+    )
+    assert attenuations(layered_wiring(1), ()) == [1.0]
+    assert min(attenuations(layered_wiring(2), (0.0,))) > 0
 
 
 def test_attenuation_is_how_much_weaker_feedback_makes_deep_displacements():
@@ -81,7 +83,7 @@ def test_attenuation_is_how_much_weaker_feedback_makes_deep_displacements():
     states = [weak.equilibrium(X, "squared_error", Y, beta) for beta in (1e-3, -1e-3)]
     measured = weak.split((states[0] - states[1]) / 2e-3)
     backprop = Y - joined(substrate_of(weak).settle(X).result.states)[:, -SIZES[-1] :]
-    scales = attenuations(feedback_gains(network_of(weak)))
+    scales = attenuations(layered_wiring(3), feedback_gains(network_of(weak)))
     for layer in (3, 2, 1):
         error = np.linalg.norm(measured[layer - 1] / scales[layer - 1] - backprop)
         assert error < 2e-3 * np.linalg.norm(backprop)

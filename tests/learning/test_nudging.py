@@ -19,8 +19,8 @@ def _state(beta):
 def _estimate(name, beta, rng=None):
     nudging = NUDGINGS[name]
     strengths = nudging.strengths(beta, rng)
-    phases = [_state(strength) for strength in strengths]
-    return nudging.displacement(_state(0.0), phases, strengths), strengths
+    displacements = [_state(strength) - _state(0.0) for strength in strengths]
+    return nudging.slope(displacements, strengths), strengths
 
 
 @pytest.mark.parametrize("beta", [0.3, -0.3, 1e-3])
@@ -57,9 +57,26 @@ def test_nudge_is_minus_beta_times_the_slope_of_the_cost(cost):
     output = np.random.RandomState(3).standard_normal((5, 3))
     betas = np.array([[0.5], [-0.5], [0.1], [0.2], [-0.3]])
     truth = -betas * TRUTH[cost][1](output, target)
-    nudge = Nudge(COSTS[cost], target, betas, np)
-    assert np.abs(nudge.force(output) - truth).max() < 1e-15
+    nudge = Nudge(COSTS[cost], target, betas, 0.0, np)
+    drive = output[::-1]
+    velocity = nudge.velocity(drive, output)
+    assert np.abs(velocity - (drive - output + truth)).max() < 1e-15
     rows = np.array([4, 1])
-    assert np.array_equal(nudge.take(rows).force(output[rows]), nudge.force(output)[rows])
-    one = Nudge(COSTS[cost], target, 0.5, np)
-    assert np.array_equal(one.take(rows).force(output[rows]), one.force(output)[rows])
+    assert np.array_equal(nudge.take(rows).velocity(drive[rows], output[rows]), velocity[rows])
+    one = Nudge(COSTS[cost], target, 0.5, 0.0, np)
+    velocity = one.velocity(drive, output)
+    assert np.array_equal(one.take(rows).velocity(drive[rows], output[rows]), velocity[rows])
+
+
+@pytest.mark.parametrize("cost", COSTS)
+def test_nudge_counts_displacements_from_its_origin(cost):
+    _, target = random_task(5, (1, 3), cost)
+    origin, moved, drive = np.random.RandomState(3).standard_normal((3, 5, 3))
+    from_origin = Nudge(COSTS[cost], target, 0.4, origin, np)
+    from_zero = Nudge(COSTS[cost], target, 0.4, 0.0, np)
+    velocity = from_origin.velocity(drive, moved)
+    shifted = from_zero.velocity(origin + drive, origin + moved)
+    assert np.abs(velocity - shifted).max() < 1e-14
+    rows = np.array([4, 1])
+    found = from_origin.take(rows).velocity(drive[rows], moved[rows])
+    assert np.array_equal(found, velocity[rows])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 
+from sklearn_eqprop.learning import optimizers
 from sklearn_eqprop.learning.optimizers import SGD, Adam
 
 SHAPES = ((3, 2), (4,), (2, 5))
@@ -19,7 +20,7 @@ def _directions():
 
 def _run(optimizer, directions, blocks):
     for update in directions:
-        steps = optimizer.steps([direction.copy() for direction in update], RATES)
+        steps = optimizer.steps([direction.copy(order="K") for direction in update], RATES)
         for block, step in zip(blocks, steps, strict=True):
             block += step
     return blocks
@@ -79,6 +80,21 @@ def test_adam_is_that_of_scikit_learns_mlp():
         reference.update_params(theirs, [-direction for direction in update])
     for one, other in zip(ours, theirs, strict=True):
         assert np.abs(one - other).max() < 1e-13
+
+
+@pytest.mark.parametrize("layouts", ["CCC", "FFF", "CFC", "FFC", "FCF"])
+def test_adam_does_not_mind_how_arrays_lie_in_memory(layouts, monkeypatch):
+    monkeypatch.setattr(optimizers, "CACHE_SIZE", 4)
+    directions = _directions()
+    plain = _run(Adam(_blocks(), np), directions, _blocks())
+    started = [np.asarray(b, order=o) for b, o in zip(_blocks(), layouts, strict=True)]
+    turned = [
+        [np.asarray(d, order=o) for d, o in zip(update, layouts[::-1], strict=True)]
+        for update in directions
+    ]
+    found = _run(Adam(started, np), turned, _blocks())
+    for one, other in zip(plain, found, strict=True):
+        assert np.abs(one - other).max() < 1e-15
 
 
 @pytest.mark.parametrize(

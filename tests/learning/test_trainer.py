@@ -30,10 +30,10 @@ def _trainer(net, cost, **settings):
         **settings,
     }
     substrate = substrate_of(net)
-    parameters = substrate.network.parameters()
-    blocks = trained_parameters(parameters, settings["feedback_learning"])
+    blocks = trained_parameters(substrate.network, settings["feedback_learning"])
     return Trainer(
         substrate,
+        substrate.network,
         VectorFieldRule(NUDGINGS["centered"], BETA),
         COSTS[cost],
         SGD(blocks, 0.0, np),
@@ -45,7 +45,7 @@ def _trainer(net, cost, **settings):
 def _moves(net, trainer, X, Y, weight=None, rate_factor=1.0):
     """How far one step moves each block, and the loss it reports."""
     loss, _ = trainer.train_on(X, Y, weight, rate_factor, np.random.RandomState(0))
-    parameters = trainer.substrate.network.parameters()
+    parameters = trainer.network.parameters()
     pairs = zip(parameters, net.blocks(), strict=True)
     return parameters, [parameter.array - block for parameter, block in pairs], loss
 
@@ -140,7 +140,7 @@ def test_coupled_feedback_takes_the_forward_step_transposed():
     X, Y = random_task(4, SIZES)
     alpha = 0.7
     trainer = _trainer(net, "squared_error", feedback_learning="kolen_pollack", alpha=alpha)
-    gains = feedback_gains(trainer.substrate.network)
+    gains = feedback_gains(trainer.network)
     _, moves, _ = _moves(net, trainer, X, Y)
     forward, feedback = moves[:3], moves[3:5]
     for index, (gain, move) in enumerate(zip(gains, feedback, strict=True)):
@@ -154,7 +154,7 @@ def test_layerwise_rescale_divides_by_the_attenuation():
     X, Y = random_task(4, SIZES)
     options = {"feedback_learning": "fixed"}
     plain = _trainer(net, "squared_error", **options)
-    scales = attenuations(feedback_gains(plain.substrate.network))
+    scales = attenuations(plain.network.wiring, feedback_gains(plain.network))
     assert max(scales[:-1]) < 0.9
     parameters, moves, _ = _moves(net, plain, X, Y)
     rescaled = _trainer(net, "squared_error", layerwise_rescale=True, **options)
@@ -170,5 +170,5 @@ def test_a_loss_that_is_not_finite_changes_nothing():
     trainer = _trainer(net, "squared_error")
     with np.errstate(invalid="ignore"), pytest.raises(DivergenceError, match="not finite"):
         trainer.train_on(X, Y, None, 1.0, np.random.RandomState(0))
-    for parameter, block in zip(trainer.substrate.network.parameters(), net.blocks(), strict=True):
+    for parameter, block in zip(trainer.network.parameters(), net.blocks(), strict=True):
         assert np.array_equal(parameter.array, block)

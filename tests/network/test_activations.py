@@ -38,3 +38,19 @@ def test_slope_is_the_derivative_of_rate_and_never_above_1(name):
 @pytest.mark.parametrize(("name", "bounds"), [("hard_sigmoid", [0.0, 1.0]), ("relu", [0.0])])
 def test_slope_is_0_at_a_bound(name, bounds):
     assert not ACTIVATIONS[name].slope(np, np.array(bounds)).any()
+
+
+@pytest.mark.parametrize("distance", [1.0, 1e-3, 1e-9, 1e-30])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_rate_change_keeps_the_accuracy_of_a_small_displacement(name, distance):
+    activation = ACTIVATIONS[name]
+    state = np.array([0.1, 0.35, 0.9]) if activation.lower is not None else STATES[2:8]
+    displacement = distance * np.linspace(-0.05, 0.05, state.size)
+    change = activation.rate_change(np, state, displacement)
+    if distance < 1e-6:
+        expected = activation.slope(np, state) * displacement
+        assert np.abs(change / distance - expected / distance).max() < 1e-9
+    else:
+        rate = activation.rate
+        expected = rate(np, state + displacement) - rate(np, state)
+        assert np.abs(change - expected).max() < 1e-15

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop.relaxation import FreeField
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
 from tests.engine import joined, network_of
 
@@ -77,8 +78,8 @@ def test_local_change_is_the_transposed_jacobian_of_the_field(activation, tied):
 def test_drive_is_that_of_the_dense_system(activation, tied):
     net, X, states, _ = _setting(activation, tied)
     network = network_of(net)
-    rates, clamped = network.rates(states), network.clamp(X)
-    drives = [network.drive(layer, rates, clamped) for layer in range(1, net.n_layers + 1)]
+    field = FreeField(network, network.clamp(X), X.shape[0])
+    drives = [field.drive(layer, network.rates(states)) for layer in range(1, net.n_layers + 1)]
     assert np.abs(joined(drives) - net.drive(joined(states), X)).max() < 1e-14
 
 

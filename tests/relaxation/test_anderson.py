@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import Anderson, Euler, Field
+from sklearn_eqprop.relaxation import Anderson, Euler, FreeField
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, settle
 
@@ -66,9 +66,9 @@ class _Cliff:
     The secant through the first two states points far over the cliff.
     """
 
-    def force(self, output):
+    def velocity(self, drive, output):
         overflow = np.where(output > 50, np.nan, 0.0)
-        return output - 2 + np.where(output < 2, 2 - 0.01 * output, 3.98 - output) + overflow
+        return drive - 2 + np.where(output < 2, 2 - 0.01 * output, 3.98 - output) + overflow
 
     def resolve(self, drive, output):
         raise NotImplementedError
@@ -85,7 +85,7 @@ def test_one_overflowing_extrapolation_does_not_end_the_acceleration():
     X = np.zeros((1, 1))
 
     def run(method):
-        field = Field(network, network.clamp(X), 1, _Cliff())
+        field = FreeField(network, network.clamp(X), 1, _Cliff())
         return method(0.1).settle(field, network.zero_states(1), np.full(1, 1e-10), 1000)
 
     ours, euler = run(Anderson), run(Euler)

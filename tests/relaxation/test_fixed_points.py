@@ -5,7 +5,7 @@ import pytest
 
 from tests.dense_truth import ACTIVATIONS, COSTS, DenseNet, random_net, random_task
 from tests.engine import COSTS as ENGINE_COSTS
-from tests.engine import METHODS, joined, settle, substrate_of
+from tests.engine import METHODS, joined, nudged_phases, settle, substrate_of
 
 SIZES = (4, 5, 4, 6, 3, 5)
 DEPTHS = range(5)  # hidden layers
@@ -51,7 +51,7 @@ def test_nudged_fixed_points_are_those_of_the_dense_system(activation, tied, dep
             for step_size in (1.0, 0.5) if cost == halved else (1.0,):
                 substrate = substrate_of(net, method, step_size=step_size, tolerance=1e-13)
                 free = substrate.settle(X)
-                results = substrate.settle_nudged(free, ENGINE_COSTS[cost], Y, (BETA, -BETA))
+                results = nudged_phases(substrate, free, ENGINE_COSTS[cost], Y, (BETA, -BETA))
                 for beta, result in zip((BETA, -BETA), results, strict=True):
                     found = joined(result.states)
                     case = f"{cost}, {method}, step_size={step_size}, beta={beta}"
@@ -83,8 +83,8 @@ def test_a_strong_nudge_all_but_clamps_the_output():
     net, sizes = _net(2, "tanh", tied=False)
     X, Y = random_task(4, sizes)
     substrate = substrate_of(net)
-    [nudged] = substrate.settle_nudged(
-        substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (1e9,)
+    [nudged] = nudged_phases(
+        substrate, substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (1e9,)
     )
     assert np.abs(nudged.states[-1] - Y).max() < 1e-7
 
@@ -138,7 +138,7 @@ def test_first_nudged_gauss_seidel_sweep_carries_the_push_to_every_layer():
     X, Y = random_task(3, sizes)
     free = substrate_of(net).settle(X)
     once = substrate_of(net, max_iter=1)
-    [nudged] = once.settle_nudged(free, ENGINE_COSTS["squared_error"], Y, (BETA,))
+    [nudged] = nudged_phases(once, free, ENGINE_COSTS["squared_error"], Y, (BETA,))
     moved = BETA * (Y - free.result.states[-1]) / (1 + BETA)
     for layer in (4, 3, 2, 1):
         found = nudged.states[layer - 1] - free.result.states[layer - 1]
@@ -158,8 +158,8 @@ def test_one_gauss_seidel_sweep_settles_what_has_no_loop():
     assert np.array_equal(free.n_steps, [1, 1, 1])
     cut = DenseNet("tanh", [net.coefs[0], 0 * net.coefs[1]], net.biases, net.feedback)
     substrate = substrate_of(cut)
-    [nudged] = substrate.settle_nudged(
-        substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (BETA,)
+    [nudged] = nudged_phases(
+        substrate, substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (BETA,)
     )
     assert nudged.converged.all()
     assert np.array_equal(nudged.n_steps, [1, 1, 1])

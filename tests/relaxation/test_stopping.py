@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import RELAXATIONS, Field, describe
+from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, describe
 from tests.dense_truth import random_net, random_task
-from tests.engine import COSTS, METHODS, joined, network_of, settle, substrate_of
+from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
 SIZES = (4, 6, 5, 4, 3)
 #: What products of another shape may round differently, amplified by settling.
@@ -20,7 +20,7 @@ def _nudged(net, X, Y, method, tolerance, *, cost="log_loss", beta=0.4):
     """Nudged result from the exact free fixed point, so that both phases are rows' own."""
     free = substrate_of(net, tolerance=1e-14).settle(X)
     substrate = substrate_of(net, method, tolerance=tolerance)
-    [result] = substrate.settle_nudged(free, COSTS[cost], Y, (beta,))
+    [result] = nudged_phases(substrate, free, COSTS[cost], Y, (beta,))
     return result
 
 
@@ -42,7 +42,7 @@ def test_residual_at_the_limit_is_the_true_one(method, step_size, max_iter):
             assert free.n_steps.max() <= max_iter
 
             substrate = substrate_of(net, method, **options)
-            [nudged] = substrate.settle_nudged(substrate.settle(X), COSTS["log_loss"], Y, (-0.3,))
+            [nudged] = nudged_phases(substrate, substrate.settle(X), COSTS["log_loss"], Y, (-0.3,))
             truth = net.residual(joined(nudged.states), X, "log_loss", Y, -0.3)
             assert np.abs(nudged.residual - truth).max() < 1e-14
 
@@ -121,7 +121,7 @@ def test_settled_samples_are_not_touched_while_others_go_on(method):
     net = _net()
     X, _ = random_task(6, SIZES)
     network = network_of(net)
-    field = Field(network, network.clamp(X), 6)
+    field = FreeField(network, network.clamp(X), 6)
     tolerance = np.full(6, 1e-2)
     tolerance[2] = 1e-10
     mixed = RELAXATIONS[method](1.0).settle(field, network.zero_states(6), tolerance, 500)

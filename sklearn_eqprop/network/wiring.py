@@ -1,0 +1,80 @@
+"""Wiring: which layer drives which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+#: Source and target layer of a connection.
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A directed graph of layers 0 (input, clamped) to L (output), its connections in order.
+
+    A connection to a later layer is a *forward* connection, all others are *feedback*: to an
+    earlier layer, or lateral, from a layer to itself. So forward connections alone make no loop.
+
+    Attributes
+    ----------
+    forward, feedback : tuple of (source, target)
+        Each in the order of (target, source).
+    """
+
+    forward: tuple[Pair, ...]
+    feedback: tuple[Pair, ...]
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> Wiring:
+        """Wiring with these connections, given in any order."""
+        in_order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+        return cls(
+            tuple(pair for pair in in_order if pair[0] < pair[1]),
+            tuple(pair for pair in in_order if pair[0] >= pair[1]),
+        )
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every connection, the forward ones first."""
+        return self.forward + self.feedback
+
+    @cached_property
+    def n_layers(self) -> int:
+        """L, the last layer that anything drives."""
+        return max(target for _, target in self.pairs)
+
+    @cached_property
+    def partners(self) -> tuple[int | None, ...]:
+        """Index of the forward connection that each feedback connection runs beside.
+
+        Feedback from t to s has the forward connection from s to t as its partner; None where
+        there is no such connection, as for lateral ones.
+        """
+        index = {pair: position for position, pair in enumerate(self.forward)}
+        return tuple(index.get((target, source)) for source, target in self.feedback)
+
+    @cached_property
+    def is_layered(self) -> bool:
+        """Whether this is the default, neighbouring layers that drive each other."""
+        return self == layered_wiring(self.n_layers)
+
+
+def layered_wiring(n_layers: int) -> Wiring:
+    """Layers in a row: l - 1 drives l for l = 1..L, l + 1 drives l for l = 1..L-1."""
+    return Wiring(
+        tuple((layer - 1, layer) for layer in range(1, n_layers + 1)),
+        tuple((layer + 1, layer) for layer in range(1, n_layers)),
+    )
+
+
+def reachable(pairs: Iterable[Pair], start: int) -> set[int]:
+    """Layers that connections lead to from `start`, over any number of steps; `start` included."""
+    pairs = list(pairs)
+    found = {start}
+    while True:
+        further = {target for source, target in pairs if source in found} - found
+        if not further:
+            return found
+        found |= further

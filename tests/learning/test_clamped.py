@@ -1,0 +1,132 @@
+"""β = ∞: outputs held at the target; GeneRec and contrastive Hebbian learning, written out."""
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop.learning.clamped import ClampedRule
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork, nudged_states
+from sklearn_eqprop.relaxation import RELAXATIONS
+from tests.dense_truth import ACTIVATIONS, random_net, random_task
+from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, substrate_of
+
+SIZES = (4, 6, 5, 3)
+SHARES = np.array([0.5, 0.1, 0.15, 0.25])
+STEPS = {"gauss_seidel": 1.0, "euler": 0.7, "anderson": 1.0}
+
+
+def _problem(activation, *, tied=False):
+    net = random_net(SIZES, activation, tied=tied, gain=0.6 if tied else 0.9, loop=0.4)
+    return net, *random_task(4, SIZES)
+
+
+def _clamped_equilibrium(net, X, Y):
+    """Dense float64 iteration with the outputs held."""
+    S = net.equilibrium(X)
+    outputs = net.span(net.n_layers)
+    for _ in range(3000):
+        S[:, outputs] = Y
+        moved = np.clip(S + 0.4 * (net.drive(S, X) - S), net.low, net.high)
+        moved[:, outputs] = Y
+        change, S = np.abs(moved - S).max(), moved
+        if change < 1e-16:
+            break
+    assert change < 1e-15
+    return S
+
+
+def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
+    substrate = substrate_of(net, method, step_size=STEPS[method], rate_coordinates=rates)
+    credit = ClampedRule().credit(
+        substrate, X, Y, COSTS["squared_error"], SHARES[:, None], np.random.RandomState(0)
+    )
+    return credit.changes
+
+
+def _side_by_side(net, X, S):
+    """Rates of layers 0..L."""
+    return [X, *net.split(net.rho(S))]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_outputs_are_held_and_the_rest_settles(activation, method):
+    net, X, Y = _problem(activation)
+    substrate = substrate_of(net, method, step_size=STEPS[method])
+    free = substrate.settle(X)
+    moved = substrate.settle_clamped(free, Y)
+    assert np.array_equal(moved.states[-1], Y - free.result.states[-1])
+    assert moved.converged.all()
+    found = joined(nudged_states(free, moved).states)
+    assert np.abs(found - _clamped_equilibrium(net, X, Y)).max() < 1e-12
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_tied_weights_change_by_the_contrast_of_products(activation, method):
+    net, X, Y = _problem(activation, tied=True)
+    free = _side_by_side(net, X, net.equilibrium(X))
+    clamped = _side_by_side(net, X, _clamped_equilibrium(net, X, Y))
+    weights = SHARES[:, None]
+    truth = [
+        (c.T @ (weights * c_next)) - (f.T @ (weights * f_next))
+        for c, c_next, f, f_next in zip(clamped[:-1], clamped[1:], free[:-1], free[1:], strict=True)
+    ]
+    truth += [SHARES @ (c - f) for c, f in zip(clamped[1:], free[1:], strict=True)]
+    for found, block in zip(_rule(net, X, Y, method), truth, strict=True):
+        assert np.abs(block).max() > 1e-3
+        assert np.abs(found - block).max() < 1e-12
+
+
+@pytest.mark.parametrize("rates", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_untied_weights_change_by_generec(activation, rates):
+    net, X, Y = _problem(activation)
+    S_free, S_clamped = net.equilibrium(X), _clamped_equilibrium(net, X, Y)
+    free = _side_by_side(net, X, S_free)
+    moved = net.rho(S_clamped) - net.rho(S_free) if rates else S_clamped - S_free
+    deltas = [SHARES[:, None] * part for part in net.split(moved)]
+    truth = [free[layer - 1].T @ delta for layer, delta in enumerate(deltas, start=1)]
+    truth += [free[layer + 1].T @ delta for layer, delta in enumerate(deltas[:-1], start=1)]
+    truth += [delta.sum(axis=0) for delta in deltas]
+    for found, block in zip(_rule(net, X, Y, rates=rates), truth, strict=True):
+        assert np.abs(block).max() > 1e-3
+        assert np.abs(found - block).max() < 1e-12
+
+
+@pytest.mark.parametrize("activation", ["tanh", "hard_sigmoid"])
+def test_it_is_the_limit_of_ever_stronger_nudges(activation):
+    net, X, Y = _problem(activation)
+    substrate = substrate_of(net)
+    free = substrate.settle(X)
+    held = joined(substrate.settle_clamped(free, Y).states) + joined(free.result.states)
+    distances = []
+    for beta in (10.0, 100.0, 1000.0):
+        [nudged] = nudged_phases(substrate, free, COSTS["squared_error"], Y, (beta,))
+        distances.append(np.abs(joined(nudged.states) - held).max())
+    slope = np.polyfit(np.log([10.0, 100.0, 1000.0]), np.log(distances), 1)[0]
+    assert abs(slope + 1) < 0.1
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_tolerance_is_relative_to_the_error_of_each_sample(method):
+    net, X, Y = _problem("tanh")
+    Y = net.split(net.equilibrium(X))[-1] + np.array([[1.0], [1e-2], [1e-4], [1e-6]]) * Y
+    tight = substrate_of(net)
+    free = tight.settle(X)
+    limits = SettlingLimits(1e-12, 1e-3, 500, 500, literal=False)
+    loose = SimulatedNetwork(network_of(net), RELAXATIONS[method](STEPS[method]), limits)
+    found, truth = loose.settle_clamped(free, Y), tight.settle_clamped(free, Y)
+    for layer, exact in zip(found.states, truth.states, strict=True):
+        error = np.abs(layer - exact).max(axis=1)
+        assert (error < 0.02 * np.abs(exact).max(axis=1)).all()
+
+
+def test_samples_do_not_depend_on_each_other():
+    net, X, Y = _problem("tanh")
+    substrate = substrate_of(net, tolerance=1e-6)
+    together = substrate.settle_clamped(substrate.settle(X), Y)
+    for row in range(4):
+        alone = substrate.settle_clamped(substrate.settle(X[[row]]), Y[[row]])
+        assert alone.n_steps[0] == together.n_steps[row]
+        for one, other in zip(alone.states, together.states, strict=True):
+            assert np.abs(one[0] - other[row]).max() < 1e-14
