@@ -21,6 +21,8 @@ from sklearn_eqprop._sklearn_compat import (
     validate_data,
 )
 from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.estimators.assembly import assemble_trainer, prediction_substrate
+from sklearn_eqprop.estimators.connectivity import requested_wiring
 from sklearn_eqprop.estimators.fitted_network import (
     FittedArrays,
     check_same_network,
@@ -28,32 +30,30 @@ from sklearn_eqprop.estimators.fitted_network import (
     settle_rows,
 )
 from sklearn_eqprop.estimators.fitting import run_training
-from sklearn_eqprop.estimators.input_scale import warn_about_input_scale
+from sklearn_eqprop.estimators.input_scale import column_scales, scaled, warn_about_input_scale
 from sklearn_eqprop.estimators.parameters import (
     PARAMETER_CONSTRAINTS,
     check_available,
     check_beta,
+    check_clamp,
+    check_clamped_loss,
+    check_credit_coordinates,
     hidden_sizes,
     layer_rates,
+    loop_bound,
+    warn_about_tied_depth,
 )
 from sklearn_eqprop.estimators.reporting import warn_about_training
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.credit import VectorFieldRule
 from sklearn_eqprop.learning.epoch import TrainingData
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD, Adam
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
-from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
-from sklearn_eqprop.network import LoopGainGuard, Network, initial_weights, layered_network
-from sklearn_eqprop.relaxation import RELAXATIONS, Result
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
+from sklearn_eqprop.learning.user_cost import UserCost
+from sklearn_eqprop.network import Network, Wiring, initial_weights, wired_network
+from sklearn_eqprop.relaxation import Result
 
-#: relax_tol='auto' while training, where only a difference along the gradient is needed.
-TRAINING_TOLERANCE = 1e-3
-#: relax_tol='auto' for predictions, by type of the weights.
-PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
 
@@ -135,6 +135,9 @@ class BaseEqProp(
         """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
         check_available(parameters)
+        check_credit_coordinates(parameters)
+        if self.beta == math.inf:
+            check_clamp(parameters)
         if incremental and self.early_stopping:
             msg = "partial_fit does not support early_stopping=True; set it to False or use fit."
             raise ValueError(msg)
@@ -151,23 +154,32 @@ class BaseEqProp(
         X, y, sample_weight = rows_that_count(X, y, sample_weight, "class_weight")
         if not continuing:
             self._standardise(y, sample_weight)
-        if not incremental:
-            warn_about_input_scale(X)
-        check_beta(self.beta, self.nudging, self.loss, self._cost())
+        check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
         sizes = (X.shape[1], *hidden, self.n_outputs_)
-        layer_rates(self.learning_rate_init, len(sizes) - 1)
+        n_layers = len(sizes) - 1
+        layer_rates(self.learning_rate_init, n_layers)
+        wiring = requested_wiring(
+            self.connections, n_layers, feedback=self.feedback, gradient=self.gradient
+        )
         if continuing:
             arrays = self._arrays().copy(None if self.dtype == "auto" else self.dtype)
-            check_same_network(arrays, sizes, tied=self.feedback == "tied")
+            check_same_network(arrays, sizes, wiring, tied=self.feedback == "tied")
             state = self._training_state.copy()
-            state.forget_weights_of_others(self.loop_gain, arrays.coefs, arrays.feedback_coefs)
+            bound = loop_bound(parameters)
+            state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
         else:
-            arrays, state = self._start(sizes, X.dtype)
+            arrays, state = self._start(sizes, wiring, X.dtype)
+            state.input_scales = column_scales(X)
+            arrays.divide_inputs_by(state.input_scales)
+        if not incremental:
+            warn_about_input_scale(X, state.input_scales)
+            warn_about_tied_depth(parameters, len(hidden))
         settings = self._fit_settings(X.shape[0], incremental=incremental)
         n_epochs_before = state.n_epochs
         ended: EndedBy | DivergenceError
         try:
-            ended = self._train(arrays, state, X, y, sample_weight, settings)
+            with arrays.facing_scaled_inputs(state.input_scales):
+                ended = self._train(arrays, state, X, y, sample_weight, settings)
         except DivergenceError as error:
             if incremental or state.n_epochs == n_epochs_before:
                 raise
@@ -177,13 +189,16 @@ class BaseEqProp(
         self._publish(arrays, state, state.n_epochs - n_epochs_before)
         return state, ended, settings
 
-    def _start(self, sizes: tuple[int, ...], X_dtype: Any) -> tuple[FittedArrays, TrainingState]:
+    def _start(
+        self, sizes: tuple[int, ...], wiring: Wiring, X_dtype: Any
+    ) -> tuple[FittedArrays, TrainingState]:
         """Weights and training state of a network that has seen nothing."""
         rng = check_random_state(self.random_state)
         # One stream a purpose: what one of them draws never shifts the others.
         seeds = rng.randint(2**31 - 1, size=4)
         coefs, intercepts, feedback_coefs = initial_weights(
             sizes,
+            wiring,
             feedback_init=self.feedback_init,
             feedback_scale=self.feedback_scale,
             rng=np.random.RandomState(seeds[0]),
@@ -193,10 +208,12 @@ class BaseEqProp(
             split_seed=int(seeds[1]),
             shuffle_rng=np.random.RandomState(seeds[2]),
             nudging_rng=np.random.RandomState(seeds[3]),
+            # Grown from a seed that is there already: one more draw would shift the draws of
+            # others who use the same generator.
+            probe_rng=np.random.RandomState([seeds[3], 1]),
         )
-        if self.feedback == "tied":
-            return FittedArrays(coefs, intercepts, None), state
-        return FittedArrays(coefs, intercepts, feedback_coefs), state
+        tied = self.feedback == "tied"
+        return FittedArrays(wiring, coefs, intercepts, None if tied else feedback_coefs), state
 
     def _fit_settings(self, n_samples: int, *, incremental: bool) -> FitSettings:
         batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
@@ -210,7 +227,9 @@ class BaseEqProp(
             early_stopping=self.early_stopping,
             shuffle=self.shuffle,
             alpha=self.alpha,
-            beta=self.beta,
+            # A clamped output moves as far as its error: residuals are in that unit.
+            beta=1.0 if self.beta == math.inf else self.beta,
+            literal=self.relax_tol != "auto",
             verbose=int(self.verbose),
             incremental=incremental,
         )
@@ -229,6 +248,7 @@ class BaseEqProp(
         if self.early_stopping:
             X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
             X_val, y_val, weight_val = held_out
+            X_val = scaled(X_val, state.input_scales)
 
             def validation_score(network: Network) -> float:
                 output = settle_rows(self._substrate(network), X_val).states[-1]
@@ -236,11 +256,16 @@ class BaseEqProp(
 
         target = self._encode(y, arrays.coefs[0].dtype)
         n_samples = X.shape[0]
-        state.constant_loss = self._cost().constant_loss(target, sample_weight)
+        cost = self._cost()
+        if isinstance(cost, UserCost):
+            backend = get_backend(self.backend)
+            cost.try_out(backend.xp, backend.from_host(target, target.dtype))
+        state.constant_loss = cost.constant_loss(target, sample_weight)
         if n_samples <= settings.batch_size:
             X, target, sample_weight = merged_rows(X, target, sample_weight)
-        data = TrainingData(X, target, sample_weight, n_samples)
-        trainer = self._trainer(arrays, state)
+        data = TrainingData(X, target, sample_weight, n_samples, state.input_scales)
+        parameters = self.get_params(deep=False)
+        trainer = assemble_trainer(parameters, self._network(arrays), cost, state)
         return run_training(trainer, data, state, settings, validation_score)
 
     def _split(
@@ -274,59 +299,17 @@ class BaseEqProp(
 
         return *rows(train), rows(val)
 
-    def _trainer(self, arrays: FittedArrays, state: TrainingState) -> Trainer:
-        """Everything that changes the parameters, going on from `state`."""
-        backend = get_backend(self.backend)
-        network = self._network(arrays)
-        memory = state.optimizer
-        trained = trained_parameters(network.parameters(), self.feedback_learning)
-        guard = None
-        if self.loop_gain is not None:
-            guard = LoopGainGuard(network, self.loop_gain, state.guard_vectors)
-        return Trainer(
-            SimulatedNetwork(
-                network,
-                RELAXATIONS[self.relaxation](self.step_size),
-                self._training_limits(),
-            ),
-            VectorFieldRule(NUDGINGS[self.nudging], self.beta),
-            self._cost(),
-            (
-                Adam(trained, backend.xp, memory)
-                if self.optimizer == "adam"
-                else SGD(trained, self.momentum, backend.xp, memory)
-            ),
-            guard,
-            LearningSettings(
-                layer_rates(self.learning_rate_init, network.n_layers),
-                self.alpha,
-                self.feedback_learning,
-                self.layerwise_rescale,
-            ),
-        )
-
-    def _training_limits(self) -> SettlingLimits:
-        if self.relax_tol != "auto":
-            return SettlingLimits(self.relax_tol, self.max_relax_iter, self.max_nudge_iter)
-        # Gauss-Seidel carries the nudge to every layer in its first pass, and what the free phase
-        # has left unsettled cancels between +β and -β. All else must settle to the signal.
-        cancels = self.relaxation == "gauss_seidel" and self.nudging == "centered"
-        return SettlingLimits(
-            TRAINING_TOLERANCE,
-            self.max_relax_iter,
-            self.max_nudge_iter,
-            smallest_signal=None if cancels else abs(self.beta),
-        )
-
     def _publish(self, arrays: FittedArrays, state: TrainingState, n_epochs: int) -> None:
         """Set every fitted attribute."""
+        self.connections_ = arrays.wiring.pairs
         self.coefs_ = arrays.coefs
         self.intercepts_ = arrays.intercepts
         self._feedback_coefs = arrays.feedback_coefs
-        state.remember_weights(self.loop_gain, arrays.coefs, arrays.feedback_coefs)
+        bound = loop_bound(self.get_params(deep=False))
+        state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
         self._training_state = state
         self.n_iter_ = n_epochs
-        self.n_layers_ = len(arrays.coefs) + 1
+        self.n_layers_ = len(arrays.intercepts) + 1
         self.t_ = state.n_samples_seen
         self.loss_curve_ = state.loss_curve
         curve = state.loss_curve or [math.nan]  # empty: interrupted in the first epoch
@@ -339,16 +322,17 @@ class BaseEqProp(
 
     @property
     def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:
-        """Feedback weights B_l, entry l of shape (n_{l+2}, n_{l+1}).
+        """Feedback weights, one array (n_source, n_target) a feedback connection.
 
         Assign other arrays to replace them. With ``feedback='tied'`` they are the transposes of
-        ``coefs_[1:]``, follow those and cannot be assigned.
+        their partners in ``coefs_``, follow those and cannot be assigned.
         """
         if not hasattr(self, "coefs_"):
             msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
             raise AttributeError(msg)
         if self._feedback_coefs is None:
-            return tuple(coef.T for coef in self.coefs_[1:])
+            partners = Wiring.of(self.connections_).partners
+            return tuple(self.coefs_[partner].T for partner in partners if partner is not None)
         return self._feedback_coefs
 
     @feedback_coefs_.setter
@@ -360,6 +344,7 @@ class BaseEqProp(
 
     def _arrays(self) -> FittedArrays:
         return checked_arrays(
+            self.connections_,
             self.coefs_,
             self.intercepts_,
             self._feedback_coefs,
@@ -368,7 +353,8 @@ class BaseEqProp(
         )
 
     def _network(self, arrays: FittedArrays) -> Network:
-        return layered_network(
+        return wired_network(
+            arrays.wiring,
             arrays.coefs,
             arrays.intercepts,
             arrays.feedback_coefs,
@@ -377,15 +363,7 @@ class BaseEqProp(
         )
 
     def _substrate(self, network: Network) -> SimulatedNetwork:
-        """The network, settled as closely as predictions need."""
-        tolerance = self.relax_tol
-        if tolerance == "auto":
-            tolerance = PREDICTION_TOLERANCE[network.dtype.name]
-        return SimulatedNetwork(
-            network,
-            RELAXATIONS[self.relaxation](self.step_size),
-            SettlingLimits(tolerance, self.max_relax_iter, self.max_nudge_iter),
-        )
+        return prediction_substrate(self.get_params(deep=False), network)
 
     def _settled(self, X: Any) -> Result:
         """Equilibrium of every row of X; warns where one is not reached."""
@@ -411,7 +389,8 @@ class BaseEqProp(
             Targets the output is nudged towards; needed where `beta` is not 0.
         beta : float, default=0.0
             Influence parameter. 0 gives the free fixed point (Eq. 10, Scellier et al. 2018); any
-            other value goes on from there to the nudged one (Eq. 16).
+            other value goes on from there to the nudged one (Eq. 16), infinity to that with
+            the output held at the target.
 
         Returns
         -------
@@ -422,8 +401,8 @@ class BaseEqProp(
         Raises
         ------
         ValueError
-            If `beta` is not 0 and `y` is missing or does not fit, or `beta` is so negative that
-            the nudged phase would be unstable.
+            If `beta` is not 0 and `y` is missing or does not fit, `beta` is so negative that the
+            nudged phase would be unstable, or infinite and the loss not the squared error.
         DivergenceError
             If a state is not finite.
         """
@@ -436,8 +415,10 @@ class BaseEqProp(
         if y is None:
             msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
             raise ValueError(msg)
+        if beta == math.inf:
+            check_clamped_loss(self.loss)
         cost = self._cost()
-        check_beta(beta, "one_sided", self.loss, cost)
+        check_beta(beta, "one_sided", self.loss, cost, held=False)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=False
         )
@@ -466,7 +447,7 @@ class BaseEqProp(
     @property
     def _n_features_out(self) -> int:
         """Columns of `transform`, for get_feature_names_out."""
-        return sum(coef.shape[1] for coef in self.coefs_[:-1])
+        return sum(intercept.shape[0] for intercept in self.intercepts_[:-1])
 
     def __sklearn_tags__(self) -> Any:
         """See scikit-learn's developer guide."""

@@ -8,26 +8,33 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from sklearn_eqprop._sklearn_compat import StrOptions, _fit_context, type_of_target
+from sklearn_eqprop._sklearn_compat import HasMethods, StrOptions, _fit_context, type_of_target
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.parameters import PARAMETER_CONSTRAINTS
 from sklearn_eqprop.estimators.targets import checked_classes, one_hot, without_nullable_type
 from sklearn_eqprop.learning.costs import (
-    Cost,
+    ClassificationCost,
     LogLoss,
     MultilabelLogLoss,
     MultilabelSquaredError,
     SquaredError,
 )
+from sklearn_eqprop.learning.user_cost import UserCost
 
 #: Cost by loss, for one label a sample and for several.
-_COSTS: dict[str, type[Cost]] = {"log_loss": LogLoss, "squared_error": SquaredError}
-_MULTILABEL_COSTS: dict[str, type[Cost]] = {
+_COSTS: dict[str, type[ClassificationCost]] = {"log_loss": LogLoss, "squared_error": SquaredError}
+_MULTILABEL_COSTS: dict[str, type[ClassificationCost]] = {
     "log_loss": MultilabelLogLoss,
     "squared_error": MultilabelSquaredError,
 }
+
+
+def _has_probabilities(classifier: EqPropClassifier) -> bool:
+    """Whether outputs stand for probabilities: not under every loss of a user's own."""
+    return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
 
 
 class EqPropClassifier(ClassifierMixin, BaseEqProp):
@@ -46,12 +53,20 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         paper's) states are kept in the range of ρ while they settle (Eq. 77).
     feedback : {'untied', 'tied'}, default='untied'
         Feedback weights of their own, as in the paper, or the transposes of the forward
-        weights (an energy-based network, Scellier & Bengio 2017). To bound the loop gain of
-        tied weights the forward weights themselves are shrunk, which suits one hidden
-        layer; for more use ``loop_gain=None`` with 'hard_sigmoid'.
-    gradient : {'vector_field'}, default='vector_field'
-        Credit rule: the paper's two phases, Eqs. 18-19. 'asymmetric', 'recurrent_backprop' and
-        'continual' are reserved for later versions.
+        weights (an energy-based network, Scellier & Bengio 2017). Tied weights suit 'hard_sigmoid';
+        see `loop_gain`.
+    gradient : str, default='vector_field'
+        Credit rule. 'vector_field': the paper's two phases, Eqs. 18-19. 'asymmetric' and
+        'recurrent_backprop': two phases of a corrected field, or a linear system; both follow
+        the exact gradient but use each connection in reverse. 'continual': weights move in
+        every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
+        needs ``learning_rate_init`` well below `beta`.
+    credit_coordinates : {'auto', 'state', 'rate'}, default='auto'
+        What a weight multiplies its presynaptic rate with: the displacement Δs of the state (the
+        paper), or ρ'(s^0) Δs, that of the rate. With tied weights and a smooth activation
+        ('tanh', 'logistic') the state gives a biased update and the rate the exact gradient;
+        'auto' then takes the rate with 'vector_field', and the state everywhere else. For the
+        other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
         O(β); or the latter with the sign drawn for every minibatch.
@@ -60,23 +75,41 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         `feedback_scale` times a draw of its own. Not used with tied feedback.
     feedback_scale : float, default=0.3
         γ, > 0.
-    feedback_learning : {'kolen_pollack', 'local', 'fixed'}, default='kolen_pollack'
+    feedback_learning : {'kolen_pollack', 'local', 'homeostasis', 'fixed'}, default='kolen_pollack'
         How feedback weights move: by the change of the forward weights transposed, a local
-        rule that keeps the two aligned (Kolen & Pollack 1994), by their own ΔB (the
-        paper), or not at all. 'homeostasis' is reserved.
+        rule that keeps the two aligned (Kolen & Pollack 1994); by their own ΔB (the paper); by
+        their own ΔB and by what units' responses to random pushes say about the
+        asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
+        start; or not at all. With tied feedback none of them has anything to move.
     objective : {'fixed_point'}, default='fixed_point'
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
-    connections : None, default=None
-        Layers in a row. Other graphs are reserved for later versions.
-    loop_gain : float or None, default=0.2
+    connections : list of (int, int) or None, default=None
+        Every connection of the network as (source layer, target layer); layer 0 is the input, the
+        last one the output. None is layers in a row, [(0, 1), (1, 2), (2, 1)] with one
+        hidden layer. Pairs to a later layer are forward connections, all others feedback,
+        lateral ones from a layer to itself included. Feedback from t to s has the forward
+        connection (s, t) as its partner; what has none, and every lateral connection, starts at
+        `feedback_scale` times a draw of its own (a lateral one without connections of a unit to
+        itself), follows its own ΔB where 'kolen_pollack' would have it follow a partner, and
+        does not go with tied feedback. ValueError where a layer has no part in what leads from
+        input to output, or where ``gradient='vector_field'`` has to train a layer that no path
+        reaches from the output.
+    loop_gain : float, 'auto' or None, default='auto'
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
-        shrinking feedback; settling is then a contraction. None: no safeguard (paper).
+        shrinking feedback; settling is then a contraction. With `connections` other than layers
+        in a row it bounds the spectral radius of the norms of all connections by sqrt(c). None:
+        no safeguard (paper). 'auto' is 0.2. With tied feedback, where shrinking feedback is
+        shrinking the forward weights, it is None for activations of limited range and 0.9 for
+        others.
     layerwise_rescale : bool, default=True
         Undo, layer by layer, the attenuation that weak feedback puts on the error signal. False:
         one scale for all parameters (paper).
     beta : float, default=0.5
         Influence parameter β: strength of the nudge, not 0. A phase nudged away from its target
         is stable only for ``|β|`` < 2 with 'log_loss' and 1 with 'squared_error'.
+        ``float('inf')`` holds the output at the target instead (squared error, 'one_sided' and
+        'vector_field' only): GeneRec (O'Reilly 1996), with tied weights contrastive Hebbian
+        learning.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
         paper), or by Anderson acceleration. All reach the same fixed point.
@@ -87,11 +120,14 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
         below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
-        5e-6 with float32 weights; while training 1e-3, for all but centred Gauss-Seidel
-        relative to the nudge as it arrives at the first layer.
-    loss : {'log_loss', 'squared_error'}, default='log_loss'
+        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.1 (Euler,
+        Anderson: 0.01) of the force on each sample as it arrives at each layer; what the free phase
+        has left unsettled is then no part of the nudged one.
+    loss : {'log_loss', 'squared_error'} or object, default='log_loss'
         Cost of the output: cross-entropy of a softmax readout (of logistic readouts with
-        multilabel targets), or squared distance from 0/1 targets (the paper).
+        multilabel targets), or squared distance from 0/1 targets (the paper). Or an object
+        with the methods ``value(output, target)`` and ``derivative(output, target)``, see
+        `learning.user_cost.UserLoss`.
     optimizer : {'adam', 'sgd'}, default='adam'
         What turns the two-phase update into a step of the weights.
     learning_rate_init : float or sequence of float, default=0.001
@@ -143,11 +179,16 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         Where X has column names.
     coefs_ : list of ndarray
         Entry l, of shape (n_l, n_(l+1)), is the forward weights from layer l to layer l + 1.
-        These arrays are the network: assign others of the same shape to change it.
+        These arrays are the network: assign others of the same shape to change it. With
+        `connections`: one array (n_source, n_target) a forward connection.
     intercepts_ : list of ndarray
         Entry l, of shape (n_(l+1),), is the bias of layer l + 1.
     feedback_coefs_ : list of ndarray
-        Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1.
+        Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
+        `connections`: one array (n_source, n_target) a feedback connection.
+    connections_ : tuple of (int, int)
+        (source layer, target layer) of each array of `coefs_`, then of each of
+        `feedback_coefs_`; in both by target, then by source.
     n_layers_ : int
         Layers, input and output included.
     n_outputs_ : int
@@ -188,7 +229,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     """
 
     _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS | {
-        "loss": [StrOptions(set(_COSTS))],
+        "loss": [StrOptions(set(_COSTS)), HasMethods(["value", "derivative"])],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 
@@ -199,13 +240,14 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         activation: str = "relu",
         feedback: str = "untied",
         gradient: str = "vector_field",
+        credit_coordinates: str = "auto",
         nudging: str = "centered",
         feedback_init: str = "transpose",
         feedback_scale: float = 0.3,
         feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
-        loop_gain: float | None = 0.2,
+        loop_gain: float | str | None = "auto",
         layerwise_rescale: bool = True,
         beta: float = 0.5,
         relaxation: str = "gauss_seidel",
@@ -213,7 +255,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         max_relax_iter: int = 200,
         max_nudge_iter: int = 200,
         relax_tol: float | str = "auto",
-        loss: str = "log_loss",
+        loss: Any = "log_loss",
         optimizer: str = "adam",
         learning_rate_init: Any = 1e-3,
         learning_rate: str = "constant",
@@ -238,6 +280,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         self.activation = activation
         self.feedback = feedback
         self.gradient = gradient
+        self.credit_coordinates = credit_coordinates
         self.nudging = nudging
         self.feedback_init = feedback_init
         self.feedback_scale = feedback_scale
@@ -368,11 +411,13 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             return output - self._label_threshold()
         return output[:, 1] - output[:, 0] if self.n_outputs_ == 2 else output
 
+    @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities at the free equilibrium.
 
         With ``loss='log_loss'`` the softmax of the outputs (logistic function for multilabel
         targets); with 'squared_error' the point of the probability simplex nearest to the outputs.
+        A loss of your own must have a method ``probabilities(output)``.
 
         Parameters
         ----------
@@ -385,6 +430,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         output = self._settled(X).states[-1]
         return self._cost().probabilities(np, output)
 
+    @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
@@ -399,12 +445,16 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         with np.errstate(divide="ignore"):  # a probability of 0 is an answer, not an accident
             return np.log(self.predict_proba(X))
 
-    def _cost(self) -> Cost:
+    def _cost(self) -> ClassificationCost:
+        if not isinstance(self.loss, str):
+            return UserCost(self.loss)
         costs = _MULTILABEL_COSTS if self._multilabel else _COSTS
         return costs[self.loss]()
 
     def _label_threshold(self) -> float:
-        return 0.5 if self.loss == "squared_error" else 0.0
+        if isinstance(self.loss, str):
+            return 0.5 if self.loss == "squared_error" else 0.0
+        return float(self.loss.label_threshold)
 
     def _decide(self, output: np.ndarray) -> np.ndarray:
         if self._multilabel:
@@ -421,6 +471,12 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         multilabel = type_of_target(y).startswith("multilabel")
         if multilabel and self.class_weight is not None:
             msg = f"class_weight={self.class_weight!r} is not supported for multilabel targets."
+            raise ValueError(msg)
+        if multilabel and not (isinstance(self.loss, str) or hasattr(self.loss, "label_threshold")):
+            msg = (
+                f"loss={self.loss!r} has no attribute label_threshold, the output above which a "
+                "label is predicted; multilabel targets need it."
+            )
             raise ValueError(msg)
         if reset and incremental and classes is None and not multilabel:
             msg = "classes must be passed on the first call to partial_fit: all labels ever."

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
+import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.network import Network
+from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
+from sklearn_eqprop.network import Network, Wiring
+from sklearn_eqprop.network.wiring import Pair
 from sklearn_eqprop.relaxation import Result, describe
 
 #: Most rows settled at once by predict, transform and relax: bounds their memory.
@@ -25,12 +27,17 @@ class FittedArrays:
 
     Attributes
     ----------
-    coefs, intercepts : lists of ndarray
-        Of shapes (n_l, n_{l+1}) and (n_{l+1},), l = 0..L-1.
+    wiring : Wiring
+    coefs : list of ndarray
+        Of shape (n_source, n_target), one a forward connection.
+    intercepts : list of ndarray
+        Of shape (n_l,), l = 1..L.
     feedback_coefs : list of ndarray or None
-        Of shapes (n_{l+2}, n_{l+1}), l = 0..L-2; None where feedback is tied to `coefs`.
+        Of shape (n_source, n_target), one a feedback connection; None where feedback is tied
+        to `coefs`.
     """
 
+    wiring: Wiring
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     feedback_coefs: list[np.ndarray] | None
@@ -38,23 +45,57 @@ class FittedArrays:
     @property
     def sizes(self) -> tuple[int, ...]:
         """Units in layers 0..L."""
-        return (*(coef.shape[0] for coef in self.coefs), self.intercepts[-1].shape[0])
+        return (self.coefs[0].shape[0], *(intercept.shape[0] for intercept in self.intercepts))
 
     def copy(self, dtype: Any = None) -> FittedArrays:
-        """Arrays that training may change: contiguous, writable, of one type."""
+        """Arrays that training may change: contiguous, writable, of one type.
+
+        Feedback weights are laid out like the forward weights they run beside.
+        """
         dtype = self.coefs[0].dtype if dtype is None else np.dtype(dtype)
 
-        def fresh(arrays: list[np.ndarray]) -> list[np.ndarray]:
-            return [np.array(array, dtype=dtype, order="C") for array in arrays]
+        def fresh(arrays: list[np.ndarray], order: Literal["C", "F"]) -> list[np.ndarray]:
+            return [np.array(array, dtype=dtype, order=order) for array in arrays]
 
-        feedback = None if self.feedback_coefs is None else fresh(self.feedback_coefs)
-        return FittedArrays(fresh(self.coefs), fresh(self.intercepts), feedback)
+        feedback = None if self.feedback_coefs is None else fresh(self.feedback_coefs, "F")
+        coefs, intercepts = fresh(self.coefs, "C"), fresh(self.intercepts, "C")
+        return FittedArrays(self.wiring, coefs, intercepts, feedback)
+
+    def divide_inputs_by(self, scales: np.ndarray | None) -> None:
+        """From facing X / scales to facing X: the division moves into the weights."""
+        if scales is None:
+            return
+        for coef, (source, _) in zip(self.coefs, self.wiring.forward, strict=True):
+            if source == 0:
+                coef /= scales.astype(coef.dtype)[:, None]
+
+    @contextmanager
+    def facing_scaled_inputs(self, scales: np.ndarray | None) -> Iterator[None]:
+        """While inside, the network faces X / scales instead of X."""
+        self.divide_inputs_by(None if scales is None else 1 / scales)
+        try:
+            yield
+        finally:
+            self.divide_inputs_by(scales)
 
 
 def checked_arrays(
-    coefs: Any, intercepts: Any, feedback_coefs: Any, *, n_inputs: int, n_outputs: int
+    pairs: Sequence[Pair],
+    coefs: Any,
+    intercepts: Any,
+    feedback_coefs: Any,
+    *,
+    n_inputs: int,
+    n_outputs: int,
 ) -> FittedArrays:
     """Arrays as they stand on an estimator, which a user may have replaced.
+
+    Parameters
+    ----------
+    pairs : sequence of (source, target)
+        The connections.
+    coefs, intercepts, feedback_coefs : as in `FittedArrays`
+    n_inputs, n_outputs : int
 
     Raises
     ------
@@ -62,19 +103,23 @@ def checked_arrays(
         If their number or shapes do not make a network from `n_inputs` to `n_outputs` units;
         naming the attribute.
     """
+    wiring = Wiring.of(pairs)
     coefs = [np.asarray(coef) for coef in coefs]
     dtype = coefs[0].dtype if coefs and coefs[0].dtype == np.float32 else np.dtype(np.float64)
     coefs = [coef.astype(dtype, copy=False) for coef in coefs]
     intercepts = [np.asarray(intercept, dtype=dtype) for intercept in intercepts]
-    hidden = [coef.shape[-1] if coef.ndim else 0 for coef in coefs[:-1]]
+    hidden = [intercept.size for intercept in intercepts[: wiring.n_layers - 1]]
     sizes = [n_inputs, *hidden, n_outputs]
-    _check_shapes("coefs_", coefs, list(itertools.pairwise(sizes)))
+
+    def shapes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+        return [(sizes[source], sizes[target]) for source, target in pairs]
+
     _check_shapes("intercepts_", intercepts, [(size,) for size in sizes[1:]])
+    _check_shapes("coefs_", coefs, shapes(wiring.forward))
     if feedback_coefs is not None:
         feedback_coefs = [np.asarray(coef, dtype=dtype) for coef in feedback_coefs]
-        shapes = list(zip(sizes[2:], sizes[1:-1], strict=True))
-        _check_shapes("feedback_coefs_", feedback_coefs, shapes)
-    return FittedArrays(coefs, intercepts, feedback_coefs)
+        _check_shapes("feedback_coefs_", feedback_coefs, shapes(wiring.feedback))
+    return FittedArrays(wiring, coefs, intercepts, feedback_coefs)
 
 
 def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]) -> None:
@@ -84,19 +129,28 @@ def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]
         raise ValueError(msg)
 
 
-def check_same_network(arrays: FittedArrays, sizes: Sequence[int], *, tied: bool) -> None:
+def check_same_network(
+    arrays: FittedArrays, sizes: Sequence[int], wiring: Wiring, *, tied: bool
+) -> None:
     """Refuse to go on training a network of another shape.
 
     Raises
     ------
     ValueError
-        If the layer sizes or the kind of feedback have changed since the first fit.
+        If layer sizes, connections or the kind of feedback have changed since the first fit.
     """
     if arrays.sizes != tuple(sizes):
         msg = (
             f"The network fitted so far has layers of {arrays.sizes} units, but hidden_layer_sizes "
             f"and the data now ask for {tuple(sizes)}. Set warm_start=False, or use a fresh "
             "clone, to train a network of the new sizes."
+        )
+        raise ValueError(msg)
+    if arrays.wiring != wiring:
+        msg = (
+            f"The network fitted so far has the connections {list(arrays.wiring.pairs)}, but the "
+            f"parameter connections now asks for {list(wiring.pairs)}. Set it back, or use a fresh "
+            "clone with warm_start=False."
         )
         raise ValueError(msg)
     if tied != (arrays.feedback_coefs is None):
@@ -131,7 +185,8 @@ def settle_rows(
     cost, target : Cost, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
     beta : float, default=0.0
-        0 for the free equilibrium; anything else goes on from there to the nudged one.
+        0 for the free equilibrium; anything else goes on from there to the nudged one, infinity
+        to that with the output held at the target.
 
     Returns
     -------
@@ -150,7 +205,11 @@ def settle_rows(
             result = free.result
             if beta != 0 and cost is not None and target is not None:
                 nudge_target = network.backend.from_host(target[rows], network.dtype)
-                result = substrate.settle_nudged(free, cost, nudge_target, (beta,))[0]
+                if math.isinf(beta):
+                    moved = substrate.settle_clamped(free, nudge_target)
+                else:
+                    [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
+                result = nudged_states(free, moved)
             parts.append(_on_host(network, result))
     merged = _concatenated(parts)
     if not np.isfinite(merged.residual).all():

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,7 @@ def run_training(
         If numbers stop being finite; the network then holds the weights of the last
         epoch that ended well (those it came with, if there was none).
     """
-    network = trainer.substrate.network
+    network = trainer.network
     stop = PatienceStop(settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting)
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
@@ -61,16 +62,17 @@ def run_training(
     started = time.perf_counter()
     try:
         while n_done < settings.max_iter:
-            epoch = _finite_epoch(trainer, data, state, settings, last_good)
+            with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
+                epoch = _finite_epoch(trainer, data, state, settings)
+                held_out = None if validation_score is None else validation_score(network)
             last_good = _weights(network)
             n_done += 1
             loss = epoch.loss + _penalty(network, settings.alpha, epoch.mean_batch_weight)
             state.record(epoch, loss, data.n_samples_given)
-            score = -loss
-            if validation_score is not None:
-                score = validation_score(network)
-                state.validation_scores.append(score)
-            if stop.update(score) and validation_score is not None:
+            if held_out is not None:
+                state.validation_scores.append(held_out)
+            is_best = stop.update(-loss if held_out is None else held_out)
+            if is_best and held_out is not None:
                 best_weights = last_good
             if settings.verbose:
                 print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
@@ -85,47 +87,56 @@ def run_training(
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = trainer.optimizer.memory()
-    state.signal = abs(settings.beta) * attenuations(feedback_gains(network))[0]
+    if trainer.attenuated:
+        carried = attenuations(network.wiring, feedback_gains(network))
+        state.signal = abs(settings.beta) * min(carried)
     state.best_score, state.n_waiting = stop.best, stop.n_waiting
     return ended_by
 
 
-def _finite_epoch(
-    trainer: Trainer,
-    data: TrainingData,
-    state: TrainingState,
-    settings: FitSettings,
-    last_good: list[Any],
-) -> EpochRecord:
-    """One epoch; numbers that stop being finite become an error, the last good weights restored."""
-    network = trainer.substrate.network
-    factor = rate_factor(
-        settings.learning_rate, state.n_epochs, settings.schedule_length, state.n_rate_cuts
-    )
+@contextmanager
+def _restoring_on_divergence(network: Network, last_good: list[Any], epoch: int) -> Iterator[None]:
+    """Numbers that stop being finite: restore the last good weights, say what to change."""
     try:
-        # Overflow is looked for, and reported in terms of the parameters, right here.
-        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            epoch = run_epoch(
-                trainer,
-                data,
-                batch_size=settings.batch_size,
-                rate_factor=factor,
-                shuffle_rng=state.shuffle_rng if settings.shuffle else None,
-                nudging_rng=state.nudging_rng,
-                beta=settings.beta,
-            )
-        if not _is_finite(network):
-            msg = "a weight is not finite"
-            raise DivergenceError(msg)
+        yield
     except DivergenceError as error:
         _restore(network, last_good)
         msg = (
-            f"Training diverged in epoch {state.n_epochs + 1}: {error}. Likely causes: inputs "
+            f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
             "or feedback too strong (set or lower loop_gain, lower feedback_scale). The weights "
             "of the last good epoch are kept."
         )
         raise DivergenceError(msg) from None
+
+
+def _finite_epoch(
+    trainer: Trainer, data: TrainingData, state: TrainingState, settings: FitSettings
+) -> EpochRecord:
+    """One epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss or a weight stops being finite.
+    """
+    factor = rate_factor(
+        settings.learning_rate, state.n_epochs, settings.schedule_length, state.n_rate_cuts
+    )
+    # Overflow is looked for, and reported in terms of the parameters, right here.
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        epoch = run_epoch(
+            trainer,
+            data,
+            batch_size=settings.batch_size,
+            rate_factor=factor,
+            shuffle_rng=state.shuffle_rng if settings.shuffle else None,
+            nudging_rng=state.nudging_rng,
+            beta=settings.beta,
+        )
+    if not _is_finite(trainer.network):
+        msg = "a weight is not finite"
+        raise DivergenceError(msg)
     return epoch
 
 

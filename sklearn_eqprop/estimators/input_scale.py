@@ -1,56 +1,91 @@
-"""Inputs a network can hardly learn from: noticed before training, in words to act on."""
+"""Inputs of any size: scaled inside, folded into the first layer; what that cannot mend is said."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+#: Columns whose largest magnitude lies in this range are left as they are: standardised ones,
+#: images in [0, 1], the digits of scikit-learn. In others the largest is brought into [2, 4).
+ORDINARY_RANGE = (2.0**-4, 2.0**6)
 #: A column this many times larger than the median spread drowns what the others say.
 UNEVEN_RATIO = 300.0
-#: With columns that spread less than this, weights of the usual size hardly tell rows apart.
-SMALLEST_SPREAD = 1e-3
+#: Spread, relative to its size, below which a column counts as constant.
+SMALLEST_SPREAD = 1e-6
+#: Rows looked at in one go.
+CHUNK_ROWS = 4096
 
 
-def warn_about_input_scale(X: np.ndarray) -> None:
-    """Warn where a column of X drowns the others, or all of them are very small.
+def column_scales(X: np.ndarray) -> np.ndarray | None:
+    """Powers of two to divide the columns of X by; None where all are 1.
+
+    A network that sees x / c with weights F is the network that sees x with weights F / c, so the
+    scales are folded into the first layer when training ends. Division by a power of two is
+    exact: nothing is rounded on the way, there or back.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
+
+    Returns
+    -------
+    ndarray of shape (n_features,) or None
     """
-    size, spread = _size_and_spread(X)
-    # What rounding leaves of a constant column is no spread.
-    spreads = spread[spread > 1e-6 * size]
+    largest = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    lowest, highest = ORDINARY_RANGE
+    ordinary = (largest == 0) | ((largest >= lowest) & (largest <= highest))
+    if ordinary.all():
+        return None
+    _, exponents = np.frexp(largest)
+    scales: np.ndarray = np.where(ordinary, 1.0, np.ldexp(1.0, exponents - 2))
+    return scales
+
+
+def scaled(X: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
+    """X with its columns divided by the scales; X itself where there are none."""
+    return X if scales is None else X / scales.astype(X.dtype)
+
+
+def warn_about_input_scale(X: np.ndarray, scales: np.ndarray | None) -> None:
+    """Warn where a column of X, as training sees it, drowns what the others say.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+    scales : ndarray of shape (n_features,) or None
+        What training divides the columns by.
+    """
+    size, spread = _size_and_spread(X, scales)
+    spreads = spread[spread > SMALLEST_SPREAD * size]
     if not spreads.size:
         return
     typical = np.median(spreads)
     largest = int(size.argmax())
     if not size[largest] <= UNEVEN_RATIO * typical:
-        _warn(
-            f"The columns of X are on very uneven scales: column {largest} has a root mean square "
+        warnings.warn(
+            f"The columns of X vary on very uneven scales: column {largest} has a root mean square "
             f"of {size[largest]:.3g}, while the median standard deviation of a column is "
-            f"{typical:.3g}. The network will learn little from the small ones."
-        )
-    elif typical < SMALLEST_SPREAD:
-        _warn(
-            f"The columns of X hardly vary: their median standard deviation is {typical:.3g}. "
-            "Training will be very slow."
+            f"{typical:.3g} (columns divided by powers of two). The network will learn little from "
+            "the small ones. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
+            ConvergenceWarning,
+            stacklevel=6,
         )
 
 
-def _size_and_spread(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _size_and_spread(X: np.ndarray, scales: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     """Root mean square and standard deviation of each column, without a copy of X."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = X.mean(axis=0, dtype=np.float64)
-        mean_square = np.einsum("ij,ij->j", X, X, dtype=np.float64) / X.shape[0]
-        return np.sqrt(mean_square), np.sqrt(np.maximum(mean_square - mean**2, 0))
+    total, squares = np.zeros((2, X.shape[1]))
+    for rows in _chunks(X):
+        part = scaled(rows, scales)
+        total += part.sum(axis=0, dtype=np.float64)
+        squares += np.einsum("ij,ij->j", part, part, dtype=np.float64)
+    mean, mean_square = total / X.shape[0], squares / X.shape[0]
+    return np.sqrt(mean_square), np.sqrt(np.maximum(mean_square - mean**2, 0))
 
 
-def _warn(message: str) -> None:
-    warnings.warn(
-        f"{message} Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
-        ConvergenceWarning,
-        stacklevel=7,
-    )
+def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, X.shape[0], CHUNK_ROWS):
+        yield X[start : start + CHUNK_ROWS]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
 from sklearn_eqprop.learning.costs import Cost
@@ -19,15 +21,16 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
     "activation": [StrOptions(set(ACTIVATIONS))],
     "feedback": [StrOptions({"untied", "tied"})],
     "gradient": [StrOptions({"vector_field", "asymmetric", "recurrent_backprop", "continual"})],
+    "credit_coordinates": [StrOptions({"auto", "state", "rate"})],
     "nudging": [StrOptions({"one_sided", "random_sign", "centered"})],
     "feedback_init": [StrOptions({"transpose", "independent"})],
     "feedback_scale": [Interval(Real, 0, None, closed="neither")],
     "feedback_learning": [StrOptions({"local", "kolen_pollack", "homeostasis", "fixed"})],
     "objective": [StrOptions({"fixed_point", "trajectory"})],
     "connections": [None, list, tuple],
-    "loop_gain": [None, Interval(Real, 0, 1, closed="neither")],
+    "loop_gain": [None, StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
     "layerwise_rescale": ["boolean"],
-    "beta": [Interval(Real, None, None, closed="neither")],
+    "beta": [Interval(Real, None, None, closed="both")],
     "relaxation": [StrOptions(set(RELAXATIONS))],
     "step_size": [Interval(Real, 0, 1, closed="right")],
     "max_relax_iter": [Interval(Integral, 1, None, closed="left")],
@@ -53,16 +56,15 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
     "dtype": [StrOptions({"auto", "float32", "float64"})],
 }
 
+#: Credit rules that follow the exact gradient, whatever the feedback weights.
+EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
+
 #: Values of the fixed public interface that this version does not carry out.
 _NOT_IN_THIS_VERSION = {
-    "gradient": {"asymmetric", "recurrent_backprop", "continual"},
-    "feedback_learning": {"homeostasis"},
     "objective": {"trajectory"},
     "backend": {"cupy"},
 }
 _AVAILABLE = {
-    "gradient": "'vector_field'",
-    "feedback_learning": "'local', 'kolen_pollack' or 'fixed'",
     "objective": "'fixed_point'",
     "backend": "'auto' or 'numpy'",
 }
@@ -83,13 +85,131 @@ def check_available(parameters: dict[str, Any]) -> None:
                 f"use {_AVAILABLE[name]}."
             )
             raise ValueError(msg)
-    for name in ("connections", "input_shape"):
-        if parameters[name] is not None:
+    if parameters["input_shape"] is not None:
+        msg = (
+            f"input_shape={parameters['input_shape']!r} is not part of this version of "
+            "sklearn-eqprop; use input_shape=None, dense layers."
+        )
+        raise ValueError(msg)
+
+
+#: loop_gain='auto': weak feedback costs an untied network nothing, but tied weights are their
+#: own feedback, and to weaken them is to weaken the network. Rates that cannot grow need no bound.
+UNTIED_LOOP_GAIN = 0.2
+TIED_LOOP_GAIN = 0.9
+BOUNDED_RATES = {"hard_sigmoid", "tanh", "logistic"}
+
+
+def loop_bound(parameters: dict[str, Any]) -> float | None:
+    """Bound on the gain of the feedback loops that `loop_gain` asks for; None: no bound."""
+    chosen = parameters["loop_gain"]
+    if chosen != "auto":
+        return None if chosen is None else float(chosen)
+    if parameters["feedback"] == "untied":
+        return UNTIED_LOOP_GAIN
+    return None if parameters["activation"] in BOUNDED_RATES else TIED_LOOP_GAIN
+
+
+def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
+    """Warn where bounding the loops leaves tied weights too small to carry a signal.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    n_hidden : int
+        Hidden layers.
+    """
+    bound = loop_bound(parameters)
+    if parameters["feedback"] == "tied" and bound is not None and n_hidden > 2:
+        warnings.warn(
+            f"feedback='tied' with {n_hidden} hidden layers and a loop gain of at most {bound:g} "
+            "(loop_gain): tied weights are their own feedback, and the bound keeps them too small "
+            "to carry much through several layers. Use feedback='untied', or "
+            "activation='hard_sigmoid' with loop_gain=None.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+
+def reads_rates(parameters: dict[str, Any]) -> bool:
+    """Whether weights learn from displacements of rates instead of states.
+
+    `credit_coordinates`='auto' reads rates where that makes the two-phase rule exact: tied weights
+    and a smooth activation (elsewhere tied weights are exact as they are, or nothing is); and
+    where the output is clamped, whose rules are rules of rates.
+    """
+    chosen = parameters["credit_coordinates"]
+    if chosen != "auto":
+        return bool(chosen == "rate")
+    if parameters["beta"] == math.inf:
+        return True
+    smooth = not ACTIVATIONS[parameters["activation"]].transmits_state
+    tied = parameters["feedback"] == "tied"
+    return smooth and tied and parameters["gradient"] == "vector_field"
+
+
+def check_credit_coordinates(parameters: dict[str, Any]) -> None:
+    """Refuse rate coordinates for rules whose displacements are exact in states.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameters, their values and what to use instead.
+    """
+    gradient = parameters["gradient"]
+    if parameters["credit_coordinates"] == "rate" and gradient in EXACT_GRADIENTS:
+        msg = (
+            f"credit_coordinates='rate' does not go with gradient={gradient!r}, whose "
+            "displacements are the exact gradient already; use credit_coordinates='auto'."
+        )
+        raise ValueError(msg)
+
+
+def check_clamp(parameters: dict[str, Any]) -> None:
+    """Refuse β = ∞ together with what has no such limit.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameter, its value and what to use instead.
+    """
+    check_clamped_loss(parameters["loss"])
+    reasons = {
+        "nudging": ("one_sided", "the output cannot be held on both sides of its target"),
+        "gradient": ("vector_field", "a clamped output is a rule of its own"),
+    }
+    for name, (usable, reason) in reasons.items():
+        if parameters[name] != usable:
             msg = (
-                f"{name}={parameters[name]!r} is not part of this version of sklearn-eqprop; "
-                f"use {name}=None, dense layers in a row."
+                f"beta=inf does not go with {name}={parameters[name]!r}: {reason}; use "
+                f"{name}={usable!r} or a finite beta."
             )
             raise ValueError(msg)
+    if parameters["feedback"] == "tied" and parameters["credit_coordinates"] == "state":
+        msg = (
+            "beta=inf with feedback='tied' does not go with credit_coordinates='state': "
+            "contrastive Hebbian learning is a difference of products of rates; use "
+            "credit_coordinates='auto'."
+        )
+        raise ValueError(msg)
+
+
+def check_clamped_loss(loss: Any) -> None:
+    """Refuse β = ∞ for losses that do not come to rest at the target.
+
+    Raises
+    ------
+    ValueError
+        For any loss but the squared error.
+    """
+    if not (isinstance(loss, str) and loss == "squared_error"):
+        msg = (
+            f"beta=inf does not go with loss={loss!r}: it holds the output at the target, the "
+            "equilibrium of an infinite nudge under loss='squared_error' only; use that loss or a "
+            "finite beta."
+        )
+        raise ValueError(msg)
 
 
 def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
@@ -137,8 +257,10 @@ def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:
     return tuple(float(rate) for rate in rates)
 
 
-def check_beta(beta: float, nudging: str, loss: str, cost: Cost) -> None:
+def check_beta(beta: float, nudging: str, loss: Any, cost: Cost, *, held: bool) -> None:
     """Refuse a β that carries no signal or makes a nudged phase unstable.
+
+    `held` tells that a push away holds its force where the curvature of the cost has no bound.
 
     Raises
     ------
@@ -147,14 +269,25 @@ def check_beta(beta: float, nudging: str, loss: str, cost: Cost) -> None:
     ValueError
         If the phase nudged away from the target would diverge.
     """
+    if beta == math.inf:
+        return  # the output is held: see check_clamp
     if beta == 0 or not math.isfinite(beta):
         msg = (
-            f"The 'beta' parameter must be a finite number other than 0. Got {beta!r}: without a "
-            "nudge both phases are the same and nothing can be learned. Values around 0.1 to "
-            "1 work well."
+            f"The 'beta' parameter must be a finite number other than 0, or infinity. "
+            f"Got {beta!r}: without a nudge both phases are the same and nothing can be learned. "
+            "Values around 0.1 to 1 work well."
         )
         raise InvalidParameterError(msg)
     pushes_away = nudging != "one_sided" or beta < 0
+    if math.isinf(cost.curvature):
+        if pushes_away and not held:
+            msg = (
+                f"beta={beta!r} is negative and the curvature of loss={loss!r} has no known bound: "
+                "outputs pushed away from the target could run off to infinity. Use a positive "
+                "beta."
+            )
+            raise ValueError(msg)
+        return
     if pushes_away and abs(beta) * cost.curvature >= 1:
         msg = (
             f"beta={beta!r} is too large with nudging={nudging!r} and loss={loss!r}: the phase "

@@ -9,11 +9,20 @@ from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 
-from sklearn_eqprop._sklearn_compat import StrOptions, _fit_context
+from sklearn_eqprop._sklearn_compat import HasMethods, StrOptions, _fit_context
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.parameters import PARAMETER_CONSTRAINTS
 from sklearn_eqprop.estimators.targets import Standardisation
 from sklearn_eqprop.learning.costs import Cost, SquaredError
+from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
+from sklearn_eqprop.learning.user_cost import UserCost
+
+_COSTS: dict[str, type[Cost]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "poisson": Poisson,
+}
 
 
 class EqPropRegressor(RegressorMixin, BaseEqProp):
@@ -33,12 +42,20 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         paper's) states are kept in the range of ρ while they settle (Eq. 77).
     feedback : {'untied', 'tied'}, default='untied'
         Feedback weights of their own, as in the paper, or the transposes of the forward
-        weights (an energy-based network, Scellier & Bengio 2017). To bound the loop gain of
-        tied weights the forward weights themselves are shrunk, which suits one hidden
-        layer; for more use ``loop_gain=None`` with 'hard_sigmoid'.
-    gradient : {'vector_field'}, default='vector_field'
-        Credit rule: the paper's two phases, Eqs. 18-19. 'asymmetric', 'recurrent_backprop' and
-        'continual' are reserved for later versions.
+        weights (an energy-based network, Scellier & Bengio 2017). Tied weights suit 'hard_sigmoid';
+        see `loop_gain`.
+    gradient : str, default='vector_field'
+        Credit rule. 'vector_field': the paper's two phases, Eqs. 18-19. 'asymmetric' and
+        'recurrent_backprop': two phases of a corrected field, or a linear system; both follow
+        the exact gradient but use each connection in reverse. 'continual': weights move in
+        every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
+        needs ``learning_rate_init`` well below `beta`.
+    credit_coordinates : {'auto', 'state', 'rate'}, default='auto'
+        What a weight multiplies its presynaptic rate with: the displacement Δs of the state (the
+        paper), or ρ'(s^0) Δs, that of the rate. With tied weights and a smooth activation
+        ('tanh', 'logistic') the state gives a biased update and the rate the exact gradient;
+        'auto' then takes the rate with 'vector_field', and the state everywhere else. For the
+        other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
         O(β); or the latter with the sign drawn for every minibatch.
@@ -47,23 +64,40 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         `feedback_scale` times a draw of its own. Not used with tied feedback.
     feedback_scale : float, default=0.3
         γ, > 0.
-    feedback_learning : {'kolen_pollack', 'local', 'fixed'}, default='kolen_pollack'
+    feedback_learning : {'kolen_pollack', 'local', 'homeostasis', 'fixed'}, default='kolen_pollack'
         How feedback weights move: by the change of the forward weights transposed, a local
-        rule that keeps the two aligned (Kolen & Pollack 1994), by their own ΔB (the
-        paper), or not at all. 'homeostasis' is reserved.
+        rule that keeps the two aligned (Kolen & Pollack 1994); by their own ΔB (the paper); by
+        their own ΔB and by what units' responses to random pushes say about the
+        asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
+        start; or not at all. With tied feedback none of them has anything to move.
     objective : {'fixed_point'}, default='fixed_point'
         The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
-    connections : None, default=None
-        Layers in a row. Other graphs are reserved for later versions.
-    loop_gain : float or None, default=0.2
+    connections : list of (int, int) or None, default=None
+        Every connection of the network as (source layer, target layer); layer 0 is the input, the
+        last one the output. None is layers in a row, [(0, 1), (1, 2), (2, 1)] with one
+        hidden layer. Pairs to a later layer are forward connections, all others feedback,
+        lateral ones from a layer to itself included. Feedback from t to s has the forward
+        connection (s, t) as its partner; what has none, and every lateral connection, starts at
+        `feedback_scale` times a draw of its own (a lateral one without connections of a unit to
+        itself), follows its own ΔB where 'kolen_pollack' would have it follow a partner, and
+        does not go with tied feedback. ValueError where a layer has no part in what leads from
+        input to output, or where ``gradient='vector_field'`` has to train a layer that no path
+        reaches from the output.
+    loop_gain : float, 'auto' or None, default='auto'
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
-        shrinking feedback; settling is then a contraction. None: no safeguard (paper).
+        shrinking feedback; settling is then a contraction. With `connections` other than layers
+        in a row it bounds the spectral radius of the norms of all connections by sqrt(c). None:
+        no safeguard (paper). 'auto' is 0.2. With tied feedback, where shrinking feedback is
+        shrinking the forward weights, it is None for activations of limited range and 0.9 for
+        others.
     layerwise_rescale : bool, default=True
         Undo, layer by layer, the attenuation that weak feedback puts on the error signal. False:
         one scale for all parameters (paper).
     beta : float, default=0.5
         Influence parameter β: strength of the nudge, not 0. A phase nudged away from its target
-        is stable only for ``|β|`` < 1.
+        is stable only for ``|β|`` < 1. ``float('inf')`` holds the output at the target
+        instead (squared error, 'one_sided' and 'vector_field' only): GeneRec (O'Reilly 1996),
+        with tied weights contrastive Hebbian learning.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
         paper), or by Anderson acceleration. All reach the same fixed point.
@@ -74,10 +108,17 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
         below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
-        5e-6 with float32 weights; while training 1e-3, for all but centred Gauss-Seidel
-        relative to the nudge as it arrives at the first layer.
-    loss : {'squared_error'}, default='squared_error'
-        Cost of the output, ½ ||y - s_L||² of the standardised targets.
+        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.1 (Euler,
+        Anderson: 0.01) of the force on each sample as it arrives at each layer; what the free phase
+        has left unsettled is then no part of the nudged one.
+    loss : str or object, default='squared_error'
+        'squared_error', 'absolute_error', 'huber', 'poisson', the cost of
+        the output: ½ ||y - s_L||² of the standardised targets; Σ ``|y - s_L|`` of them;
+        Huber's, which is quadratic up to one standard deviation of the targets and linear
+        beyond; or half the Poisson deviance of targets >= 0, of which the output is the
+        logarithm (in units of their mean). Or an object with the methods
+        ``value(output, target)`` and ``derivative(output, target)``, see
+        `learning.user_cost.UserLoss`.
     optimizer : {'adam', 'sgd'}, default='adam'
         What turns the two-phase update into a step of the weights.
     learning_rate_init : float or sequence of float, default=0.001
@@ -121,17 +162,24 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     Attributes
     ----------
     target_mean_, target_scale_ : ndarray of shape (n_outputs,)
-        What targets are standardised with; output states are in the standardised units.
+        What targets are standardised with; output states are in the standardised units. With
+        ``loss='poisson'`` 0 and the mean of the targets: an output state s stands for
+        ``target_scale_ * exp(s)``.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Where X has column names.
     coefs_ : list of ndarray
         Entry l, of shape (n_l, n_(l+1)), is the forward weights from layer l to layer l + 1.
-        These arrays are the network: assign others of the same shape to change it.
+        These arrays are the network: assign others of the same shape to change it. With
+        `connections`: one array (n_source, n_target) a forward connection.
     intercepts_ : list of ndarray
         Entry l, of shape (n_(l+1),), is the bias of layer l + 1.
     feedback_coefs_ : list of ndarray
-        Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1.
+        Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
+        `connections`: one array (n_source, n_target) a feedback connection.
+    connections_ : tuple of (int, int)
+        (source layer, target layer) of each array of `coefs_`, then of each of
+        `feedback_coefs_`; in both by target, then by source.
     n_layers_ : int
         Layers, input and output included.
     n_outputs_ : int
@@ -172,7 +220,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     """
 
     _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS | {
-        "loss": [StrOptions({"squared_error"})],
+        "loss": [StrOptions(set(_COSTS)), HasMethods(["value", "derivative"])],
     }
 
     def __init__(
@@ -182,13 +230,14 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         activation: str = "relu",
         feedback: str = "untied",
         gradient: str = "vector_field",
+        credit_coordinates: str = "auto",
         nudging: str = "centered",
         feedback_init: str = "transpose",
         feedback_scale: float = 0.3,
         feedback_learning: str = "kolen_pollack",
         objective: str = "fixed_point",
         connections: Any = None,
-        loop_gain: float | None = 0.2,
+        loop_gain: float | str | None = "auto",
         layerwise_rescale: bool = True,
         beta: float = 0.5,
         relaxation: str = "gauss_seidel",
@@ -196,7 +245,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         max_relax_iter: int = 200,
         max_nudge_iter: int = 200,
         relax_tol: float | str = "auto",
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         optimizer: str = "adam",
         learning_rate_init: Any = 1e-3,
         learning_rate: str = "constant",
@@ -220,6 +269,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         self.activation = activation
         self.feedback = feedback
         self.gradient = gradient
+        self.credit_coordinates = credit_coordinates
         self.nudging = nudging
         self.feedback_init = feedback_init
         self.feedback_scale = feedback_scale
@@ -341,17 +391,23 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         output = self._settled(X).states[-1]
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
         standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
-        return float(r2_score(standardised, output, sample_weight=sample_weight))
+        predicted = self._standardised_prediction(output)
+        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+
+    def _standardised_prediction(self, output: np.ndarray) -> np.ndarray:
+        """What output states stand for, in the standardised units."""
+        return np.exp(output.astype(np.float64)) if self._is_log_rate else output
 
     def _in_target_units(self, output: np.ndarray) -> np.ndarray:
-        restored = self._standardisation().invert(output)
+        predicted = self._standardised_prediction(output)
+        restored = self._standardisation().invert(predicted, output.dtype)
         return restored.ravel() if self._single_output else restored
 
     def _standardisation(self) -> Standardisation:
         return Standardisation(self.target_mean_, self.target_scale_)
 
     def _cost(self) -> Cost:
-        return SquaredError()
+        return _COSTS[self.loss]() if isinstance(self.loss, str) else UserCost(self.loss)
 
     def _take_in_targets(
         self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
@@ -369,10 +425,25 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
                 "started."
             )
             raise ValueError(msg)
+        if not reset and (self.loss == "poisson") != self._is_log_rate:
+            msg = (
+                f"loss={self.loss!r} gives the output another meaning than the loss that training "
+                "started with: only 'poisson' takes it for a logarithm. Set loss back, or fit a "
+                "fresh clone."
+            )
+            raise ValueError(msg)
+        if self.loss == "poisson" and y.min() < 0:
+            msg = (
+                f"y holds {y.min():.4g}, but loss='poisson' is for targets >= 0, such as counts; "
+                "use another loss."
+            )
+            raise ValueError(msg)
         return y.reshape(-1, n_outputs)
 
     def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        standardisation = Standardisation.of(y, sample_weight)
+        self._is_log_rate = self.loss == "poisson"
+        kind = Standardisation.of_counts if self._is_log_rate else Standardisation.of
+        standardisation = kind(y, sample_weight)
         self.target_mean_ = standardisation.mean
         self.target_scale_ = standardisation.scale
 
@@ -383,7 +454,8 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         standardised = self._encode(y, np.float64)
-        return float(r2_score(standardised, output, sample_weight=sample_weight))
+        predicted = self._standardised_prediction(output)
+        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None

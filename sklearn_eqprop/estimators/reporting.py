@@ -34,7 +34,7 @@ def warn_about_training(
     if not settings.incremental:  # a later slice may just be a harder one
         _warn_about_loss(state, ended_by, settings)
     _warn_about_settling(state)
-    _warn_about_weak_feedback(state, dtype)
+    _warn_about_weak_feedback(state, settings, dtype)
 
 
 def print_epoch(
@@ -79,19 +79,28 @@ def _warn_about_settling(state: TrainingState) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
         fraction = state.relaxation[f"{phase}_unconverged"][-1]
         if fraction > UNSETTLED_WARNING:
+            slower = ""
+            if phase == "nudged":
+                slower = "; with gradient='continual' lower learning_rate_init"
             _warn(
                 f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
                 f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'."
+                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'{slower}."
             )
 
 
-def _warn_about_weak_feedback(state: TrainingState, dtype: Any) -> None:
-    if state.signal < np.finfo(dtype).eps:
+def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype: Any) -> None:
+    limits = np.finfo(dtype)
+    # Literal dynamics hold the nudge as a difference of states; otherwise it has an accuracy of
+    # its own, down to where numbers fade into zero.
+    smallest = limits.eps if settings.literal else limits.tiny / limits.eps
+    if state.signal < smallest:
+        remedy = "relax_tol='auto', " if settings.literal else ""
         _warn(
-            f"Feedback carries a nudge to the first hidden layer at {state.signal:.1g} of its "
-            f"size, below the rounding of {np.dtype(dtype).name}: the layers near the input hardly "
-            "learn. Use dtype='float64', fewer hidden layers, or a larger loop_gain."
+            "Feedback carries a nudge to the hidden layer farthest from the output at "
+            f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "
+            f"layers hardly learn. Use {remedy}dtype='float64', fewer hidden layers, or a larger "
+            "loop_gain."
         )
 
 

@@ -59,6 +59,14 @@ class Standardisation:
     scale: np.ndarray
 
     @classmethod
+    def of_counts(cls, y: np.ndarray, sample_weight: np.ndarray | None) -> Standardisation:
+        """Weighted mean of each column as its unit, not shifted; columns of zeros keep scale 1."""
+        unit = y.max(axis=0)
+        unit[unit == 0] = 1.0
+        scale = unit * np.average(y / unit, axis=0, weights=sample_weight)
+        return cls(np.zeros_like(scale), np.where(scale > 0, scale, 1.0))
+
+    @classmethod
     def of(cls, y: np.ndarray, sample_weight: np.ndarray | None) -> Standardisation:
         """Weighted mean and standard deviation of the columns of y; a constant keeps scale 1.
 
@@ -82,10 +90,10 @@ class Standardisation:
         standardised: np.ndarray = (y - self.mean) / self.scale
         return standardised.astype(dtype)
 
-    def invert(self, output: np.ndarray) -> np.ndarray:
-        """Outputs in the units of y; float64 where a narrower type could not hold them."""
-        restored: np.ndarray = output * self.scale + self.mean
-        limits = np.finfo(output.dtype)
+    def invert(self, standardised: np.ndarray, dtype: Any) -> np.ndarray:
+        """Targets in the units of y; float64 where the type asked for could not hold them."""
+        restored: np.ndarray = standardised * self.scale + self.mean
+        limits = np.finfo(dtype)
         largest = np.abs(restored).max(initial=0.0)
         fits = largest <= limits.max and self.scale.min() >= limits.tiny
-        return restored.astype(output.dtype) if fits else restored
+        return restored.astype(dtype) if fits else restored

@@ -45,6 +45,7 @@ class FitSettings:
     shuffle: bool
     alpha: float
     beta: float
+    literal: bool
     verbose: int
     incremental: bool
 
@@ -57,7 +58,9 @@ class TrainingState:
     ----------
     split_seed : int
         Of the split into training and validation rows.
-    shuffle_rng, nudging_rng : RandomState
+    shuffle_rng, nudging_rng, probe_rng : RandomState
+    input_scales : ndarray or None
+        What training divides the columns of X by, see `column_scales`.
     optimizer : dict or None
         Memory of the optimiser.
     guard_vectors : list of ndarray or None
@@ -72,12 +75,15 @@ class TrainingState:
     constant_loss : float
         Loss of the best constant prediction on the training rows.
     signal : float
-        β times the factor by which feedback attenuates the nudge on its way to layer 1.
+        β times the factor by which feedback attenuates the nudge on its way to the layer it reaches
+        most weakly.
     """
 
     split_seed: int
     shuffle_rng: np.random.RandomState
     nudging_rng: np.random.RandomState
+    probe_rng: np.random.RandomState
+    input_scales: np.ndarray | None = None
     optimizer: dict[str, Any] | None = None
     guard_vectors: list[np.ndarray] | None = None
     n_epochs: int = 0
@@ -100,6 +106,7 @@ class TrainingState:
             self,
             shuffle_rng=copy.deepcopy(self.shuffle_rng),
             nudging_rng=copy.deepcopy(self.nudging_rng),
+            probe_rng=copy.deepcopy(self.probe_rng),
             optimizer=copy.deepcopy(self.optimizer),
             loss_curve=list(self.loss_curve),
             validation_scores=list(self.validation_scores),

@@ -1,42 +1,107 @@
-"""Inputs a network can hardly learn from are pointed out, all others are not."""
+"""Inputs of any size learn alike; what scaling by powers of two cannot mend is pointed out."""
 
+import pickle
 import warnings
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_eqprop.estimators.input_scale import warn_about_input_scale
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.estimators.input_scale import column_scales, warn_about_input_scale
+from tests.dense_truth import DenseNet
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
 X = np.random.RandomState(0).standard_normal((100, 5))
-
-
-@pytest.mark.parametrize(
-    ("inputs", "column"),
-    [
-        (X * [1, 1, 1e4, 1e-3, 1], 2),
-        (X + np.array([0, 0, 0, 0, 1e4]), 4),
-        (np.c_[X, np.full(100, 1e6)], 5),
-    ],
-    ids=["uneven", "offset", "large constant"],
-)
-def test_a_column_that_drowns_the_others_is_named(inputs, column):
-    with pytest.warns(ConvergenceWarning, match=f"column {column} .*StandardScaler"):
-        warn_about_input_scale(inputs)
+Y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(int)
+SETTINGS = {"hidden_layer_sizes": (6, 4), "random_state": 0, "batch_size": 30}
+#: Far outside the ordinary range, each by a power of two.
+FACTORS = 2.0 ** np.array([20, -30, 13, -25, 40])
 
 
 @pytest.mark.parametrize(
     "inputs",
-    [X, 1e6 * X, X + 3, np.zeros((4, 2)), load_digits().data, np.c_[X, np.ones(100)]],
-    ids=["scaled", "large", "shifted", "constant", "digits", "with a column of ones"],
+    [X, X + 3, np.zeros((4, 2)), load_digits().data, load_digits().data / 16, np.c_[X, X > 0]],
+    ids=["standard", "shifted", "constant", "digits", "pixels", "with binary columns"],
 )
-def test_ordinary_inputs_raise_no_alarm(inputs):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        warn_about_input_scale(inputs)
+def test_ordinary_inputs_are_left_alone(inputs):
+    assert column_scales(inputs) is None
+
+
+def test_scales_are_powers_of_two_that_bring_columns_to_ordinary_size():
+    inputs = np.c_[X * [1, 1e4, 1e-3, 1e300, 1e-300], np.zeros(100)]
+    scales = column_scales(inputs)
+    assert_array_equal(np.frexp(scales)[0], 0.5)
+    assert_array_equal(scales[[0, 5]], 1)
+    largest = np.abs(inputs / scales).max(axis=0)[1:5]
+    assert (largest >= 2).all()
+    assert (largest < 4).all()
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+def test_the_unit_of_a_column_makes_no_difference_at_all(estimator, early_stopping):
+    settings = SETTINGS | {"max_iter": 5, "early_stopping": early_stopping}
+    large = estimator(**settings).fit(X * FACTORS, Y)
+    larger = estimator(**settings).fit(X * FACTORS * 2.0**10, Y)
+    assert_array_equal(large.coefs_[0], larger.coefs_[0] * 2.0**10)
+    assert_array_equal(large.coefs_[1], larger.coefs_[1])
+    assert_array_equal(large.predict(X * FACTORS), larger.predict(X * FACTORS * 2.0**10))
+    assert large.loss_curve_ == larger.loss_curve_
+
+
+@pytest.mark.parametrize(
+    ("factor", "dtype"), [(1e30, "float32"), (1e-30, "float32"), (1e200, "float64")]
+)
+def test_inputs_of_astronomical_size_learn(factor, dtype):
+    digits, digit = load_digits(return_X_y=True)
+    inputs = (digits[:600] / 16).astype(dtype) * np.array(factor, dtype)
+    model = EqPropClassifier((30,), random_state=0, max_iter=30, batch_size=50).fit(
+        inputs, digit[:600]
+    )
+    assert model.score(inputs, digit[:600]) > 0.95
+
+
+def test_fitted_arrays_are_the_network_that_faces_the_inputs_as_given():
+    inputs = X * FACTORS
+    model = EqPropRegressor(**SETTINGS, max_iter=5, activation="tanh").fit(inputs, Y)
+    net = DenseNet("tanh", model.coefs_, model.intercepts_, model.feedback_coefs_)
+    states = np.concatenate(model.relax(inputs).states, axis=1)
+    assert np.abs(states - net.equilibrium(inputs)).max() < 1e-9
+
+
+def test_training_goes_on_in_the_scales_it_began_with():
+    inputs = X * FACTORS
+    whole = EqPropClassifier(**SETTINGS, max_iter=4, tol=0.0).fit(inputs, Y)
+    parts = EqPropClassifier(**SETTINGS, max_iter=4)
+    for _ in range(4):
+        parts = pickle.loads(pickle.dumps(parts)).partial_fit(inputs, Y, classes=[0, 1])
+    for one, other in zip(whole.coefs_, parts.coefs_, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_a_column_that_drowns_the_others_is_named():
+    inputs = 0.1 * X
+    inputs[:, 3] += 60
+    with pytest.warns(ConvergenceWarning, match=r"column 3 .*of 60.*StandardScaler"):
+        warn_about_input_scale(inputs, column_scales(inputs))
 
 
 def test_columns_that_hardly_vary_are_pointed_out():
-    with pytest.warns(ConvergenceWarning, match=r"hardly vary.*1.01e-06.*StandardScaler"):
-        warn_about_input_scale(1e-6 * X[:, :1])
+    inputs = X + 1e4
+    with pytest.warns(ConvergenceWarning, match=r"very uneven scales.*StandardScaler"):
+        warn_about_input_scale(inputs, column_scales(inputs))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [X, 1e6 * X, 1e-9 * X, X * FACTORS, np.zeros((4, 2)), np.c_[X, np.full(100, 1e6)]],
+    ids=["scaled", "large", "small", "uneven", "constant", "with a large constant"],
+)
+def test_what_can_be_mended_raises_no_alarm(inputs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about_input_scale(inputs, column_scales(inputs))

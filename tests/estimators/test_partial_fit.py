@@ -19,12 +19,22 @@ WAYS = pytest.mark.parametrize(
         {"optimizer": "sgd", "loop_gain": None},
         {"feedback": "tied"},
         {"feedback_learning": "kolen_pollack"},
+        {"feedback_learning": "homeostasis"},
         {"feedback_learning": "fixed", "nudging": "random_sign"},
         {"learning_rate": "invscaling", "relaxation": "anderson"},
         # Feedback this strong keeps the safeguard busy.
         {"feedback_scale": 3.0, "loop_gain": 0.1, "learning_rate_init": 0.05},
     ],
-    ids=["default", "sgd", "tied", "kolen_pollack", "random_sign", "invscaling", "safeguard"],
+    ids=[
+        "default",
+        "sgd",
+        "tied",
+        "kolen_pollack",
+        "homeostasis",
+        "random_sign",
+        "invscaling",
+        "safeguard",
+    ],
 )
 
 

@@ -26,8 +26,14 @@ def same(one, other):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "way",
-    [{}, {"early_stopping": True}, {"nudging": "random_sign"}, {"feedback_init": "independent"}],
-    ids=["default", "early_stopping", "random_sign", "independent"],
+    [
+        {},
+        {"early_stopping": True},
+        {"nudging": "random_sign"},
+        {"feedback_init": "independent"},
+        {"feedback_learning": "homeostasis"},
+    ],
+    ids=["default", "early_stopping", "random_sign", "independent", "homeostasis"],
 )
 def test_same_seed_same_bits(binary, estimator, dtype, way):
     X, y = binary

@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.estimators.assembly import training_limits
 from sklearn_eqprop.learning.costs import LogLoss
 from sklearn_eqprop.learning.credit import VectorFieldRule
 from sklearn_eqprop.learning.nudging import NUDGINGS
@@ -46,14 +47,17 @@ def test_every_layer_gets_the_direction_of_a_tight_settling(way, n_hidden):
     X, y = digits()
     model = EqPropClassifier((32,) * n_hidden, random_state=0, max_iter=5, **way).fit(X, y)
     target = np.eye(10)[y]
-    loose = updates(model, model._training_limits(), X, target)
-    tight = updates(model, SettlingLimits(1e-13, 1000, 1000), X, target)
+    loose = updates(model, training_limits(model.get_params()), X, target)
+    tight = updates(model, SettlingLimits(1e-13, 1e-13, 1000, 1000), X, target)
     cosines = [cosine(one, other) for one, other in zip(loose, tight, strict=True)]
     assert min(cosines) > 0.98, cosines
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_eight_hidden_layers_learn():
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_eight_hidden_layers_learn(dtype):
+    # The nudge arrives in the first layer at about 1e-11 of its size.
     X, y = digits()
-    model = EqPropClassifier((64,) * 8, random_state=0, max_iter=80, batch_size=50).fit(X, y)
+    model = EqPropClassifier((64,) * 8, random_state=0, max_iter=80, batch_size=50, dtype=dtype)
+    model.fit(X, y)
     assert model.score(X, y) > 0.8

@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
+import sklearn_eqprop.estimators.base as base_module
 import sklearn_eqprop.estimators.fitting as fitting_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
@@ -40,7 +41,7 @@ class Sabotage:
         self.n_calls += 1
         record = self._original(trainer, *args, **options)
         if self.n_calls == self._nth:
-            self._action(trainer.substrate.network)
+            self._action(trainer.network)
         return record
 
 
@@ -343,10 +344,43 @@ def test_training_that_collapses_after_a_good_start_is_reported(three_classes):
     assert any("did not learn" in message for message in messages)
 
 
-def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes):
-    model = EqPropClassifier((16,) * 5, dtype="float32", max_iter=2, feedback_scale=0.01)
-    messages = fit_and_listen(model, *three_classes)
-    assert any(re.search(r"below the rounding of float32.*float64", m) for m in messages)
+@pytest.mark.parametrize(
+    ("settings", "warns"),
+    [
+        ({"relax_tol": 1e-3}, True),
+        ({"relax_tol": 1e-3, "dtype": "float64"}, False),
+        ({"relax_tol": 1e-3, "gradient": "recurrent_backprop"}, False),
+        ({}, False),  # displacements have an accuracy of their own
+        ({"feedback_scale": 1e-8}, True),
+    ],
+)
+def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes, settings, warns):
+    settings = {"dtype": "float32", "feedback_scale": 0.01, "max_iter": 2} | settings
+    messages = fit_and_listen(EqPropClassifier((16,) * 5, **settings), *three_classes)
+    about = [m for m in messages if re.search(r"below the rounding of float32.*float64", m)]
+    assert bool(about) == warns
+
+
+@MAX_ITER
+def test_divergence_on_held_out_rows_names_the_epoch(binary, monkeypatch):
+    X, y = binary
+    good = EqPropClassifier(**SETTINGS | {"max_iter": 2}, early_stopping=True).fit(X, y)
+    settle, n_calls = base_module.settle_rows, []
+
+    def blow_up_in_the_third_epoch(*args, **kwargs):
+        n_calls.append(1)
+        if len(n_calls) == 3:
+            msg = "States stopped being finite."
+            raise DivergenceError(msg)
+        return settle(*args, **kwargs)
+
+    monkeypatch.setattr(base_module, "settle_rows", blow_up_in_the_third_epoch)
+    model = EqPropClassifier(**SETTINGS | {"max_iter": 5}, early_stopping=True)
+    with pytest.raises(DivergenceError, match=r"diverged in epoch 3: States stopped.*last good"):
+        model.fit(X, y)
+    assert len(model.validation_scores_) == len(model.loss_curve_) == 2
+    assert model.loss_curve_ == good.loss_curve_
+    assert model.t_ == good.t_
 
 
 def test_fit_goes_on_after_a_divergence(binary):

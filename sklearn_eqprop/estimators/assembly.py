@@ -1,0 +1,142 @@
+"""From an estimator's parameters to the machinery that settles and trains its network."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sklearn_eqprop.estimators.parameters import layer_rates, loop_bound, reads_rates
+from sklearn_eqprop.estimators.training_state import TrainingState
+from sklearn_eqprop.learning.clamped import ClampedRule
+from sklearn_eqprop.learning.continual import ContinualRule
+from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.credit import (
+    AsymmetricRule,
+    CreditRule,
+    RecurrentBackpropRule,
+    VectorFieldRule,
+)
+from sklearn_eqprop.learning.feedback import learns_from_own_change
+from sklearn_eqprop.learning.nudging import NUDGINGS
+from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
+from sklearn_eqprop.network import LoopGainGuard, Network
+from sklearn_eqprop.relaxation import RELAXATIONS
+
+#: relax_tol='auto' while training: only the displacement is needed, and it is settled in
+#: coordinates of its own. Free phase, then nudged phase relative to the force on each sample.
+FREE_TOLERANCE = 1e-2
+#: The first downward sweep carries the push to every layer; what it leaves out is the loops.
+NUDGED_TOLERANCE = {"gauss_seidel": 1e-1, "euler": 1e-2, "anderson": 1e-2}
+#: Of the free phase before weights move with every change of the state.
+CONTINUAL_FREE_TOLERANCE = 5e-6
+#: relax_tol='auto' for predictions, by type of the weights.
+PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
+
+
+def prediction_substrate(parameters: dict[str, Any], network: Network) -> SimulatedNetwork:
+    """A network that settles as closely as predictions need.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    network : Network
+    """
+    tolerance = parameters["relax_tol"]
+    if tolerance == "auto":
+        tolerance = PREDICTION_TOLERANCE[network.dtype.name]
+    limits = SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
+    return SimulatedNetwork(network, _relaxation(parameters), limits)
+
+
+def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
+    """How far the two phases settle while training."""
+    tolerance = parameters["relax_tol"]
+    if tolerance != "auto":
+        return SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
+    free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE[parameters["relaxation"]]
+    if parameters["gradient"] == "continual":  # what is left unsettled would go into the weights
+        free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE["euler"]
+    return SettlingLimits(free, nudged, *_most_steps(parameters), literal=False)
+
+
+def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:
+    """The rule that `gradient`, `nudging` and `beta` ask for."""
+    if parameters["beta"] == math.inf:
+        return ClampedRule()
+    if parameters["gradient"] == "recurrent_backprop":
+        return RecurrentBackpropRule(network.backend.xp)
+    rules: dict[str, type[VectorFieldRule] | type[ContinualRule]] = {
+        "vector_field": VectorFieldRule,
+        "asymmetric": AsymmetricRule,
+        "continual": ContinualRule,
+    }
+    rule = rules[parameters["gradient"]]
+    return rule(NUDGINGS[parameters["nudging"]], parameters["beta"])
+
+
+def what_synapses_measure(parameters: dict[str, Any], network: Network) -> dict[str, Any]:
+    """Options of a `SimulatedNetwork` that say what its synapses measure."""
+    return {
+        "feedback_learns": learns_from_own_change(network.wiring, parameters["feedback_learning"]),
+        "rate_coordinates": reads_rates(parameters),
+    }
+
+
+def assemble_trainer(
+    parameters: dict[str, Any], network: Network, cost: Cost, state: TrainingState
+) -> Trainer:
+    """Everything that changes a network's parameters, going on from `state`.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    network : Network
+    cost : Cost
+    state : TrainingState
+
+    Returns
+    -------
+    Trainer
+    """
+    guard = None
+    bound = loop_bound(parameters)
+    if bound is not None:
+        guard = LoopGainGuard(network, bound, state.guard_vectors)
+    substrate = SimulatedNetwork(
+        network,
+        _relaxation(parameters),
+        training_limits(parameters),
+        **what_synapses_measure(parameters, network),
+    )
+    settings = LearningSettings(
+        layer_rates(parameters["learning_rate_init"], network.n_layers),
+        parameters["alpha"],
+        parameters["feedback_learning"],
+        parameters["layerwise_rescale"],
+    )
+    optimizer = _optimizer(parameters, network, state.optimizer)
+    rule = credit_rule(parameters, network)
+    return Trainer(
+        substrate, network, rule, cost, optimizer, guard, settings, probe_rng=state.probe_rng
+    )
+
+
+def _relaxation(parameters: dict[str, Any]) -> Any:
+    return RELAXATIONS[parameters["relaxation"]](parameters["step_size"])
+
+
+def _most_steps(parameters: dict[str, Any]) -> tuple[int, int]:
+    return parameters["max_relax_iter"], parameters["max_nudge_iter"]
+
+
+def _optimizer(
+    parameters: dict[str, Any], network: Network, memory: dict[str, Any] | None
+) -> Optimizer:
+    trained = trained_parameters(network, parameters["feedback_learning"])
+    if parameters["optimizer"] == "adam":
+        return Adam(trained, network.backend.xp, memory)
+    return SGD(trained, parameters["momentum"], network.backend.xp, memory)

@@ -1,0 +1,74 @@
+"""Which coordinates an estimator reads displacements in, seen in one step of plain SGD."""
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from tests.dense_truth import DenseNet
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+SETTINGS = {
+    "hidden_layer_sizes": (5, 4),
+    "feedback": "tied",
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "learning_rate_init": 1e-3,
+    "alpha": 0.0,
+    "beta": 1e-3,
+    "loop_gain": None,
+    "layerwise_rescale": False,
+    "relax_tol": 1e-12,
+    "random_state": 0,
+}
+
+
+def _cosine(one, other):
+    return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+
+
+def _alignment(estimator, data, activation, **settings):
+    """Cosine between the step of one minibatch and minus the gradient at the weights before."""
+    X, y = data[0][:40], data[1][:40]
+    if estimator is EqPropClassifier:
+        y = y > np.median(y)
+    model = estimator(activation=activation, **SETTINGS, **settings)
+    model.partial_fit(X, y, *([[False, True]] if estimator is EqPropClassifier else []))
+    for coef in model.coefs_[1:]:  # feedback strong enough to matter, and one equilibrium
+        coef *= 1.2
+    blocks = [*model.coefs_, *model.intercepts_]
+    before = DenseNet(activation, [c.copy() for c in model.coefs_], list(model.intercepts_))
+    target = model._encode(model._take_in_targets(y, reset=False), np.float64)
+    loss = "log_loss" if estimator is EqPropClassifier else "squared_error"
+    gradient = before.gradient(X, loss, target, np.full(40, 1 / 40))
+    model.partial_fit(X, y)
+    moved = zip([*model.coefs_, *model.intercepts_], blocks, strict=True)
+    return _cosine(np.concatenate([(new - old).ravel() for new, old in moved]), -gradient)
+
+
+@KINDS
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_tied_smooth_networks_follow_the_gradient_by_default(diabetes, estimator, activation):
+    assert _alignment(estimator, diabetes, activation) > 1 - 1e-6
+    assert _alignment(estimator, diabetes, activation, credit_coordinates="rate") > 1 - 1e-6
+    assert _alignment(estimator, diabetes, activation, credit_coordinates="state") < 0.999
+
+
+def test_auto_reads_states_elsewhere(diabetes):
+    X, y = diabetes
+    settings = SETTINGS | {"feedback": "untied", "activation": "tanh"}
+    steps = {
+        chosen: EqPropRegressor(**settings, credit_coordinates=chosen).partial_fit(X, y).coefs_
+        for chosen in ("auto", "state", "rate")
+    }
+    assert all(np.array_equal(a, b) for a, b in zip(steps["auto"], steps["state"], strict=True))
+    assert not np.array_equal(steps["auto"][0], steps["rate"][0])
+
+
+@KINDS
+@pytest.mark.parametrize("gradient", ["asymmetric", "recurrent_backprop"])
+def test_exact_rules_refuse_rates(binary, estimator, gradient):
+    model = estimator(gradient=gradient, credit_coordinates="rate")
+    with pytest.raises(ValueError, match=rf"credit_coordinates='rate'.*gradient='{gradient}'.*use"):
+        model.fit(*binary)
