@@ -1,4 +1,4 @@
-"""The examples: a tiny run of the paper, and the parts of the digits example.
+"""The examples: tiny runs of the paper and of the analog chip, the parts of the digits example.
 
 `python examples/plot_digits.py` as a whole is one of the README's two commands, which .ci/run runs.
 """
@@ -36,6 +36,11 @@ def paper():
 @pytest.fixture(scope="module")
 def digits():
     return load_example("plot_digits")
+
+
+@pytest.fixture(scope="module")
+def analog():
+    return load_example("plot_analog_substrate")
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +187,118 @@ def test_compare_prints_a_line_a_model(digits, capsys):
     assert header.split() == ["epochs", "seconds", "test", "accuracy"]
     assert line.split()[:2] == ["small", "2"]
     assert line.split()[-1] == f"{fitted.score(X[200:300], y[200:300]):.1%}"
+
+
+def test_analog_chip_reads_its_record_on_few_levels(analog):
+    record = analog.untrained_network(64, 10, seed=0)
+    written = [parameter.array.copy() for parameter in record.parameters()]
+    chip = analog.AnalogChip(record, [0.1] * 5, 0.0, seed=0)
+    chip.settle(np.zeros((2, 64)))
+    for weights, block in zip(chip._weights, written, strict=True):
+        levels = weights / 0.1 * 31
+        np.testing.assert_allclose(levels, np.round(levels), atol=1e-9)
+        assert np.abs(levels).max() < 31.5
+        assert np.abs(weights - np.clip(block, -0.1, 0.1)).max() <= 0.05 / 31 + 1e-12
+    for parameter, block in zip(record.parameters(), written, strict=True):
+        assert np.array_equal(parameter.array, block)  # reading is not writing
+
+
+def test_analog_substrate_prints_and_draws(analog, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    analog.main(n_epochs=3, n_chips=2)
+    lines = capsys.readouterr().out.splitlines()
+    rows = {line[:32].strip(): line[32:].split() for line in lines if "mean" in line}
+    assert len(rows) == 1 + 2 * len(analog.MISMATCHES) + 2
+    for name, cells in rows.items():
+        assert len(cells) == (3 if name.endswith("rounding") else 4)
+        assert 0 < float(cells[-1]) < 100
+        if "nearest" not in name:
+            assert float(cells[-1]) > 30  # three epochs are no more than a beginning
+    assert is_png(tmp_path / analog.PICTURE)
+
+
+SMALL_DIAGNOSTICS = ["--hidden", "12", "10", "--epochs", "2", "--train-rows", "250", "--rows", "30"]
+
+
+def columns_of(printed, n_columns):
+    """Lines that are nothing but numbers, as arrays."""
+    lines = []
+    for line in printed.splitlines():
+        try:
+            numbers = [float(word) for word in line.split()]
+        except ValueError:
+            continue
+        if len(numbers) == n_columns:
+            lines.append(numbers)
+    return np.array(lines)
+
+
+def test_error_signals(tmp_path, capsys):
+    picture = tmp_path / "signals.png"
+    load_example("plot_error_signals").main([*SMALL_DIAGNOSTICS, "--output", str(picture)])
+    layers, settled, peaks, sizes = columns_of(capsys.readouterr().out, 4).T
+    assert layers.tolist() == [1, 2, 3]
+    # Up while settling, down while nudged, and weaker on the way.
+    assert (np.diff(settled) > 0).all()
+    assert (np.diff(peaks) < 0).all()
+    assert (np.diff(sizes) > 0).all()
+    assert is_png(picture)
+
+
+def test_theorem_1_angle(tmp_path, capsys):
+    picture = tmp_path / "angle.png"
+    options = [*SMALL_DIAGNOSTICS, "--points", "3", "--draws", "1", "--output", str(picture)]
+    load_example("plot_theorem_1_angle").main(options)
+    untrained, trained = columns_of(capsys.readouterr().out, 6).reshape(2, 3, 6)
+    for dial, symmetry, overall, *of_layers in (untrained.T, trained.T):
+        assert dial.tolist() == [0, 0.5, 1]
+        assert (np.diff(symmetry) > 0).all()
+        assert symmetry[-1] == overall[-1] == 1
+        assert (np.diff(overall) > 0).all()
+        assert all(of_layer[-1] == 1 for of_layer in of_layers)
+    assert is_png(picture)
+
+
+def test_feedback_is_dialled():
+    rng = np.random.RandomState(0)
+    forward = rng.standard_normal((7, 5))
+    for a in (0.0, 0.3, 1.0):
+        back = load_example("plot_theorem_1_angle").dialled(forward, a, rng)
+        assert np.linalg.norm(back) == pytest.approx(np.linalg.norm(forward))
+        assert (back * forward.T).sum() / (forward**2).sum() == pytest.approx(a, abs=1e-12)
+
+
+def test_theorems_3_and_4(tmp_path, capsys):
+    picture = tmp_path / "theorems.png"
+    load_example("plot_theorems_3_and_4").main([*SMALL_DIAGNOSTICS, "--output", str(picture)])
+    tied, random = capsys.readouterr().out.split("Random feedback")
+    of_F_1 = [float(part.partition("F_1")[2].split()[0]) for part in (tied, random)]
+    assert of_F_1[0] == 1
+    assert abs(of_F_1[1]) < 0.9
+    assert is_png(picture)
+
+
+def test_alignment_over_training(tmp_path, capsys):
+    picture = tmp_path / "alignment.png"
+    example = load_example("plot_alignment_over_training")
+    example.main([*SMALL_DIAGNOSTICS, "--output", str(picture)])
+    lines = capsys.readouterr().out.splitlines()
+    found = {line[:26].strip(): line[26:].split() for line in lines[1:-1]}
+    assert list(found) == list(example.WAYS)
+    cosines = {name: float(words[0]) for name, words in found.items()}
+    assert cosines["transpose, Kolen-Pollack"] > 0.95 > cosines["random, fixed"]
+    assert all(0 < float(words[2].rstrip("%")) <= 100 for words in found.values())
+    assert is_png(picture)
+
+
+def test_stdp_window(tmp_path, capsys):
+    picture = tmp_path / "stdp.png"
+    example = load_example("plot_stdp_window")
+    example.main(["--neurons", "500", "--steps", "800", "--output", str(picture)])
+    printed = capsys.readouterr().out
+    interval, change, expected = columns_of(printed, 3).T
+    assert (np.sign(expected) == np.sign(interval)).all()
+    close = np.abs(interval) <= 10
+    assert (np.sign(change) == np.sign(interval))[close].all()
+    assert float(printed.partition("window: ")[2].split()[0]) < 1.5
+    assert is_png(picture)

@@ -1,0 +1,39 @@
+"""Looking inside a trained network."""
+
+from sklearn_eqprop.diagnostics.alignment import (
+    BlockAlignment,
+    GradientAlignment,
+    gradient_alignment,
+)
+from sklearn_eqprop.diagnostics.displays import (
+    ErrorProcessesDisplay,
+    GoodParameterDisplay,
+    GradientAlignmentDisplay,
+    HealthReportDisplay,
+    JacobianSymmetryDisplay,
+)
+from sklearn_eqprop.diagnostics.error_processes import ErrorProcesses, error_processes
+from sklearn_eqprop.diagnostics.good_parameter import GoodParameter, good_parameter
+from sklearn_eqprop.diagnostics.health import HealthReport, health_report
+from sklearn_eqprop.diagnostics.health_checks import HealthCheck
+from sklearn_eqprop.diagnostics.symmetry import JacobianSymmetry, jacobian_symmetry
+
+__all__ = [
+    "BlockAlignment",
+    "ErrorProcesses",
+    "ErrorProcessesDisplay",
+    "GoodParameter",
+    "GoodParameterDisplay",
+    "GradientAlignment",
+    "GradientAlignmentDisplay",
+    "HealthCheck",
+    "HealthReport",
+    "HealthReportDisplay",
+    "JacobianSymmetry",
+    "JacobianSymmetryDisplay",
+    "error_processes",
+    "good_parameter",
+    "gradient_alignment",
+    "health_report",
+    "jacobian_symmetry",
+]

@@ -1,0 +1,158 @@
+"""What the health report judges by, measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.diagnostics.alignment import GradientAlignment, alignment_of
+from sklearn_eqprop.diagnostics.directions import Directions, carried_to_layers, learning_directions
+from sklearn_eqprop.diagnostics.linearised import Jacobian
+from sklearn_eqprop.diagnostics.subject import Subject
+from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.network import Network, feedback_gains
+from sklearn_eqprop.relaxation import FreeField, Result
+
+#: A unit whose slope ρ' is below this share of the largest transmits next to nothing.
+FLAT = 0.05
+#: Applications of the coupling by which its gain is estimated; the second half counts.
+GAIN_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Measurements of a trained network.
+
+    Attributes
+    ----------
+    estimator : BaseEqProp
+    network : Network
+        In float64.
+    prediction : Result
+        Free phase as the estimator itself settles when it predicts.
+    directions : Directions or None
+    alignment : GradientAlignment or None
+        None where error signals do not settle.
+    flat : list of ndarray
+        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
+        its range, or in the tail of a smooth activation.
+    gains : list of float
+        γ_l of each feedback connection.
+    carried : list of float
+        Share of a nudge that feedback carries to each layer 1..L.
+    round_trip : float
+        Largest gain of a change that goes through two connections, there and back.
+    recurrence : float
+        Distance from the feedforward pass to the equilibrium, relative to the latter.
+    n_samples : int
+    """
+
+    estimator: BaseEqProp
+    network: Network
+    prediction: Result
+    directions: Directions | None
+    alignment: GradientAlignment | None
+    flat: list[np.ndarray]
+    gains: list[float]
+    carried: list[float]
+    round_trip: float
+    recurrence: float
+    n_samples: int
+
+
+def gather(subject: Subject) -> Evidence:
+    """Measure everything."""
+    estimator, network = subject.estimator, subject.network
+    n_samples = subject.X.shape[0]
+    n_flat: list[Array] = [0.0] * (network.n_layers - 1)
+    round_trip, squares = 0.0, np.zeros(2)
+    for rows in subject.chunks():
+        free = subject.settle(rows)
+        for layer, state in enumerate(free.result.states[:-1], start=1):
+            n_flat[layer - 1] += _flat(network, layer, state).sum(axis=0)
+        round_trip = max(round_trip, _round_trip_gain(subject, free))
+        squares += _squared_distance(network, free)
+    own_arrays = estimator._arrays()
+    own_substrate = estimator._substrate(estimator._network(own_arrays))
+    directions = _directions(subject)
+    return Evidence(
+        estimator=estimator,
+        network=network,
+        prediction=settle_rows(own_substrate, subject.X.astype(own_arrays.coefs[0].dtype)),
+        directions=directions,
+        alignment=None if directions is None else alignment_of(subject, directions),
+        flat=[network.backend.to_host(layer) / n_samples for layer in n_flat],
+        gains=feedback_gains(network),
+        carried=carried_to_layers(network),
+        round_trip=round_trip,
+        recurrence=math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else 0.0,
+        n_samples=n_samples,
+    )
+
+
+def _directions(subject: Subject) -> Directions | None:
+    try:
+        return learning_directions(subject)
+    except DivergenceError:
+        return None
+
+
+def _flat(network: Network, layer: int, state: Array) -> Array:
+    """Which units of a layer transmit next to no change."""
+    xp, activation = network.backend.xp, network.activations[layer - 1]
+    if activation.lower is not None or activation.upper is not None:
+        return activation.slope(xp, state) == 0
+    # Smooth activations are steepest at 0.
+    return activation.slope(xp, state) < FLAT * activation.slope(xp, xp.zeros(1, network.dtype))
+
+
+def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
+    """Square of the spectral radius of A + 1, the largest over the samples, by power iteration.
+
+    Its eigenvalues come in pairs ± where layers drive only their neighbours, so the growth of
+    single steps alternates: the geometric mean over an even number of them counts.
+    """
+    xp = subject.network.backend.xp
+    jacobian = Jacobian(subject.network, subject.origin(free))
+    rng = np.random.RandomState(0)
+    n_rows = free.inputs.shape[0]
+    draws = [rng.standard_normal((n_rows, size)) for size in subject.network.layer_sizes]
+    vectors = jacobian.restricted([subject.on_device(draw, slice(None)) for draw in draws])
+    log_growth = xp.zeros(n_rows)
+    for step in range(GAIN_STEPS):
+        image = [a + v for a, v in zip(jacobian.times(vectors), vectors, strict=True)]
+        size = xp.sqrt(sum((layer**2).sum(axis=1) for layer in image))
+        # What has died out, in a network without loops, stays so.
+        vectors = [layer / xp.where(size > 0, size, 1.0)[:, None] for layer in image]
+        if step >= GAIN_STEPS // 2:
+            with np.errstate(divide="ignore"):
+                log_growth += xp.log(size)
+    return float(xp.exp(log_growth.max() / (GAIN_STEPS // 2))) ** 2
+
+
+def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
+    """||s - s'||² and ||s||², s' being the feedforward pass, over all layers and rows."""
+    states = free.result.states
+    passed = feedforward_pass(network, free)
+    distance = sum(network.norm(s - p) ** 2 for s, p in zip(states, passed, strict=True))
+    return np.array([distance, sum(network.norm(s) ** 2 for s in states)])
+
+
+def feedforward_pass(network: Network, free: FreePhase) -> Sequence[Array]:
+    """States of one pass from the input up, each layer driven by those below it alone."""
+    field = FreeField(network, network.clamp(free.inputs), free.inputs.shape[0])
+    states: list[Array] = []
+    signals: list[Array | None] = [None] * network.n_layers
+    for layer in range(1, network.n_layers + 1):
+        inflow = field.inflow(layer, signals, range(1, layer))
+        drive = field.total(layer, inflow, field.constant(layer))
+        states.append(field.project(layer, drive))
+        signals[layer - 1] = field.signal(layer, states[-1])
+    return states

@@ -1,0 +1,209 @@
+"""What is looked into: an estimator's network in float64, with data clamped to it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_eqprop._sklearn_compat import validate_data
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.assembly import what_synapses_measure
+from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.fitted_network import chunks
+from sklearn_eqprop.estimators.targets import without_nullable_type
+from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.network import Network
+from sklearn_eqprop.relaxation import RELAXATIONS, Origin, Relaxation, Result, origin_of
+
+#: Residual at which a sample counts as settled here; in the linear systems, relative to the force.
+TOLERANCE = 1e-12
+#: Most sweeps or steps of any phase here.
+MAX_STEPS = 2000
+LIMITS = SettlingLimits(TOLERANCE, TOLERANCE, MAX_STEPS, MAX_STEPS, literal=False)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network in float64 and the data it is looked at with.
+
+    It settles by the method the estimator settles by, so to the same equilibrium where there are
+    several, only further.
+
+    Attributes
+    ----------
+    estimator : BaseEqProp
+    network : Network
+    X : ndarray of shape (n_samples, n_features), float64
+    target : ndarray of shape (n_samples, n_outputs) or None
+        What the output is nudged towards, float64.
+    cost : Cost
+    shares : ndarray of shape (n_samples, 1)
+        Share of each sample in the objective J, with its class weight; they sum to 1.
+    """
+
+    estimator: BaseEqProp
+    network: Network
+    X: np.ndarray
+    target: np.ndarray | None
+    cost: Cost
+    shares: np.ndarray
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The estimator's parameters."""
+        return self.estimator.get_params(deep=False)
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """The estimator's way of settling."""
+        return RELAXATIONS[self.estimator.relaxation](self.estimator.step_size)
+
+    def substrate(self) -> SimulatedNetwork:
+        """The network, settling as far as rounding allows; every synapse measures, in states."""
+        return SimulatedNetwork(self.network, self.relaxation, LIMITS)
+
+    def own_substrate(self) -> SimulatedNetwork:
+        """The same, its synapses measuring what they measure when the estimator is trained."""
+        measured = what_synapses_measure(self.parameters, self.network)
+        return SimulatedNetwork(self.network, self.relaxation, LIMITS, **measured)
+
+    def chunks(self) -> Iterator[slice]:
+        """Rows to look at together, so that memory stays bounded."""
+        return chunks(self.X.shape[0])
+
+    def on_device(self, array: Any, rows: slice) -> Array:
+        """Some rows of a host array where the network lives."""
+        return self.network.backend.from_host(array[rows], self.network.dtype)
+
+    def settle(self, rows: slice) -> FreePhase:
+        """Free equilibrium of some rows.
+
+        Raises
+        ------
+        DivergenceError
+            If a state is not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            free = self.substrate().settle(self.on_device(self.X, rows))
+        self.check_finite(free.result, "free phase")
+        return free
+
+    def origin(self, free: FreePhase) -> Origin:
+        """A free equilibrium as the linear systems around it need it."""
+        assert free.result.drives is not None  # the free field keeps them
+        return origin_of(
+            self.network, free.result.states, free.result.drives, literal=False, with_slopes=True
+        )
+
+    def force(self, free: FreePhase, rows: slice) -> Array:
+        """-C_s, what pulls the output of each sample to its target at β = 1."""
+        return self.cost.force(
+            self.network.backend.xp, free.result.states[-1], self.on_device(self.target, rows)
+        )
+
+    def check_finite(self, result: Result, what: str) -> None:
+        """Refuse to go on with numbers that are not finite.
+
+        Raises
+        ------
+        DivergenceError
+        """
+        if not bool(self.network.backend.xp.isfinite(result.residual).all()):
+            msg = (
+                f"The {what} does not stay finite in float64: the weights or the inputs are too "
+                "large for these dynamics. Scale the inputs, or fit with a loop_gain."
+            )
+            raise DivergenceError(msg)
+
+
+def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
+    """Check what a diagnostic was given and bring it to float64.
+
+    Parameters
+    ----------
+    caller : str
+        Name of the diagnostic, for messages.
+    estimator : EqPropClassifier or EqPropRegressor
+        Fitted.
+    X : array-like of shape (n_samples, n_features)
+    y : array-like or None
+    needs_y : bool
+        Whether the diagnostic can do without targets.
+
+    Returns
+    -------
+    Subject
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is not one of this package's.
+    NotFittedError
+        If it is not fitted.
+    ValueError
+        If y is missing, or X or y do not fit the estimator.
+    """
+    if not isinstance(estimator, BaseEqProp):
+        given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        msg = (
+            f"{caller} looks into a fitted EqPropClassifier or EqPropRegressor; estimator is "
+            f"{given}. Of a pipeline pass the last step, and X as that step sees it: "
+            "pipeline[-1], pipeline[:-1].transform(X)."
+        )
+        raise TypeError(msg)
+    check_is_fitted(estimator)
+    if needs_y and y is None:
+        msg = f"{caller} needs y, got y=None: pass the targets that belong to X."
+        raise ValueError(msg)
+    types = [np.float64, np.float32]
+    if y is None:
+        X = validate_data(estimator, X, dtype=types, reset=False)
+        target, weight = None, None
+    else:
+        y = without_nullable_type(y)
+        X, y = validate_data(estimator, X, y, dtype=types, multi_output=True, reset=False)
+        y = estimator._take_in_targets(y, reset=False)
+        target = estimator._encode(y, np.float64)
+        weight = estimator._effective_weight(y, None)
+
+    arrays = estimator._arrays().copy(np.float64)
+    return Subject(
+        estimator,
+        estimator._network(arrays),
+        np.asarray(X, dtype=np.float64),
+        target,
+        estimator._cost(),
+        _shares(weight, X.shape[0]),
+    )
+
+
+def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
+    if weight is None:
+        return np.full((n_samples, 1), 1 / n_samples)
+    total = float(weight.sum())
+    if total <= 0:
+        msg = "class_weight gives every sample a weight of 0: no sample of these classes counts."
+        raise ValueError(msg)
+    return (weight / total)[:, None]
+
+
+def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
+    """Say that a diagnostic rests on states that are no equilibria."""
+    if n_unsettled:
+        warnings.warn(
+            f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
+            "steps, and what is reported of them is not about an equilibrium. Use "
+            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain; "
+            "good_parameter and health_report say more.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
