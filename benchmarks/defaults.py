@@ -79,12 +79,12 @@ def splits(task: Dataset, n_folds: int, seed: int):
     return list(splitter(n_folds, shuffle=True, random_state=seed).split(task.X, task.y))
 
 
-def compare(tasks, layers, *, n_folds: int, n_seeds: int, settings: dict, sides, n_jobs: int):
+def compare(tasks, layers, *, n_folds: int, seeds: range, settings: dict, sides, n_jobs: int):
     """Results by data set name and side, each a list over seeds and folds."""
     jobs = [
         (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
         for task in tasks
-        for seed in range(n_seeds)
+        for seed in seeds
         for train, test in splits(task, n_folds, seed)
         for which in sides
     ]
@@ -151,17 +151,19 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of data sets")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--first-seed", type=int, default=100, help="0..9 chose the defaults")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
+    seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     settings = dict(parse_setting(text) for text in arguments.set)
     tasks = small_datasets(arguments.data)
     if arguments.only:
         tasks = [task for task in tasks if task.name in arguments.only]
     parts = [
         "# Defaults against defaults",
-        f"{arguments.folds}-fold cross-validation, {arguments.seeds} seed(s); accuracy or R², mean "
+        f"{arguments.folds}-fold cross-validation, seeds {list(seeds)}; accuracy or R², mean "
         f"± standard deviation over folds and seeds; {arguments.jobs} fits at a time, one BLAS "
         f"thread each.\n{describe_environment()}",
     ]
@@ -173,7 +175,7 @@ def main() -> None:
             tasks,
             layers,
             n_folds=arguments.folds,
-            n_seeds=arguments.seeds,
+            seeds=seeds,
             settings=settings,
             sides=("eqprop", "mlp"),
             n_jobs=arguments.jobs,

@@ -1,0 +1,231 @@
+"""Does the two-phase update point along the gradient, and what do ways to learn feedback change?
+
+For one to three hidden layers, feedback that starts transposed or independent, and every
+`feedback_learning`: the cosine between the vector-field update of each F_l and minus its exact
+gradient (the same weights, recurrent backpropagation, float64, the first training rows), test
+accuracy, and how recurrent the network is, as in recurrence.py.
+
+    python benchmarks/alignment.py --output benchmarks/results/alignment.md --plot alignment.png
+    python benchmarks/alignment.py --data mnist.npz
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from datasets import load_images
+from environment import describe_environment
+from recurrence import distance_to_feedforward
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop.learning import (
+    NUDGINGS,
+    LogLoss,
+    SettlingLimits,
+    SimulatedNetwork,
+    VectorFieldRule,
+)
+from sklearn_eqprop.learning.credit import RecurrentBackpropRule
+from sklearn_eqprop.network import layered_wiring, wired_network
+from sklearn_eqprop.relaxation import GaussSeidel
+
+LEARNING = ("fixed", "local", "homeostasis", "kolen_pollack")
+STARTS = ("transpose", "independent")
+#: Rows of the training set whose mean update is compared with the gradient.
+PROBE_ROWS = 300
+BETA = 1e-3
+
+
+def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[float]:
+    """Cosine of each layer's F update with minus the gradient, input side first."""
+    network = wired_network(
+        layered_wiring(len(model.coefs_)),
+        *(
+            [np.asarray(block, dtype=np.float64) for block in blocks]
+            for blocks in (model.coefs_, model.intercepts_, model.feedback_coefs_)
+        ),
+        activation="relu",
+        backend=NumpyBackend(),
+    )
+    substrate = SimulatedNetwork(network, GaussSeidel(1.0), SettlingLimits(1e-12, 1e-9, 3000, 3000))
+    target = np.eye(len(model.classes_))[y]
+    exact, found = (
+        rule.credit(substrate, X.astype(np.float64), target, LogLoss(), 1 / len(X), None).changes
+        for rule in (RecurrentBackpropRule(np), VectorFieldRule(NUDGINGS["centered"], BETA))
+    )
+    return [
+        float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))
+        for a, b in zip(exact[: network.n_layers], found[: network.n_layers], strict=True)
+    ]
+
+
+def train(shape, start, feedback_learning, split, n_epochs, seed, **settings) -> dict:
+    """One network, looked at after every epoch."""
+    X_train, X_test, y_train, y_test = split
+    model = EqPropClassifier(
+        shape,
+        feedback_init=start,
+        feedback_learning=feedback_learning,
+        random_state=seed,
+        **settings,
+    )
+    aligned, scores, seconds = [], [], 0.0
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        for _ in range(n_epochs):
+            started = time.perf_counter()
+            model.partial_fit(X_train, y_train, classes=np.unique(y_train))
+            seconds += time.perf_counter() - started
+            aligned.append(alignment(model, X_train[:PROBE_ROWS], y_train[:PROBE_ROWS]))
+            scores.append(model.score(X_test, y_test))
+        distance = distance_to_feedforward(model, X_test)
+    pairs = list(zip(model.coefs_[1:], model.feedback_coefs_, strict=True))
+    return {
+        "alignment": np.array(aligned),
+        "scores": np.array(scores),
+        "seconds": seconds,
+        "warnings": len(caught),
+        "distance": distance,
+        "gains": [np.linalg.norm(B) / np.linalg.norm(F) for F, B in pairs],
+        "loops": [np.linalg.norm(F, 2) * np.linalg.norm(B, 2) for F, B in pairs],
+    }
+
+
+def digits():
+    X, y = load_digits(return_X_y=True)
+    split = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
+    return standardised(*split)
+
+
+def mnist(path: Path, n_train: int):
+    X_train, y_train, X_test, y_test = load_images(path)
+    return standardised(X_train[:n_train], X_test, y_train[:n_train], y_test)
+
+
+def standardised(X_train, X_test, y_train, y_test):
+    scaler = StandardScaler().fit(X_train)
+    return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test
+
+
+def spaced(values, form: str = ".2f") -> str:
+    return " ".join(format(value, form) for value in values)
+
+
+def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
+    """Means over the seeds."""
+
+    def mean(name):
+        return np.mean([outcome[name] for outcome in outcomes], axis=0)
+
+    aligned, scores = mean("alignment"), mean("scores")
+    ends = np.array([outcome["scores"][-1] for outcome in outcomes])
+    return (
+        f"| {shape} | {start} | {feedback_learning} | {spaced(aligned[0])} | {spaced(aligned[-1])} "
+        f"| {scores[len(scores) // 8]:.4f} | {ends.mean():.4f} ± {ends.std():.4f} "
+        f"| {spaced(mean('gains'), '.3f')} | {spaced(mean('loops'), '.3f')} "
+        f"| {mean('distance'):.1%} | {mean('seconds'):.1f} "
+        f"| {sum(outcome['warnings'] for outcome in outcomes)} |"
+    )
+
+
+def draw(path: Path, results: dict, shapes, title: str) -> None:
+    """Alignment of the first hidden layer and test error over the epochs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+
+    figure, axes = plt.subplots(
+        2, len(shapes), figsize=(4.2 * len(shapes), 7), layout="constrained", sharex=True
+    )
+    axes = axes.reshape(2, len(shapes))
+    for (shape, start, name), outcomes in results.items():
+        above, below = axes[:, shapes.index(shape)]
+        aligned = np.mean([outcome["alignment"][:, 0] for outcome in outcomes], axis=0)
+        errors = np.mean([1 - outcome["scores"] for outcome in outcomes], axis=0)
+        style = {
+            "color": f"C{LEARNING.index(name)}",
+            "linestyle": "-" if start == "transpose" else "--",
+            "label": f"{name}, {start}",
+        }
+        epochs = np.arange(1, len(errors) + 1)
+        above.plot(epochs, aligned, **style)
+        below.semilogy(epochs, 100 * errors, **style)
+        above.set(title=f"{len(shape)} hidden layers" if len(shape) > 1 else "1 hidden layer")
+        above.set_ylim(-0.2, 1.05)
+        below.set_xlabel("epoch")
+        below.yaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 50, 100]))
+        below.yaxis.set_major_formatter(ScalarFormatter())
+        below.yaxis.set_minor_locator(NullLocator())
+    axes[0, 0].set_ylabel("cosine of update and gradient, first layer")
+    axes[1, 0].set_ylabel("test error (%)")
+    for ax in axes.flat:
+        ax.grid(alpha=0.3)
+    axes[0, -1].legend(fontsize="small")
+    figure.suptitle(title)
+    figure.savefig(path, dpi=110)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="MNIST as .npz; default: digits")
+    parser.add_argument("--train-rows", type=int, default=5000, help="of --data")
+    parser.add_argument("--epochs", type=int, default=40)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--layers", nargs="*", default=["64", "64,64", "64,64,64"])
+    parser.add_argument("--loop-gain", type=float, default=0.2)
+    parser.add_argument("--batch-size", type=int, default=50)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--plot", type=Path)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    split = digits() if arguments.data is None else mnist(arguments.data, arguments.train_rows)
+    shapes = [tuple(int(size) for size in text.split(",")) for text in arguments.layers]
+    what = "digits" if arguments.data is None else f"{arguments.data.stem}, {len(split[0])} rows"
+    settings = {"loop_gain": arguments.loop_gain, "batch_size": arguments.batch_size}
+    lines = [
+        f"# Alignment of the update with the gradient: {what}",
+        "",
+        describe_environment(),
+        "",
+        f"{arguments.epochs} epochs, {arguments.seeds} seed(s), {settings}, otherwise defaults. "
+        "Alignment: cosine of the update and minus the gradient for F_1 .. F_L, input side first, "
+        f"after the first and after the last epoch. Early accuracy: after "
+        f"{arguments.epochs // 8 + 1} epochs.",
+        "",
+        "| hidden layers | feedback starts | feedback_learning | alignment, first epoch "
+        "| alignment, last epoch | early accuracy | accuracy | γ | σ(F) σ(B) "
+        "| from feedforward pass | s | warnings |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    print("\n".join(lines), flush=True)
+    results = {}
+    for key in itertools.product(shapes, STARTS, LEARNING):
+        results[key] = [
+            train(*key, split, arguments.epochs, seed, **settings)
+            for seed in range(arguments.seeds)
+        ]
+        lines.append(row(*key, results[key]))
+        print(lines[-1], flush=True)
+    if arguments.output:
+        arguments.output.write_text("\n".join(lines) + "\n")
+    if arguments.plot:
+        draw(arguments.plot, results, shapes, f"Learning on {what}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""MNIST end to end: named presets, test and training error, alignment of every layer.
+
+    python benchmarks/mnist.py --data mnist.npz --seeds 0 1 2
+
+Each run is written to ``benchmarks/results/mnist.json`` as soon as it ends, and the table
+``benchmarks/results/mnist.md`` is made anew from all runs in that file, so that presets can be run
+one by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains
+on the other 50,000 and scores on those); the test rows were used for nothing but the table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+from datasets import load_images
+from environment import describe_environment
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.diagnostics import gradient_alignment
+
+RESULTS = Path(__file__).parent / "results"
+#: Rows that alignment is measured on.
+N_ALIGNMENT = 200
+N_VALIDATION = 10_000
+
+COMMON = {
+    "learning_rate": "cosine",
+    "n_iter_no_change": None,
+    "batch_size": 100,
+    "loss": "squared_error",
+    "max_iter": 30,
+}
+LITERAL = {
+    "activation": "hard_sigmoid",
+    "relaxation": "euler",
+    "step_size": 0.5,
+    "relax_tol": 1e-4,
+    "nudging": "one_sided",
+    "beta": 0.5,
+    "loss": "squared_error",
+    "feedback_init": "independent",
+    "feedback_scale": 1.0,
+    "feedback_learning": "local",
+    "loop_gain": None,
+    "layerwise_rescale": False,
+    "optimizer": "sgd",
+    "momentum": 0.0,
+    "alpha": 0.0,
+    "batch_size": 20,
+    "n_iter_no_change": None,
+}
+#: How error signals travel, for every depth.
+WAYS: dict[str, dict] = {
+    "paper's rule, its own ΔB": {"feedback_learning": "local"},
+    "Kolen-Pollack": {},
+    "exact (asymmetric)": {"gradient": "asymmetric"},
+    "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
+}
+SHAPES = {"1x512": (512,), "2x512": (512, 512), "3x512": (512, 512, 512), "8x256": (256,) * 8}
+
+PRESETS: dict[str, tuple[tuple[int, ...], dict]] = {
+    f"{shape}, {way}": (layers, COMMON | settings)
+    for shape, layers in SHAPES.items()
+    for way, settings in WAYS.items()
+}
+PRESETS["2x512, literal paper"] = (
+    (512, 512),
+    LITERAL | {"max_relax_iter": 60, "max_nudge_iter": 15, "max_iter": 5},
+)
+PRESETS["2x512, literal paper"][1]["learning_rate_init"] = [0.1, 0.1, 0.05]
+MLPS: dict[str, tuple[tuple[int, ...], dict]] = {
+    f"{shape}, MLPClassifier": (layers, {}) for shape, layers in SHAPES.items()
+}
+
+
+def load(path: Path, *, validate: bool):
+    x_train, y_train, x_test, y_test = load_images(path)
+    if not validate:
+        return x_train, y_train, x_test, y_test
+    train, held_out = slice(None, -N_VALIDATION), slice(-N_VALIDATION, None)
+    return x_train[train], y_train[train], x_train[held_out], y_train[held_out]
+
+
+def run(name: str, seed: int, data, overrides: dict) -> dict:
+    """Train one preset and measure it."""
+    X, y, X_test, y_test = data
+    is_mlp = name in MLPS
+    layers, settings = (MLPS if is_mlp else PRESETS)[name]
+    kind = MLPClassifier if is_mlp else EqPropClassifier
+    model = kind(layers, random_state=seed, **settings | overrides)
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        model.fit(X, y)
+        seconds = time.perf_counter() - started
+        outcome = {
+            "preset": name,
+            "seed": seed,
+            "test_error": 100 * (1 - model.score(X_test, y_test)),
+            "train_error": 100 * (1 - model.score(X, y)),
+            "epochs": model.n_iter_,
+            "minutes": seconds / 60,
+        }
+        if not is_mlp:
+            outcome["alignment"] = forward_alignment(model, X[:N_ALIGNMENT], y[:N_ALIGNMENT])
+    outcome["warnings"] = sorted({str(warning.message).split(".")[0] for warning in caught})
+    return outcome
+
+
+def forward_alignment(model: EqPropClassifier, X, y) -> list[float]:
+    """Cosine of each forward block's update with the exact gradient, input side first."""
+    blocks = gradient_alignment(model, X, y).blocks
+    return [block.update_cosine for block in blocks if block.role == "forward"]
+
+
+def table(runs: list[dict]) -> str:
+    lines = [
+        "| preset | test error % | training error % | epochs | minutes | alignment | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name in [*PRESETS, *MLPS]:
+        mine = [each for each in runs if each["preset"] == name]
+        if not mine:
+            continue
+        test, train = ([each[key] for each in mine] for key in ("test_error", "train_error"))
+        alignment = " ".join(f"{value:.3f}" for value in mine[0].get("alignment", []))
+        each = " ".join(f"{error:.2f}" for error in test)
+        lines.append(
+            f"| {name} | **{np.mean(test):.2f}** ({each}) | {np.mean(train):.3f} "
+            f"| {np.mean([m['epochs'] for m in mine]):.0f} "
+            f"| {np.mean([m['minutes'] for m in mine]):.1f} | {alignment} | {len(mine)} |"
+        )
+        messages = sorted({message for m in mine for message in m["warnings"]})
+        lines += [f"| — {message} | | | | | | |" for message in messages]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="MNIST as an .npz file")
+    parser.add_argument("--presets", nargs="*", help="names, or parts of names")
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--validate", action="store_true", help="score on held-out training rows")
+    parser.add_argument("--results", type=Path, default=RESULTS / "mnist.json")
+    arguments = parser.parse_args()
+    wanted = [
+        name
+        for name in [*PRESETS, *MLPS]
+        if not arguments.presets or any(part in name for part in arguments.presets)
+    ]
+    overrides = {} if arguments.epochs is None else {"max_iter": arguments.epochs}
+    data = load(arguments.data, validate=arguments.validate)
+    for name in wanted:
+        for seed in arguments.seeds:
+            outcome = run(name, seed, data, overrides)
+            print(json.dumps(outcome, ensure_ascii=False), flush=True)
+            if not arguments.validate:
+                record(outcome, arguments.results)
+
+
+def record(outcome: dict, path: Path) -> None:
+    """Add a run to the results, in place of an earlier one of the same preset and seed."""
+    runs = json.loads(path.read_text()) if path.exists() else []
+    same = ("preset", "seed")
+    runs = [each for each in runs if any(each[key] != outcome[key] for key in same)]
+    runs.append(outcome)
+    path.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
+    text = f"# MNIST\n\n{describe_environment()}\n\n{table(runs)}\n"
+    path.with_suffix(".md").write_text(text)
+
+
+if __name__ == "__main__":
+    main()
