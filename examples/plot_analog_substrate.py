@@ -157,7 +157,7 @@ class AnalogChip:
     def _result(states, n_steps):
         """A noisy system has no residual to report: it runs for its time, and that is it."""
         n = len(states[0])
-        return Result(states, np.full(n, n_steps), np.zeros(n), np.ones(n, bool), "")
+        return Result(states, np.full(n, n_steps), np.zeros(n), np.ones(n, bool))
 
 
 def untrained_network(n_inputs, n_outputs, seed):

@@ -67,9 +67,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         ('tanh', 'logistic') the state gives a biased update and the rate the exact gradient;
         'auto' then takes the rate with 'vector_field', and the state everywhere else. For the
         other activations the two are the same.
-    nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
-        How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
-        O(β); or the latter with the sign drawn for every minibatch.
+    nudging : {'one_sided', 'random_sign', 'centered'}, default='one_sided'
+        How ds/dβ is estimated: from 0 and β (the paper), error O(β); the same with the sign
+        drawn for every minibatch; or from +β and -β, error O(β²), at twice the price.
     feedback_init : {'transpose', 'independent'}, default='transpose'
         Feedback starts at `feedback_scale` times the transposed forward weights, or at
         `feedback_scale` times a draw of its own. Not used with tied feedback.
@@ -130,7 +130,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         `learning.user_cost.UserLoss`.
     optimizer : {'adam', 'sgd'}, default='adam'
         What turns the two-phase update into a step of the weights.
-    learning_rate_init : float or sequence of float, default=0.001
+    learning_rate_init : float or sequence of float, default=0.002
         Learning rate, or one for each layer from the first hidden layer to the output.
     learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default='constant'
         Schedule: unchanged; divided by the square root of the epoch; divided by 5 whenever
@@ -241,7 +241,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         feedback: str = "untied",
         gradient: str = "vector_field",
         credit_coordinates: str = "auto",
-        nudging: str = "centered",
+        nudging: str = "one_sided",
         feedback_init: str = "transpose",
         feedback_scale: float = 0.3,
         feedback_learning: str = "kolen_pollack",
@@ -257,7 +257,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         relax_tol: float | str = "auto",
         loss: Any = "log_loss",
         optimizer: str = "adam",
-        learning_rate_init: Any = 1e-3,
+        learning_rate_init: Any = 2e-3,
         learning_rate: str = "constant",
         momentum: float = 0.9,
         alpha: float = 1e-4,

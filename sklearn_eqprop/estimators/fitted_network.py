@@ -15,7 +15,7 @@ from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
 from sklearn_eqprop.network import Network, Wiring
 from sklearn_eqprop.network.wiring import Pair
-from sklearn_eqprop.relaxation import Result, describe
+from sklearn_eqprop.relaxation import Result
 
 #: Most rows settled at once by predict, transform and relax: bounds their memory.
 CHUNK_ROWS = 1024
@@ -228,7 +228,7 @@ def _on_host(network: Network, result: Result) -> Result:
         n_steps=to_host(result.n_steps),
         residual=to_host(result.residual),
         converged=to_host(result.converged),
-        reason=result.reason,
+        note=result.note,
     )
 
 
@@ -243,5 +243,5 @@ def _concatenated(parts: list[Result]) -> Result:
         n_steps=n_steps,
         residual=residual,
         converged=converged,
-        reason=describe(np, n_steps, residual, converged),
+        note=parts[0].note,
     )

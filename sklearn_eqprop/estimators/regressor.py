@@ -58,7 +58,8 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
-        O(β); or the latter with the sign drawn for every minibatch.
+        O(β); or the latter with the sign drawn for every minibatch. With a large β the two
+        sides of a kink of ReLU units share in the change, which overfits noisy targets less.
     feedback_init : {'transpose', 'independent'}, default='transpose'
         Feedback starts at `feedback_scale` times the transposed forward weights, or at
         `feedback_scale` times a draw of its own. Not used with tied feedback.

@@ -9,10 +9,12 @@ import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 
-#: Damped steps by which an output layer is brought to rest under a non-quadratic cost. The
+#: Most damped steps by which an output layer is brought to rest under a non-quadratic cost. The
 #: error is multiplied by at most |β| curvature / (2 + β curvature) a step, 1/9 for the log loss
 #: at β = 0.5, so that two steps leave about 1 %.
 RESOLVE_STEPS = 2
+#: What one step may leave for it to be the only one.
+RESOLVED = 0.02
 
 
 class Cost(ABC):
@@ -64,7 +66,10 @@ class Cost(ABC):
         beta : float or array of shape (n_samples, 1)
         """
         damping = 1 / (1 + beta * (self.curvature / 2))
-        for _ in range(RESOLVE_STEPS):
+        n_steps = RESOLVE_STEPS
+        if isinstance(beta, float) and abs(beta) * self.curvature / 2 * damping <= RESOLVED:
+            n_steps = 1
+        for _ in range(n_steps):
             step = self.velocity(xp, drive, displacement, origin, target, beta)
             step *= damping
             displacement = displacement + step

@@ -104,9 +104,7 @@ class VectorFieldRule:
         deltas = []
         for layer in range(len(free.result.states)):
             displacements = [result.states[layer] for result in nudged]
-            delta = self._nudging.slope(displacements, strengths)
-            delta *= weights
-            deltas.append(delta)
+            deltas.append(self._nudging.slope(displacements, strengths, weights))
         return Credit(substrate.local_change(free, deltas), free, nudged)
 
     def _settle(

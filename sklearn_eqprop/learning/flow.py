@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
-from sklearn_eqprop.relaxation import FreeField, Push, Result, describe, flow
+from sklearn_eqprop.relaxation import FreeField, Push, Result, flow
 
 
 class EulerFlow:
@@ -89,7 +89,6 @@ class EulerFlow:
             n_steps=n_steps,
             residual=self._residual,
             converged=converged,
-            reason=describe(xp, n_steps, self._residual, converged),
         )
 
     def _field(self) -> FreeField:

@@ -82,8 +82,13 @@ class Nudging(Protocol):
         """Values of β to settle at."""
         ...
 
-    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
-        """Estimate of ds/dβ from a layer's displacements s^β - s^0; may work in them."""
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
+        """Estimate of ds/dβ from a layer's displacements s^β - s^0; may work in them.
+
+        Times `weights`: a number, or one a sample, of shape (n_samples, 1).
+        """
         ...
 
 
@@ -94,10 +99,12 @@ class OneSided:
         """See `Nudging.strengths`."""
         return (beta,)
 
-    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
         """See `Nudging.slope`."""
         [slope] = displacements
-        slope /= strengths[0]
+        slope *= weights * (1 / strengths[0])
         return slope
 
 
@@ -116,11 +123,13 @@ class Centered:
         """See `Nudging.strengths`."""
         return (beta, -beta)
 
-    def slope(self, displacements: list[Array], strengths: tuple[float, ...]) -> Array:
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
         """See `Nudging.slope`."""
         plus, minus = displacements
         plus -= minus
-        plus /= strengths[0] - strengths[1]
+        plus *= weights * (1 / (strengths[0] - strengths[1]))
         return plus
 
 

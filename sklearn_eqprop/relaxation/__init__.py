@@ -13,7 +13,7 @@ from sklearn_eqprop.relaxation.euler import Euler, flow
 from sklearn_eqprop.relaxation.field import Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.result import Result
-from sklearn_eqprop.relaxation.settling import Relaxation, describe
+from sklearn_eqprop.relaxation.settling import Relaxation
 
 #: Every method by the name the user chooses it by.
 RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
@@ -37,7 +37,6 @@ __all__ = [
     "Relaxation",
     "Result",
     "clamped_origin",
-    "describe",
     "flow",
     "origin_of",
 ]

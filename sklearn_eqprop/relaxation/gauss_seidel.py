@@ -101,11 +101,14 @@ class _Sweeps:
         field, states, xp = self.active.field, self.active.states, self.active.field.backend.xp
         drives, residual = [], None
         for layer, state in enumerate(states, start=1):
-            self._late[layer - 1] = self._late_inflow(layer)
+            late = self._late_inflow(layer)
+            self._late[layer - 1] = late
             drive = self._drive(layer, self._early[layer - 1])
+            drives.append(drive)
+            if self._is_solved(layer, late):
+                continue
             in_layer = field.residual(layer, drive, state)
             residual = in_layer if residual is None else xp.maximum(residual, in_layer)
-            drives.append(drive)
         left = self.active.put_aside(residual, n_sweeps, drives, everything=last)
         if self.active.is_empty:
             return True
@@ -114,6 +117,15 @@ class _Sweeps:
             self._late = [self._rows(part, left) for part in self._late]
             self._signals = self.active.field.signals(self.active.states)
         return False
+
+    def _is_solved(self, layer: int, late: Array | None) -> bool:
+        """Whether a layer is where its drive has just put it, and nothing has changed that since.
+
+        Only in downward sweeps, where what is not finite shows in the layers it goes on to.
+        """
+        field = self.active.field
+        unchanged = self._downward and late is field.constant(layer)
+        return unchanged and self._step_size == 1 and layer < field.n_layers
 
     def _before(self, layer: int) -> range:
         last = self.active.field.n_layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.relaxation.field import Field
@@ -181,32 +181,10 @@ class ActiveSamples:
 
     def result(self) -> Result:
         """Everything put aside, in the order of the samples."""
-        xp = self.field.backend.xp
         return Result(
             states=self._settled_states,
             n_steps=self._n_steps,
             residual=self._residual,
             converged=self._converged,
-            reason=describe(xp, self._n_steps, self._residual, self._converged),
             drives=self._settled_drives,
         )
-
-
-def describe(xp: Any, n_steps: Array, residual: Array, converged: Array) -> str:
-    """Why a relaxation stopped, in a sentence."""
-    n_samples = converged.shape[0]
-    most_steps = int(n_steps.max()) if n_samples else 0
-    n_unsettled = n_samples - int(converged.sum())
-    if not n_unsettled:
-        return f"All {n_samples} samples settled within {most_steps} steps."
-    n_broken = n_samples - int(xp.isfinite(residual).sum())
-    if n_broken:
-        return (
-            f"States stopped being finite in {n_broken} of {n_samples} samples: lower step_size, "
-            "loop_gain or the weights."
-        )
-    return (
-        f"{n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
-        f"(largest residual {float(residual.max()):.2g}): raise max_relax_iter or "
-        "max_nudge_iter, or lower loop_gain or step_size."
-    )

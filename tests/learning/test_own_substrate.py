@@ -45,7 +45,7 @@ class Watched:
 
 def _result(states):
     n_samples = states[0].shape[0]
-    return Result(states, np.full(n_samples, 20), np.zeros(n_samples), np.ones(n_samples, bool), "")
+    return Result(states, np.full(n_samples, 20), np.zeros(n_samples), np.ones(n_samples, bool))
 
 
 class DenseSystem:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, describe
+from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, Result
 from tests.dense_truth import random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
@@ -82,9 +82,9 @@ def test_a_start_at_the_fixed_point_stays_there(method):
     assert np.abs(joined(result.states) - joined(start)).max() < 1e-14
 
 
-def test_describe_names_the_worst_that_happened():
+def test_reason_names_the_worst_that_happened():
     steps = np.array([3, 9])
-    broken = describe(np, steps, np.array([0.1, np.nan]), np.array([True, False]))
+    broken = Result([], steps, np.array([0.1, np.nan]), np.array([True, False])).reason
     assert "1 of 2 samples" in broken
     assert "finite" in broken
 
