@@ -38,6 +38,8 @@ from sklearn_eqprop.estimators.parameters import (
     check_clamp,
     check_clamped_loss,
     check_credit_coordinates,
+    check_objective,
+    check_objective_of_clamp,
     hidden_sizes,
     layer_rates,
     loop_bound,
@@ -50,6 +52,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.epoch import TrainingData
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
+from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.learning.user_cost import UserCost
 from sklearn_eqprop.network import Network, Wiring, initial_weights, wired_network
 from sklearn_eqprop.relaxation import Result
@@ -135,6 +138,7 @@ class BaseEqProp(
         """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
         check_available(parameters)
+        check_objective(parameters)
         check_credit_coordinates(parameters)
         if self.beta == math.inf:
             check_clamp(parameters)
@@ -230,6 +234,7 @@ class BaseEqProp(
             # A clamped output moves as far as its error: residuals are in that unit.
             beta=1.0 if self.beta == math.inf else self.beta,
             literal=self.relax_tol != "auto",
+            averaged=self.objective == "trajectory",
             verbose=int(self.verbose),
             incremental=incremental,
         )
@@ -362,7 +367,7 @@ class BaseEqProp(
             backend=get_backend(self.backend),
         )
 
-    def _substrate(self, network: Network) -> SimulatedNetwork:
+    def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
         return prediction_substrate(self.get_params(deep=False), network)
 
     def _settled(self, X: Any) -> Result:
@@ -416,6 +421,7 @@ class BaseEqProp(
             msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
             raise ValueError(msg)
         if beta == math.inf:
+            check_objective_of_clamp(self.objective, math.inf)
             check_clamped_loss(self.loss)
         cost = self._cost()
         check_beta(beta, "one_sided", self.loss, cost, held=False)

@@ -13,9 +13,10 @@ import numpy as np
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
+from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Network, Wiring
 from sklearn_eqprop.network.wiring import Pair
-from sklearn_eqprop.relaxation import Result, describe
+from sklearn_eqprop.relaxation import Result, describe, describe_averages
 
 #: Most rows settled at once by predict, transform and relax: bounds their memory.
 CHUNK_ROWS = 1024
@@ -169,7 +170,7 @@ def chunks(n_rows: int) -> Iterator[slice]:
 
 
 def settle_rows(
-    substrate: SimulatedNetwork,
+    substrate: SimulatedNetwork | AveragingNetwork,
     X: np.ndarray,
     *,
     cost: Cost | None = None,
@@ -180,7 +181,8 @@ def settle_rows(
 
     Parameters
     ----------
-    substrate : SimulatedNetwork
+    substrate : SimulatedNetwork or AveragingNetwork
+        The latter has averages for equilibria, and no clamped output.
     X : ndarray of shape (n_samples, n_features)
     cost, target : Cost, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
@@ -206,6 +208,7 @@ def settle_rows(
             if beta != 0 and cost is not None and target is not None:
                 nudge_target = network.backend.from_host(target[rows], network.dtype)
                 if math.isinf(beta):
+                    assert isinstance(substrate, SimulatedNetwork)  # or relax would have refused
                     moved = substrate.settle_clamped(free, nudge_target)
                 else:
                     [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
@@ -229,6 +232,7 @@ def _on_host(network: Network, result: Result) -> Result:
         residual=to_host(result.residual),
         converged=to_host(result.converged),
         reason=result.reason,
+        n_averaged=result.n_averaged,
     )
 
 
@@ -238,10 +242,16 @@ def _concatenated(parts: list[Result]) -> Result:
     n_steps = np.concatenate([part.n_steps for part in parts])
     residual = np.concatenate([part.residual for part in parts])
     converged = np.concatenate([part.converged for part in parts])
+    n_averaged = parts[0].n_averaged
+    if n_averaged:
+        reason = describe_averages(np, n_steps, n_averaged, residual, converged)
+    else:
+        reason = describe(np, n_steps, residual, converged)
     return Result(
         states=[np.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
         n_steps=n_steps,
         residual=residual,
         converged=converged,
-        reason=describe(np, n_steps, residual, converged),
+        reason=reason,
+        n_averaged=n_averaged,
     )

@@ -296,6 +296,7 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
         displacement.residual,
         displacement.converged,
         displacement.reason,
+        n_averaged=displacement.n_averaged,
     )
 
 

@@ -14,6 +14,7 @@ from sklearn_eqprop.relaxation.field import Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import Relaxation, describe
+from sklearn_eqprop.relaxation.trajectory import Average, describe_averages, trajectory
 
 #: Every method by the name the user chooses it by.
 RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
@@ -26,6 +27,7 @@ __all__ = [
     "RELAXATIONS",
     "AdjointField",
     "Anderson",
+    "Average",
     "CorrectedField",
     "DisplacementField",
     "Euler",
@@ -38,6 +40,8 @@ __all__ = [
     "Result",
     "clamped_origin",
     "describe",
+    "describe_averages",
     "flow",
     "origin_of",
+    "trajectory",
 ]

@@ -9,7 +9,11 @@ from sklearn_eqprop.backend.array_backend import Array
 
 @dataclass
 class Result:
-    """Where the network came to rest, and how.
+    """Where the network came to rest, and how; or what it was like on average while it moved.
+
+    With ``objective='trajectory'`` nothing need come to rest: `states` are then averages over the
+    last `n_averaged` of `n_steps` steps, `residual` is what still moves at the end of them, and
+    `converged` tells that they are finite.
 
     Attributes
     ----------
@@ -27,6 +31,8 @@ class Result:
     drives : list of array or None, default=None
         Drive of layers 1..L at `states`, for the phase that starts there; None where nobody
         asked for it.
+    n_averaged : int, default=0
+        Steps that `states` are averages over; 0: they are states of one moment, not averages.
     """
 
     states: list[Array]
@@ -35,3 +41,4 @@ class Result:
     converged: Array
     reason: str
     drives: list[Array] | None = None
+    n_averaged: int = 0
