@@ -401,13 +401,17 @@ class BaseEqProp(
         -------
         Result
             With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
-            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str).
+            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str). With
+            ``objective='trajectory'`` the states are averages over the last ``n_averaged`` of
+            ``n_steps`` steps, and ``residual`` is what still moves at the end of them. A nudged run
+            starts where the free one has been after `max_relax_iter` steps.
 
         Raises
         ------
         ValueError
             If `beta` is not 0 and `y` is missing or does not fit, `beta` is so negative that the
-            nudged phase would be unstable, or infinite and the loss not the squared error.
+            nudged phase would be unstable, or infinite and the loss not the squared error
+            or the objective 'trajectory'.
         DivergenceError
             If a state is not finite.
         """
@@ -433,7 +437,7 @@ class BaseEqProp(
         return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
 
     def transform(self, X: Any) -> np.ndarray:
-        """Equilibrium states of the hidden layers, from the input side to the output side.
+        """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
 
         Parameters
         ----------
