@@ -21,6 +21,7 @@ from sklearn_eqprop.learning.nudging import NUDGINGS
 from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer
 from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
 from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
+from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
 from sklearn_eqprop.network import LoopGainGuard, Network
 from sklearn_eqprop.relaxation import RELAXATIONS
 
@@ -35,8 +36,10 @@ CONTINUAL_FREE_TOLERANCE = 5e-6
 PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
 
 
-def prediction_substrate(parameters: dict[str, Any], network: Network) -> SimulatedNetwork:
-    """A network that settles as closely as predictions need.
+def prediction_substrate(
+    parameters: dict[str, Any], network: Network
+) -> SimulatedNetwork | AveragingNetwork:
+    """A network that settles as closely as predictions need, or is averaged.
 
     Parameters
     ----------
@@ -44,6 +47,8 @@ def prediction_substrate(parameters: dict[str, Any], network: Network) -> Simula
         The estimator's.
     network : Network
     """
+    if parameters["objective"] == "trajectory":
+        return _averaging_network(parameters, network, records=False)
     tolerance = parameters["relax_tol"]
     if tolerance == "auto":
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
@@ -106,12 +111,14 @@ def assemble_trainer(
     bound = loop_bound(parameters)
     if bound is not None:
         guard = LoopGainGuard(network, bound, state.guard_vectors)
-    substrate = SimulatedNetwork(
-        network,
-        _relaxation(parameters),
-        training_limits(parameters),
-        **what_synapses_measure(parameters, network),
-    )
+    measured = what_synapses_measure(parameters, network)
+    substrate: SimulatedNetwork | AveragingNetwork
+    if parameters["objective"] == "trajectory":
+        substrate = _averaging_network(parameters, network, records=True, **measured)
+    else:
+        substrate = SimulatedNetwork(
+            network, _relaxation(parameters), training_limits(parameters), **measured
+        )
     settings = LearningSettings(
         layer_rates(parameters["learning_rate_init"], network.n_layers),
         parameters["alpha"],
@@ -127,6 +134,13 @@ def assemble_trainer(
 
 def _relaxation(parameters: dict[str, Any]) -> Any:
     return RELAXATIONS[parameters["relaxation"]](parameters["step_size"])
+
+
+def _averaging_network(
+    parameters: dict[str, Any], network: Network, **options: Any
+) -> AveragingNetwork:
+    lengths = RunLengths(*_most_steps(parameters))
+    return AveragingNetwork(network, parameters["step_size"], lengths, **options)
 
 
 def _most_steps(parameters: dict[str, Any]) -> tuple[int, int]:

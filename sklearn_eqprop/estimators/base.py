@@ -38,6 +38,8 @@ from sklearn_eqprop.estimators.parameters import (
     check_clamp,
     check_clamped_loss,
     check_credit_coordinates,
+    check_objective,
+    check_objective_of_clamp,
     hidden_sizes,
     layer_rates,
     loop_bound,
@@ -50,6 +52,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.epoch import TrainingData
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
+from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.learning.user_cost import UserCost
 from sklearn_eqprop.network import Network, Wiring, initial_weights, wired_network
 from sklearn_eqprop.relaxation import Result
@@ -135,6 +138,7 @@ class BaseEqProp(
         """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
         check_available(parameters)
+        check_objective(parameters)
         check_credit_coordinates(parameters)
         if self.beta == math.inf:
             check_clamp(parameters)
@@ -230,6 +234,7 @@ class BaseEqProp(
             # A clamped output moves as far as its error: residuals are in that unit.
             beta=1.0 if self.beta == math.inf else self.beta,
             literal=self.relax_tol != "auto",
+            averaged=self.objective == "trajectory",
             verbose=int(self.verbose),
             incremental=incremental,
         )
@@ -362,7 +367,7 @@ class BaseEqProp(
             backend=get_backend(self.backend),
         )
 
-    def _substrate(self, network: Network) -> SimulatedNetwork:
+    def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
         return prediction_substrate(self.get_params(deep=False), network)
 
     def _settled(self, X: Any) -> Result:
@@ -396,13 +401,17 @@ class BaseEqProp(
         -------
         Result
             With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
-            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str).
+            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str). With
+            ``objective='trajectory'`` the states are averages over the last ``n_averaged`` of
+            ``n_steps`` steps, and ``residual`` is what still moves at the end of them. A nudged run
+            starts where the free one has been after `max_relax_iter` steps.
 
         Raises
         ------
         ValueError
             If `beta` is not 0 and `y` is missing or does not fit, `beta` is so negative that the
-            nudged phase would be unstable, or infinite and the loss not the squared error.
+            nudged phase would be unstable, or infinite and the loss not the squared error
+            or the objective 'trajectory'.
         DivergenceError
             If a state is not finite.
         """
@@ -416,6 +425,7 @@ class BaseEqProp(
             msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
             raise ValueError(msg)
         if beta == math.inf:
+            check_objective_of_clamp(self.objective, math.inf)
             check_clamped_loss(self.loss)
         cost = self._cost()
         check_beta(beta, "one_sided", self.loss, cost, held=False)
@@ -427,7 +437,7 @@ class BaseEqProp(
         return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
 
     def transform(self, X: Any) -> np.ndarray:
-        """Equilibrium states of the hidden layers, from the input side to the output side.
+        """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
 
         Parameters
         ----------

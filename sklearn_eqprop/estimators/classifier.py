@@ -81,8 +81,12 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         their own ΔB and by what units' responses to random pushes say about the
         asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
         start; or not at all. With tied feedback none of them has anything to move.
-    objective : {'fixed_point'}, default='fixed_point'
-        The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
+    objective : {'fixed_point', 'trajectory'}, default='fixed_point'
+        The cost at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
+        along the trajectory (footnote 1): `max_relax_iter` Euler steps from rest, then
+        `max_nudge_iter` steps of which the second half counts. None is left out, and `relax_tol` is
+        not used. Predictions, `transform` and `relax` are averages over the same steps. Needs
+        ``relaxation='euler'``, ``gradient='vector_field'`` and a finite `beta`.
     connections : list of (int, int) or None, default=None
         Every connection of the network as (source layer, target layer); layer 0 is the input, the
         last one the output. None is layers in a row, [(0, 1), (1, 2), (2, 1)] with one
@@ -116,7 +120,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     step_size : float, default=1.0
         Euler step ε, or damping of the layer updates, in (0, 1].
     max_relax_iter, max_nudge_iter : int, default=200
-        Most sweeps or steps of the free and of the nudged phase.
+        Most sweeps or steps of the free and of the nudged phase. See also `objective`.
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
         below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
@@ -200,13 +204,16 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     loss_, best_loss_ : float
         Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
-        Training loss of every epoch: mean cost at the free equilibria plus the L2 penalty.
+        Training loss of every epoch: mean cost at the free equilibria (average cost along the
+        free trajectories, see `objective`) plus the L2 penalty.
     validation_scores_ : list of float or None
         With early stopping, the accuracy on the held-out samples after every epoch.
     relaxation_ : dict of str to list of float
         For every epoch: 'free_steps' and 'nudged_steps' (mean sweeps), 'free_residual' and
         'nudged_residual' (largest, the latter in units of β), 'free_unconverged' and
-        'nudged_unconverged' (fraction of samples that reached the limit).
+        'nudged_unconverged' (fraction of samples that reached the limit). With
+        ``objective='trajectory'`` all steps are taken, residuals are what moves at the end, and
+        nothing counts as unconverged.
 
     References
     ----------
@@ -380,7 +387,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Class of the largest output at the free equilibrium.
+        """Class of the largest output at the free equilibrium (on average, see `objective`).
 
         Parameters
         ----------
@@ -394,7 +401,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         return self._decide(self._settled(X).states[-1])
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Output states at the free equilibrium, as confidence scores.
+        """Output states at the free equilibrium (averages, see `objective`), as confidence scores.
 
         Parameters
         ----------
@@ -413,7 +420,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Class probabilities at the free equilibrium.
+        """Class probabilities at the free equilibrium (of the average output, see `objective`).
 
         With ``loss='log_loss'`` the softmax of the outputs (logistic function for multilabel
         targets); with 'squared_error' the point of the probability simplex nearest to the outputs.

@@ -13,6 +13,7 @@ import numpy as np
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
+from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Network, Wiring
 from sklearn_eqprop.network.wiring import Pair
 from sklearn_eqprop.relaxation import Result
@@ -169,7 +170,7 @@ def chunks(n_rows: int) -> Iterator[slice]:
 
 
 def settle_rows(
-    substrate: SimulatedNetwork,
+    substrate: SimulatedNetwork | AveragingNetwork,
     X: np.ndarray,
     *,
     cost: Cost | None = None,
@@ -180,7 +181,8 @@ def settle_rows(
 
     Parameters
     ----------
-    substrate : SimulatedNetwork
+    substrate : SimulatedNetwork or AveragingNetwork
+        The latter has averages for equilibria, and no clamped output.
     X : ndarray of shape (n_samples, n_features)
     cost, target : Cost, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
@@ -206,6 +208,7 @@ def settle_rows(
             if beta != 0 and cost is not None and target is not None:
                 nudge_target = network.backend.from_host(target[rows], network.dtype)
                 if math.isinf(beta):
+                    assert isinstance(substrate, SimulatedNetwork)  # or relax would have refused
                     moved = substrate.settle_clamped(free, nudge_target)
                 else:
                     [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
@@ -228,7 +231,7 @@ def _on_host(network: Network, result: Result) -> Result:
         n_steps=to_host(result.n_steps),
         residual=to_host(result.residual),
         converged=to_host(result.converged),
-        note=result.note,
+        n_averaged=result.n_averaged,
     )
 
 
@@ -243,5 +246,5 @@ def _concatenated(parts: list[Result]) -> Result:
         n_steps=n_steps,
         residual=residual,
         converged=converged,
-        note=parts[0].note,
+        n_averaged=parts[0].n_averaged,
     )

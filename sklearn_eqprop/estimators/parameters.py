@@ -61,11 +61,9 @@ EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
 
 #: Values of the fixed public interface that this version does not carry out.
 _NOT_IN_THIS_VERSION = {
-    "objective": {"trajectory"},
     "backend": {"cupy"},
 }
 _AVAILABLE = {
-    "objective": "'fixed_point'",
     "backend": "'auto' or 'numpy'",
 }
 
@@ -191,6 +189,49 @@ def check_clamp(parameters: dict[str, Any]) -> None:
             "beta=inf with feedback='tied' does not go with credit_coordinates='state': "
             "contrastive Hebbian learning is a difference of products of rates; use "
             "credit_coordinates='auto'."
+        )
+        raise ValueError(msg)
+
+
+#: What objective='trajectory' goes with, and why with nothing else.
+_ALONG_TRAJECTORIES = {
+    "relaxation": ("euler", "other methods look for a fixed point and follow no trajectory"),
+    "gradient": ("vector_field", "the other rules need a network that comes to rest"),
+}
+
+
+def check_objective(parameters: dict[str, Any]) -> None:
+    """Refuse averages along a trajectory together with what needs a fixed point.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameters, their values and what to use instead.
+    """
+    if parameters["objective"] != "trajectory":
+        return
+    for name, (usable, reason) in _ALONG_TRAJECTORIES.items():
+        if parameters[name] != usable:
+            msg = (
+                f"objective='trajectory' does not go with {name}={parameters[name]!r}: {reason}; "
+                f"use {name}={usable!r} or objective='fixed_point'."
+            )
+            raise ValueError(msg)
+    check_objective_of_clamp(parameters["objective"], parameters["beta"])
+
+
+def check_objective_of_clamp(objective: str, beta: float) -> None:
+    """Refuse β = ∞ where the network need not settle.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameters, their values and what to use instead.
+    """
+    if objective == "trajectory" and beta == math.inf:
+        msg = (
+            "objective='trajectory' does not go with beta=inf: an output that is held has no "
+            "trajectory to average; use a finite beta or objective='fixed_point'."
         )
         raise ValueError(msg)
 

@@ -71,8 +71,12 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         their own ΔB and by what units' responses to random pushes say about the
         asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
         start; or not at all. With tied feedback none of them has anything to move.
-    objective : {'fixed_point'}, default='fixed_point'
-        The cost at the free fixed point (Eq. 12). 'trajectory' is reserved.
+    objective : {'fixed_point', 'trajectory'}, default='fixed_point'
+        The cost at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
+        along the trajectory (footnote 1): `max_relax_iter` Euler steps from rest, then
+        `max_nudge_iter` steps of which the second half counts. None is left out, and `relax_tol` is
+        not used. Predictions, `transform` and `relax` are averages over the same steps. Needs
+        ``relaxation='euler'``, ``gradient='vector_field'`` and a finite `beta`.
     connections : list of (int, int) or None, default=None
         Every connection of the network as (source layer, target layer); layer 0 is the input, the
         last one the output. None is layers in a row, [(0, 1), (1, 2), (2, 1)] with one
@@ -105,7 +109,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     step_size : float, default=1.0
         Euler step ε, or damping of the layer updates, in (0, 1].
     max_relax_iter, max_nudge_iter : int, default=200
-        Most sweeps or steps of the free and of the nudged phase.
+        Most sweeps or steps of the free and of the nudged phase. See also `objective`.
     relax_tol : float or 'auto', default='auto'
         Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
         below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
@@ -192,13 +196,16 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     loss_, best_loss_ : float
         Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
-        Training loss of every epoch: mean cost at the free equilibria plus the L2 penalty.
+        Training loss of every epoch: mean cost at the free equilibria (average cost along the
+        free trajectories, see `objective`) plus the L2 penalty.
     validation_scores_ : list of float or None
         With early stopping, the R² on the held-out samples after every epoch.
     relaxation_ : dict of str to list of float
         For every epoch: 'free_steps' and 'nudged_steps' (mean sweeps), 'free_residual' and
         'nudged_residual' (largest, the latter in units of β), 'free_unconverged' and
-        'nudged_unconverged' (fraction of samples that reached the limit).
+        'nudged_unconverged' (fraction of samples that reached the limit). With
+        ``objective='trajectory'`` all steps are taken, residuals are what moves at the end, and
+        nothing counts as unconverged.
 
     References
     ----------
@@ -362,7 +369,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """Output at the free equilibrium, in the units of the targets.
+        """Output at the free equilibrium (its average, see `objective`), in units of the targets.
 
         Parameters
         ----------

@@ -44,10 +44,12 @@ def print_epoch(
     per_epoch = seconds / n_done
     rate = state.n_samples_seen / max(state.n_epochs, 1) / per_epoch
     score = f"  validation {state.validation_scores[-1]:.4f}" if settings.early_stopping else ""
-    settled = 1 - max(epoch.free_unconverged, epoch.nudged_unconverged)
+    moving = f"settled {1 - max(epoch.free_unconverged, epoch.nudged_unconverged):.1%}"
+    if settings.averaged:  # nothing has to settle
+        moving = f"moving {epoch.free_residual:.2g}"
     print(
         f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
-        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  settled {settled:.1%}  "
+        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  {moving}  "
         f"{rate:,.0f} samples/s  at most {per_epoch * (settings.max_iter - n_done):.0f} s left",
         flush=True,
     )
@@ -91,11 +93,12 @@ def _warn_about_settling(state: TrainingState) -> None:
 
 def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype: Any) -> None:
     limits = np.finfo(dtype)
-    # Literal dynamics hold the nudge as a difference of states; otherwise it has an accuracy of
-    # its own, down to where numbers fade into zero.
-    smallest = limits.eps if settings.literal else limits.tiny / limits.eps
+    # Literal dynamics and averages hold the nudge as a difference of states; otherwise it has an
+    # accuracy of its own, down to where numbers fade into zero.
+    as_states = settings.literal or settings.averaged
+    smallest = limits.eps if as_states else limits.tiny / limits.eps
     if state.signal < smallest:
-        remedy = "relax_tol='auto', " if settings.literal else ""
+        remedy = "" if settings.averaged or not settings.literal else "relax_tol='auto', "
         _warn(
             "Feedback carries a nudge to the hidden layer farthest from the output at "
             f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "

@@ -46,6 +46,7 @@ class FitSettings:
     alpha: float
     beta: float
     literal: bool
+    averaged: bool
     verbose: int
     incremental: bool
 

@@ -33,6 +33,10 @@ class FreePhase:
     inputs: Array
     result: Result
 
+    def cost(self, xp: Any, cost: Cost, target: Array) -> Array:
+        """What the free phase costs, C of each sample, shape (n_samples,)."""
+        return cost.value(xp, self.result.states[-1], target)
+
 
 class Substrate(Protocol):
     """What a learner can ask of a dynamical system."""

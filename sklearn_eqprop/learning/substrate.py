@@ -295,7 +295,7 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
         displacement.n_steps,
         displacement.residual,
         displacement.converged,
-        note=displacement.note,
+        n_averaged=displacement.n_averaged,
     )
 
 
@@ -305,5 +305,4 @@ def _part(result: Result, rows: slice) -> Result:
         n_steps=result.n_steps[rows],
         residual=result.residual[rows],
         converged=result.converged[rows],
-        note=result.note,
     )

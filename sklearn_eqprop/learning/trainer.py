@@ -121,7 +121,7 @@ class Trainer:
         Returns
         -------
         loss : float
-            Weighted mean cost of the free equilibria, before the update, without penalty.
+            Weighted mean cost of the free phases, before the update, without penalty.
         credit : Credit
 
         Raises
@@ -176,8 +176,7 @@ class Trainer:
         return credit
 
     def _mean_cost(self, credit: Credit, target: Array, shares: Any) -> float:
-        xp = self.network.backend.xp
-        value = self.cost.value(xp, credit.free.result.states[-1], target)
+        value = credit.free.cost(self.network.backend.xp, self.cost, target)
         return float((value[:, None] * shares).sum())
 
     def _update(

@@ -14,6 +14,7 @@ from sklearn_eqprop.relaxation.field import Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import Relaxation
+from sklearn_eqprop.relaxation.trajectory import Average, trajectory
 
 #: Every method by the name the user chooses it by.
 RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
@@ -26,6 +27,7 @@ __all__ = [
     "RELAXATIONS",
     "AdjointField",
     "Anderson",
+    "Average",
     "CorrectedField",
     "DisplacementField",
     "Euler",
@@ -39,4 +41,5 @@ __all__ = [
     "clamped_origin",
     "flow",
     "origin_of",
+    "trajectory",
 ]

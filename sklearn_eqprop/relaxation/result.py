@@ -10,7 +10,11 @@ from sklearn_eqprop.backend.array_backend import Array
 
 @dataclass
 class Result:
-    """Where the network came to rest, and how.
+    """Where the network came to rest, and how; or what it was like on average while it moved.
+
+    With ``objective='trajectory'`` nothing need come to rest: `states` are then averages over the
+    last `n_averaged` of `n_steps` steps, `residual` is what still moves at the end of them, and
+    `converged` tells that they are finite.
 
     Attributes
     ----------
@@ -26,8 +30,8 @@ class Result:
     drives : list of array or None, default=None
         Drive of layers 1..L at `states`, for the phase that starts there; None where nobody
         asked for it.
-    note : str or None, default=None
-        What `reason` says; None: what the other attributes tell.
+    n_averaged : int, default=0
+        Steps that `states` are averages over; 0: they are states of one moment, not averages.
     """
 
     states: list[Array]
@@ -35,12 +39,18 @@ class Result:
     residual: Array
     converged: Array
     drives: list[Array] | None = None
-    note: str | None = None
+    n_averaged: int = 0
 
     @property
     def reason(self) -> str:
         """Why it stopped, and what to do where it did not settle, in a sentence."""
-        return self.note or _describe(self.n_steps, self.residual, self.converged)
+        if self.n_averaged and self.converged.all():
+            return (
+                f"The states are averages over the last {self.n_averaged} of "
+                f"{int(self.n_steps.max())} steps (largest residual at the end "
+                f"{float(self.residual.max()):.2g})."
+            )
+        return _describe(self.n_steps, self.residual, self.converged)
 
 
 def _describe(n_steps: Array, residual: Array, converged: Array) -> str:

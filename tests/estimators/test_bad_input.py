@@ -83,7 +83,6 @@ def test_bad_class_weight(binary, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("objective", "trajectory"),
         ("input_shape", (8, 8)),
         ("backend", "cupy"),
     ],
