@@ -28,8 +28,9 @@ from sklearn_eqprop.relaxation import RELAXATIONS
 #: relax_tol='auto' while training: only the displacement is needed, and it is settled in
 #: coordinates of its own. Free phase, then nudged phase relative to the force on each sample.
 FREE_TOLERANCE = 1e-2
-#: The first downward sweep carries the push to every layer; what it leaves out is the loops.
-NUDGED_TOLERANCE = {"gauss_seidel": 1e-1, "euler": 1e-2, "anderson": 1e-2}
+#: The first downward sweep carries the push to every layer; what it leaves out is the loops, which
+#: the default safeguard keeps below this.
+NUDGED_TOLERANCE = {"gauss_seidel": 0.25, "euler": 1e-2, "anderson": 1e-2}
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.

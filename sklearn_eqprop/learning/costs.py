@@ -9,13 +9,6 @@ import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 
-#: Most damped steps by which an output layer is brought to rest under a non-quadratic cost. The
-#: error is multiplied by at most |β| curvature / (2 + β curvature) a step, 1/9 for the log loss
-#: at β = 0.5, so that two steps leave about 1 %.
-RESOLVE_STEPS = 2
-#: What one step may leave for it to be the only one.
-RESOLVED = 0.02
-
 
 class Cost(ABC):
     """C(s_L, y) of each sample (Eq. 12, Scellier et al. 2018).
@@ -56,7 +49,10 @@ class Cost(ABC):
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """Displacement d at which ``drive + β force(origin + d) - d`` vanishes.
+        """A displacement d closer to where ``drive + β force(origin + d) - d`` vanishes.
+
+        One damped step, which leaves at most ``|β|`` curvature / (2 + β curvature) of the error:
+        1/9 for the log loss at β = 0.5. Costs that have a closed form go all the way.
 
         Parameters
         ----------
@@ -65,15 +61,10 @@ class Cost(ABC):
             `displacement` is where to start.
         beta : float or array of shape (n_samples, 1)
         """
-        damping = 1 / (1 + beta * (self.curvature / 2))
-        n_steps = RESOLVE_STEPS
-        if isinstance(beta, float) and abs(beta) * self.curvature / 2 * damping <= RESOLVED:
-            n_steps = 1
-        for _ in range(n_steps):
-            step = self.velocity(xp, drive, displacement, origin, target, beta)
-            step *= damping
-            displacement = displacement + step
-        return displacement
+        step = self.velocity(xp, drive, displacement, origin, target, beta)
+        step *= 1 / (1 + beta * (self.curvature / 2))
+        step += displacement
+        return step
 
 
 class ClassificationCost(Cost):

@@ -48,7 +48,8 @@ class SettlingLimits:
         Most steps or sweeps of each phase.
     literal : bool, default=True
         Whether the nudged phase starts from the free state as it stands, with whatever is
-        unsettled in it, or counts it as settled.
+        unsettled in it, or counts it as settled; and whether every sample stops exactly when it
+        is within tolerance, or may go on while others of its batch do.
     """
 
     free_tolerance: float
@@ -92,6 +93,7 @@ class SimulatedNetwork:
         """See `Substrate.settle`."""
         clamped = self.network.clamp(inputs)
         field = FreeField(self.network, clamped, inputs.shape[0])
+        field.freezes = self._limits.literal
         driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
         tolerance = self._tolerance(self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
@@ -263,6 +265,7 @@ class SimulatedNetwork:
 
     def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
         """A second phase, from `start` or from displacements of zero."""
+        field.freezes = self._limits.literal
         return self._relaxation.settle(
             field, start, tolerance, self._limits.max_nudged, downward=True
         )

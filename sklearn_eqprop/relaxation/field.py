@@ -45,6 +45,9 @@ class Field(ABC):
 
     #: Whether a relaxation is to keep the drives at the states it returns.
     keeps_drives = False
+    #: Whether a settled sample must stay where it settled, so that no result depends on which
+    #: samples share the batch; or may go on settling while others do, which is cheaper.
+    freezes = True
 
     def __init__(
         self, network: Network, n_samples: int, push: Push | None = None, n_phases: int = 1

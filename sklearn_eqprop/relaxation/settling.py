@@ -12,6 +12,9 @@ from sklearn_eqprop.relaxation.result import Result
 #: Rows that have settled are carried along, idle, until they are this share of all: copying the
 #: others together costs more than a few idle rows in a product.
 COMPACTION_SHARE = 0.25
+#: Samples that need not be frozen wait for each other where a batch has fewer numbers than this:
+#: then a sweep is cheaper than the copying.
+SMALL_BATCH = 2**16
 
 
 class Relaxation(Protocol):
@@ -61,7 +64,8 @@ class ActiveSamples:
 
     A settled sample keeps the state it had when its residual was first within
     tolerance, so no result depends on which other samples share the batch. Its row stays in the
-    batch, without effect, until enough rows are idle to close the gaps.
+    batch, without effect, until enough rows are idle to close the gaps. Where the field does
+    not ask for that (`Field.freezes`), samples go on until enough have settled at once.
 
     Parameters
     ----------
@@ -78,6 +82,7 @@ class ActiveSamples:
         xp = field.backend.xp
         self.field = field
         self.states = list(states)
+        self._freezes = field.freezes
         self._tolerance = tolerance
         n_samples = field.n_samples
         self._rows: Array | None = None  # sample of each row; None: every sample, in order
@@ -124,6 +129,8 @@ class ActiveSamples:
         if self.field.n_phases > 1:
             of_sample = done.reshape(self.field.n_phases, -1).all(axis=0)
             done = xp.concatenate([of_sample] * self.field.n_phases)
+        if not (self._freezes or everything) and self._too_few(done):
+            return None
         if self._idle is not None:
             done &= ~self._idle
         (rows,) = xp.nonzero(done)
@@ -143,6 +150,12 @@ class ActiveSamples:
         self.field = self.field.take(left)
         self.states = [state[left] for state in self.states]
         return left
+
+    def _too_few(self, done: Array) -> bool:
+        """Whether to leave all samples in the batch for now."""
+        n_done, n_rows = int(done.sum()), done.shape[0]
+        small = n_rows * sum(self.field.network.layer_sizes) < SMALL_BATCH
+        return n_done < n_rows and (small or n_done < COMPACTION_SHARE * n_rows)
 
     def _record(
         self,

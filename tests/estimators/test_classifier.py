@@ -159,7 +159,7 @@ def test_early_stopping_keeps_the_best_weights(three_classes, monkeypatch):
     model = small(
         early_stopping=True,
         validation_fraction=0.3,
-        learning_rate_init=0.05,
+        learning_rate_init=0.1,
         batch_size=10,
         n_iter_no_change=8,
         max_iter=100,

@@ -138,7 +138,7 @@ def test_a_bound_of_the_curvature_is_taken_at_its_word():
     assert math.isinf(UserCost(CrossEntropy()).curvature)
     start = np.zeros_like(output)
     found = start
-    for _ in range(30):
+    for _ in range(60):
         found = UserCost(Bounded()).resolve(np, start, found, output, target, -1.5)
     slope = TRUTH["log_loss"][1](output + found, target)
     assert np.abs(1.5 * slope - found).max() < 1e-12
