@@ -134,7 +134,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         `learning.user_cost.UserLoss`.
     optimizer : {'adam', 'sgd'}, default='adam'
         What turns the two-phase update into a step of the weights.
-    learning_rate_init : float or sequence of float, default=0.002
+    learning_rate_init : float or sequence of float, default=0.003
         Learning rate, or one for each layer from the first hidden layer to the output.
     learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default='constant'
         Schedule: unchanged; divided by the square root of the epoch; divided by 5 whenever
@@ -264,7 +264,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         relax_tol: float | str = "auto",
         loss: Any = "log_loss",
         optimizer: str = "adam",
-        learning_rate_init: Any = 2e-3,
+        learning_rate_init: Any = 3e-3,
         learning_rate: str = "constant",
         momentum: float = 0.9,
         alpha: float = 1e-4,

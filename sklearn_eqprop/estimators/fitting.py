@@ -65,7 +65,8 @@ def run_training(
             with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
                 epoch = _finite_epoch(trainer, data, state, settings)
                 held_out = None if validation_score is None else validation_score(network)
-            last_good = _weights(network)
+            if not settings.incremental:  # there is one epoch: nothing will be restored any more
+                last_good = _weights(network)
             n_done += 1
             loss = epoch.loss + _penalty(network, settings.alpha, epoch.mean_batch_weight)
             state.record(epoch, loss, data.n_samples_given)
@@ -164,7 +165,7 @@ def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
     if alpha == 0:
         return 0.0
     squares = sum(
-        float((parameter.array**2).sum())
+        network.norm(parameter.array) ** 2
         for parameter in network.parameters()
         if parameter.role != "bias"
     )
@@ -183,4 +184,8 @@ def _restore(network: Network, weights: list[Any]) -> None:
 
 def _is_finite(network: Network) -> bool:
     xp = network.backend.xp
-    return all(bool(xp.isfinite(parameter.array).all()) for parameter in network.parameters())
+    arrays = [parameter.array for parameter in network.parameters()]
+    # A finite norm, which costs one pass, settles it; squares of finite numbers may overflow.
+    return all(
+        math.isfinite(network.norm(array)) or bool(xp.isfinite(array).all()) for array in arrays
+    )

@@ -97,6 +97,7 @@ class Adam:
         """See `Optimizer.steps`."""
         self._n_updates += 1
         correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
+        correction *= (1 - BETA_1) / (1 - BETA_2) ** 0.5
         for mean, square, direction, rate in zip(
             self._means, self._squares, directions, rates, strict=True
         ):
@@ -105,17 +106,18 @@ class Adam:
         return list(directions)
 
     def _step(self, mean: Array, square: Array, direction: Array, rate: float) -> None:
-        """Update the moments; the step takes the place of the direction."""
-        scratch = direction - mean
-        scratch *= 1 - BETA_1
-        mean += scratch
+        """Update the moments; the step takes the place of the direction.
+
+        Kept as sums that fade, m / (1 - β_1) and v / (1 - β_2), moments take fewer passes.
+        """
         xp = self._xp
-        xp.multiply(direction, direction, out=scratch)
-        scratch -= square
-        scratch *= 1 - BETA_2
-        square += scratch
+        mean *= BETA_1
+        mean += direction
+        square *= BETA_2
+        xp.multiply(direction, direction, out=direction)
+        square += direction
         xp.sqrt(square, out=direction)
-        direction += EPSILON
+        direction += EPSILON / (1 - BETA_2) ** 0.5
         xp.divide(mean, direction, out=direction)
         direction *= rate
 

@@ -35,6 +35,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
+from functools import cache
 
 import numpy as np
 
@@ -171,11 +172,8 @@ class LoopGainGuard:
                 feedback.weights /= excess
 
     def _random_direction(self, connection: Connection) -> Array:
-        # Any with a part along the leading singular vector will do; a fixed draw keeps fits
-        # reproducible and leaves the user's random stream alone.
-        size = self._network.layer_sizes[connection.source - 1]
-        draw = np.random.RandomState(0).standard_normal((1, size))
-        return self._network.backend.from_host(draw / np.linalg.norm(draw), self._network.dtype)
+        draw = _unit_row(self._network.layer_sizes[connection.source - 1])
+        return self._network.backend.from_host(draw, self._network.dtype)
 
     def _norm(self, index: int, connection: Connection, n_steps: int) -> float:
         norm = 0.0
@@ -188,3 +186,16 @@ class LoopGainGuard:
             norm = self._network.norm(back)
             self.vectors[index] = back / norm + EXPLORATION * self._directions[index]
         return norm
+
+
+@cache
+def _unit_row(size: int) -> np.ndarray:
+    """A random direction, (1, size), the same every time.
+
+    Any with a part along the leading singular vector will do; a fixed draw keeps fits reproducible
+    and leaves the user's random stream alone.
+    """
+    draw = np.random.RandomState(0).standard_normal((1, size))
+    draw /= np.linalg.norm(draw)
+    draw.flags.writeable = False
+    return draw
