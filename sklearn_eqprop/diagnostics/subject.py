@@ -150,7 +150,8 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     NotFittedError
         If it is not fitted.
     ValueError
-        If y is missing, or X or y do not fit the estimator.
+        If y is missing, X or y do not fit the estimator, or the estimator is one whose network
+        need not settle.
     """
     if not isinstance(estimator, BaseEqProp):
         given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
@@ -161,6 +162,12 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         )
         raise TypeError(msg)
     check_is_fitted(estimator)
+    if estimator.objective == "trajectory":
+        msg = (
+            f"{caller} looks at a network at rest, which objective='trajectory' does not ask for. "
+            "To see the network as if it settled, set_params(objective='fixed_point') on a copy."
+        )
+        raise ValueError(msg)
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None: pass the targets that belong to X."
         raise ValueError(msg)

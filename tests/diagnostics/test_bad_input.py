@@ -48,6 +48,14 @@ def test_no_estimator_of_ours(diagnostic, wrong, name, fitted):
 
 
 @pytest.mark.parametrize("diagnostic", ALL)
+def test_a_network_that_need_not_settle(diagnostic, fitted):
+    model, X, y = fitted
+    model.set_params(objective="trajectory")
+    with pytest.raises(ValueError, match=r"objective='trajectory'.*set_params"):
+        diagnostic(model, X, y)
+
+
+@pytest.mark.parametrize("diagnostic", ALL)
 def test_not_fitted(diagnostic, fitted):
     _, X, y = fitted
     with pytest.raises(NotFittedError):
