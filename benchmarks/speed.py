@@ -61,7 +61,8 @@ def against_literal(data, repeats):
                 literal.train_on(rows[start : start + 20], targets[start : start + 20])
 
         common = {"activation": "hard_sigmoid", "loss": "squared_error", "random_state": 0}
-        for name, settings in (("batch 20", {"batch_size": 20}), ("defaults", {})):
+        as_literal = {"batch_size": 20, "optimizer": "sgd", "momentum": 0.0}
+        for name, settings in (("batch 20, SGD", as_literal), ("defaults", {})):
             model = EqPropClassifier(hidden, **common | settings)
             model.partial_fit(rows, y[:2000], classes=CLASSES)
             theirs, ours = alternating(
