@@ -31,6 +31,11 @@ from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 
 
+#: Data sets of fewer rows are run with this many times the seeds.
+SMALL = 1_000
+MORE_SEEDS = 5
+
+
 def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settings: dict):
     """Pipeline of one side of the comparison."""
     if which == "eqprop":
@@ -79,12 +84,19 @@ def splits(task: Dataset, n_folds: int, seed: int):
     return list(splitter(n_folds, shuffle=True, random_state=seed).split(task.X, task.y))
 
 
+def seeds_for(task: Dataset, seeds: range) -> range:
+    """More of them where data are few, and scores a matter of chance."""
+    if len(task.y) >= SMALL:
+        return seeds
+    return range(seeds.start, seeds.start + MORE_SEEDS * len(seeds))
+
+
 def compare(tasks, layers, *, n_folds: int, seeds: range, settings: dict, sides, n_jobs: int):
     """Results by data set name and side, each a list over seeds and folds."""
     jobs = [
         (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
         for task in tasks
-        for seed in seeds
+        for seed in seeds_for(task, seeds)
         for train, test in splits(task, n_folds, seed)
         for which in sides
     ]
@@ -164,7 +176,8 @@ def main() -> None:
     parts = [
         "# Defaults against defaults",
         f"{arguments.folds}-fold cross-validation, seeds {list(seeds)}; accuracy or R², mean "
-        f"± standard deviation over folds and seeds; {arguments.jobs} fits at a time, one BLAS "
+        f"± standard deviation over folds and seeds ({MORE_SEEDS} times as many seeds for data "
+        f"sets of fewer than {SMALL:,} rows); {arguments.jobs} fits at a time, one BLAS "
         f"thread each.\n{describe_environment()}",
     ]
     if settings:

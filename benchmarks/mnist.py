@@ -31,6 +31,8 @@ N_ALIGNMENT = 200
 N_VALIDATION = 10_000
 
 COMMON = {
+    "nudging": "centered",
+    "learning_rate_init": 1e-3,
     "learning_rate": "cosine",
     "n_iter_no_change": None,
     "batch_size": 100,
@@ -58,8 +60,8 @@ LITERAL = {
 }
 #: How error signals travel, for every depth.
 WAYS: dict[str, dict] = {
-    "paper's rule, its own ΔB": {"feedback_learning": "local"},
-    "Kolen-Pollack": {},
+    "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.9},
+    "Kolen-Pollack": {"beta": 0.9},
     "exact (asymmetric)": {"gradient": "asymmetric"},
     "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
 }
@@ -150,6 +152,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--validate", action="store_true", help="score on held-out training rows")
     parser.add_argument("--results", type=Path, default=RESULTS / "mnist.json")
+    parser.add_argument("--merge", type=Path, nargs="*", help="results of other runs, to add")
     arguments = parser.parse_args()
     wanted = [
         name
@@ -163,6 +166,10 @@ def main() -> None:
             outcome = run(name, seed, data, overrides)
             print(json.dumps(outcome, ensure_ascii=False), flush=True)
             if not arguments.validate:
+                record(outcome, arguments.results)
+    if arguments.merge:
+        for path in arguments.merge:
+            for outcome in json.loads(path.read_text()):
                 record(outcome, arguments.results)
 
 
