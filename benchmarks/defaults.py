@@ -30,7 +30,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 
-
 #: Data sets of fewer rows are run with this many times the seeds.
 SMALL = 1_000
 MORE_SEEDS = 5
