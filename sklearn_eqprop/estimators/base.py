@@ -34,16 +34,18 @@ from sklearn_eqprop.estimators.input_scale import column_scales, scaled, warn_ab
 from sklearn_eqprop.estimators.parameters import (
     PARAMETER_CONSTRAINTS,
     check_available,
+    hidden_sizes,
+    layer_rates,
+    loop_bound,
+    warn_about_tied_depth,
+)
+from sklearn_eqprop.estimators.refused_pairs import (
     check_beta,
     check_clamp,
     check_clamped_loss,
     check_credit_coordinates,
     check_objective,
     check_objective_of_clamp,
-    hidden_sizes,
-    layer_rates,
-    loop_bound,
-    warn_about_tied_depth,
 )
 from sklearn_eqprop.estimators.reporting import warn_about_training
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
