@@ -60,8 +60,8 @@ LITERAL = {
 }
 #: How error signals travel, for every depth.
 WAYS: dict[str, dict] = {
-    "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.9},
-    "Kolen-Pollack": {"beta": 0.9},
+    "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.75},
+    "Kolen-Pollack": {"beta": 0.75},
     "exact (asymmetric)": {"gradient": "asymmetric"},
     "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
 }

@@ -28,9 +28,10 @@ from sklearn_eqprop.relaxation import RELAXATIONS
 #: relax_tol='auto' while training: only the displacement is needed, and it is settled in
 #: coordinates of its own. Free phase, then nudged phase relative to the force on each sample.
 FREE_TOLERANCE = 1e-2
-#: The first downward sweep carries the push to every layer; what it leaves out is the loops, which
-#: the default safeguard keeps below this.
-NUDGED_TOLERANCE = {"gauss_seidel": 0.25, "euler": 1e-2, "anderson": 1e-2}
+NUDGED_TOLERANCE = 1e-2
+#: The first downward sweep that solves its layers carries the push to every one of them; what it
+#: leaves out is the loops, which the default safeguard keeps below this.
+SWEPT_TOLERANCE = 0.25
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
@@ -62,9 +63,11 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
     tolerance = parameters["relax_tol"]
     if tolerance != "auto":
         return SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
-    free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE[parameters["relaxation"]]
+    free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE
+    if parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1:
+        nudged = SWEPT_TOLERANCE
     if parameters["gradient"] == "continual":  # what is left unsettled would go into the weights
-        free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE["euler"]
+        free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
     return SettlingLimits(free, nudged, *_most_steps(parameters), literal=False)
 
 

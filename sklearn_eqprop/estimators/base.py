@@ -37,6 +37,7 @@ from sklearn_eqprop.estimators.parameters import (
     hidden_sizes,
     layer_rates,
     loop_bound,
+    warn_about_strong_nudge,
     warn_about_tied_depth,
 )
 from sklearn_eqprop.estimators.refused_pairs import (
@@ -160,7 +161,8 @@ class BaseEqProp(
         X, y, sample_weight = rows_that_count(X, y, sample_weight, "class_weight")
         if not continuing:
             self._standardise(y, sample_weight)
-        check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
+        if self._is_nudged:
+            check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
         sizes = (X.shape[1], *hidden, self.n_outputs_)
         n_layers = len(sizes) - 1
         layer_rates(self.learning_rate_init, n_layers)
@@ -173,18 +175,25 @@ class BaseEqProp(
             state = self._training_state.copy()
             bound = loop_bound(parameters)
             state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
+            state.judge_by(self.early_stopping, self._loss_name)
         else:
             arrays, state = self._start(sizes, wiring, X.dtype)
-            state.input_scales = column_scales(X)
+            state.judge_by(self.early_stopping, self._loss_name)
+            state.input_scales = column_scales(X, arrays.coefs[0].dtype)
             arrays.divide_inputs_by(state.input_scales)
         if not incremental:
             warn_about_input_scale(X, state.input_scales)
             warn_about_tied_depth(parameters, len(hidden))
+            if self._is_nudged:
+                warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
         settings = self._fit_settings(X.shape[0], incremental=incremental)
         n_epochs_before = state.n_epochs
         ended: EndedBy | DivergenceError
         try:
-            with arrays.facing_scaled_inputs(state.input_scales):
+            with (
+                arrays.facing_scaled_inputs(state.input_scales),
+                np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+            ):
                 ended = self._train(arrays, state, X, y, sample_weight, settings)
         except DivergenceError as error:
             if incremental or state.n_epochs == n_epochs_before:
@@ -194,6 +203,16 @@ class BaseEqProp(
             ended = error
         self._publish(arrays, state, state.n_epochs - n_epochs_before)
         return state, ended, settings
+
+    @property
+    def _loss_name(self) -> str:
+        """Name of the loss; of a loss of the user's own, that of its class."""
+        return self.loss if isinstance(self.loss, str) else type(self.loss).__qualname__
+
+    @property
+    def _is_nudged(self) -> bool:
+        """Whether learning nudges the output, so that β and `nudging` mean something."""
+        return bool(self.gradient != "recurrent_backprop")
 
     def _start(
         self, sizes: tuple[int, ...], wiring: Wiring, X_dtype: Any
@@ -233,8 +252,8 @@ class BaseEqProp(
             early_stopping=self.early_stopping,
             shuffle=self.shuffle,
             alpha=self.alpha,
-            # A clamped output moves as far as its error: residuals are in that unit.
-            beta=1.0 if self.beta == math.inf else self.beta,
+            # A clamped output moves as far as its error, and a linear system knows no nudge.
+            beta=1.0 if self.beta == math.inf or not self._is_nudged else self.beta,
             literal=self.relax_tol != "auto",
             averaged=self.objective == "trajectory",
             verbose=int(self.verbose),
@@ -250,7 +269,10 @@ class BaseEqProp(
         sample_weight: np.ndarray | None,
         settings: FitSettings,
     ) -> EndedBy:
-        """Train `arrays` and `state` in place; return why training ended."""
+        """Train `arrays` and `state` in place; return why training ended.
+
+        Overflow is looked for, and reported in terms of the parameters, where it matters.
+        """
         validation_score = None
         if self.early_stopping:
             X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
@@ -435,7 +457,7 @@ class BaseEqProp(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=False
         )
         y = self._take_in_targets(y, reset=False)
-        target = self._encode(y, self.coefs_[0].dtype)
+        target = self._encode(y, self._arrays().coefs[0].dtype)
         return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
 
     def transform(self, X: Any) -> np.ndarray:

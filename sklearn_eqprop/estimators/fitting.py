@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from sklearn_eqprop.estimators.reporting import print_epoch
 from sklearn_eqprop.estimators.stopping import PatienceStop
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
@@ -68,11 +66,10 @@ def run_training(
             if not settings.incremental:  # there is one epoch: nothing will be restored any more
                 last_good = _weights(network)
             n_done += 1
-            loss = epoch.loss + _penalty(network, settings.alpha, epoch.mean_batch_weight)
-            state.record(epoch, loss, data.n_samples_given)
+            state.record(epoch, data.n_samples_given)
             if held_out is not None:
                 state.validation_scores.append(held_out)
-            is_best = stop.update(-loss if held_out is None else held_out)
+            is_best = stop.update(-epoch.loss if held_out is None else held_out)
             if is_best and held_out is not None:
                 best_weights = last_good
             if settings.verbose:
@@ -105,8 +102,9 @@ def _restoring_on_divergence(network: Network, last_good: list[Any], epoch: int)
         msg = (
             f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
-            "or feedback too strong (set or lower loop_gain, lower feedback_scale). The weights "
-            "of the last good epoch are kept."
+            "feedback too strong (set or lower loop_gain, lower feedback_scale), or a nudge too "
+            "strong for its steps (lower |beta| or step_size). The weights of the last good epoch "
+            "are kept."
         )
         raise DivergenceError(msg) from None
 
@@ -124,19 +122,21 @@ def _finite_epoch(
     factor = rate_factor(
         settings.learning_rate, state.n_epochs, settings.schedule_length, state.n_rate_cuts
     )
-    # Overflow is looked for, and reported in terms of the parameters, right here.
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        epoch = run_epoch(
-            trainer,
-            data,
-            batch_size=settings.batch_size,
-            rate_factor=factor,
-            shuffle_rng=state.shuffle_rng if settings.shuffle else None,
-            nudging_rng=state.nudging_rng,
-            beta=settings.beta,
-        )
+    epoch = run_epoch(
+        trainer,
+        data,
+        batch_size=settings.batch_size,
+        rate_factor=factor,
+        shuffle_rng=state.shuffle_rng if settings.shuffle else None,
+        nudging_rng=state.nudging_rng,
+        beta=settings.beta,
+    )
     if not _is_finite(trainer.network):
         msg = "a weight is not finite"
+        raise DivergenceError(msg)
+    epoch.loss += _penalty(trainer.network, settings.alpha, epoch.mean_batch_weight)
+    if not math.isfinite(epoch.loss):
+        msg = "the penalty on the weights is not finite"
         raise DivergenceError(msg)
     return epoch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -19,7 +20,7 @@ SMALLEST_SPREAD = 1e-6
 CHUNK_ROWS = 4096
 
 
-def column_scales(X: np.ndarray) -> np.ndarray | None:
+def column_scales(X: np.ndarray, dtype: Any) -> np.ndarray | None:
     """Powers of two to divide the columns of X by; None where all are 1.
 
     A network that sees x / c with weights F is the network that sees x with weights F / c, so the
@@ -29,6 +30,8 @@ def column_scales(X: np.ndarray) -> np.ndarray | None:
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
+    dtype : dtype
+        Of the weights: neither a scale nor its inverse leaves its range.
 
     Returns
     -------
@@ -40,7 +43,8 @@ def column_scales(X: np.ndarray) -> np.ndarray | None:
     if ordinary.all():
         return None
     _, exponents = np.frexp(largest)
-    scales: np.ndarray = np.where(ordinary, 1.0, np.ldexp(1.0, exponents - 2))
+    most = np.finfo(dtype).maxexp - 2
+    scales: np.ndarray = np.where(ordinary, 1.0, np.ldexp(1.0, np.clip(exponents - 2, -most, most)))
     return scales
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
-from sklearn_eqprop.network import ACTIVATIONS
+from sklearn_eqprop.network import ACTIVATIONS, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
 
 PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
@@ -129,6 +129,53 @@ def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
         )
 
 
+def warn_about_strong_nudge(parameters: dict[str, Any], curvature: float, n_layers: int) -> None:
+    """Warn where a nudge may be too strong for the nudged phase to come to rest.
+
+    Away from the target the output's own stability is 1 - ``|β|`` κ, which must exceed what the
+    loops feed back to it: with loops of gain g² below it, g² / x_{L-1}, where x_1 = 1 and
+    x_{l+1} = 1 - g² / x_l. (Tied weights are allowed stronger loops than they mostly have.) An
+    Euler step ε turns the output round for good if ε (1 + β κ) >= 2.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    curvature : float
+        κ, largest of the cost.
+    n_layers : int
+        L.
+    """
+    beta, step_size = parameters["beta"], parameters["step_size"]
+    pull = abs(beta) * curvature
+    if pull == 0 or math.isinf(pull):  # inf: the output is clamped, or its force held
+        return
+    what = f"beta={beta!r} with nudging={parameters['nudging']!r}"
+    away = parameters["nudging"] != "one_sided" or beta < 0
+    if away and n_layers > 1 and parameters["feedback"] == "untied":
+        bound = loop_bound(parameters)
+        left, loop = 1.0, allowed_loop_product(n_layers, bound) if bound is not None else 0.0
+        for _ in range(n_layers - 2):
+            left = 1 - loop / left
+        limit = (1 - loop / left) / curvature
+        if abs(beta) > limit:
+            _warn_about_nudge(
+                f"{what} may be too strong for loop_gain={bound}: the phase nudged away from the "
+                f"target is sure to settle only for |beta| <= {limit:.3g}. Use a smaller |beta| "
+                "or nudging='one_sided'."
+            )
+    steps = parameters["relaxation"] == "euler" or parameters["gradient"] == "continual"
+    if steps and (parameters["nudging"] != "one_sided" or beta > 0) and step_size * (1 + pull) >= 2:
+        _warn_about_nudge(
+            f"{what} and step_size={step_size:g}: Euler steps that large swing around the nudged "
+            f"output instead of settling. Use step_size < {2 / (1 + pull):.3g} or a smaller |beta|."
+        )
+
+
+def _warn_about_nudge(message: str) -> None:
+    warnings.warn(message, ConvergenceWarning, stacklevel=7)
+
+
 def reads_rates(parameters: dict[str, Any]) -> bool:
     """Whether weights learn from displacements of rates instead of states.
 
@@ -178,8 +225,8 @@ def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:
     InvalidParameterError
         If there is not one positive number, or one for each layer.
     """
-    if isinstance(learning_rate_init, Real):
-        return (float(learning_rate_init),) * n_layers
+    if np.ndim(learning_rate_init) == 0:
+        learning_rate_init = [learning_rate_init] * n_layers
     rates = tuple(learning_rate_init)
     valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
     if len(rates) != n_layers or not valid:

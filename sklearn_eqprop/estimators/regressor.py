@@ -398,9 +398,18 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         """
         output = self._settled(X).states[-1]
         y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        self._check_outputs(y)
         standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
         predicted = self._standardised_prediction(output)
         return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+
+    def _check_outputs(self, y: np.ndarray) -> None:
+        if _n_outputs(y) != self.n_outputs_:
+            msg = (
+                f"y has {_n_outputs(y)} outputs a sample, but had {self.n_outputs_} when training "
+                "started: pass one column for each of them, or fit a fresh clone."
+            )
+            raise ValueError(msg)
 
     def _standardised_prediction(self, output: np.ndarray) -> np.ndarray:
         """What output states stand for, in the standardised units."""
@@ -423,16 +432,12 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         y = np.asarray(y, dtype=np.float64)
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        n_outputs = _n_outputs(y)
         if reset:
             self._single_output = y.ndim == 1
             self.n_outputs_ = n_outputs
-        elif n_outputs != self.n_outputs_:
-            msg = (
-                f"y has {n_outputs} outputs a sample, but had {self.n_outputs_} when training "
-                "started."
-            )
-            raise ValueError(msg)
+        else:
+            self._check_outputs(y)
         if not reset and (self.loss == "poisson") != self._is_log_rate:
             msg = (
                 f"loss={self.loss!r} gives the output another meaning than the loss that training "
@@ -467,3 +472,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None
+
+
+def _n_outputs(y: np.ndarray) -> int:
+    return 1 if y.ndim == 1 else y.shape[1]

@@ -81,13 +81,13 @@ def _warn_about_settling(state: TrainingState) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
         fraction = state.relaxation[f"{phase}_unconverged"][-1]
         if fraction > UNSETTLED_WARNING:
-            slower = ""
+            more = ""
             if phase == "nudged":
-                slower = "; with gradient='continual' lower learning_rate_init"
+                more = ", or a smaller |beta|; with gradient='continual' lower learning_rate_init"
             _warn(
                 f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
                 f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'{slower}."
+                f"{limit}, lower loop_gain or step_size, or use relaxation='gauss_seidel'{more}."
             )
 
 

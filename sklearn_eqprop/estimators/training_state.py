@@ -69,6 +69,8 @@ class TrainingState:
     n_epochs, n_samples_seen, n_rate_cuts : int
     best_score, n_waiting : float, int
         Memory of `PatienceStop`.
+    judged_by : tuple
+        What `best_score` is a score of.
     loss_curve, validation_scores : list of float
     relaxation : dict of str to list of float
     guarded : tuple
@@ -92,6 +94,7 @@ class TrainingState:
     n_rate_cuts: int = 0
     best_score: float = -math.inf
     n_waiting: int = 0
+    judged_by: tuple[Any, ...] = ()
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     relaxation: dict[str, list[float]] = field(
@@ -114,6 +117,12 @@ class TrainingState:
             relaxation={name: list(values) for name, values in self.relaxation.items()},
         )
 
+    def judge_by(self, *measure: Any) -> None:
+        """Forget the best score, and what patience has done, if it measured something else."""
+        if self.judged_by != measure:
+            self.judged_by = measure
+            self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0
+
     def remember_weights(self, loop_gain: float | None, *weights: Any) -> None:
         """Note which weights and which bound the safeguard's memory belongs to."""
         self.guarded = _fingerprint(loop_gain, *weights)
@@ -123,11 +132,11 @@ class TrainingState:
         if self.guarded != _fingerprint(loop_gain, *weights):
             self.guard_vectors = None
 
-    def record(self, epoch: EpochRecord, loss: float, n_samples: int) -> None:
+    def record(self, epoch: EpochRecord, n_samples: int) -> None:
         """Take in what an epoch reported."""
         self.n_epochs += 1
         self.n_samples_seen += n_samples
-        self.loss_curve.append(loss)
+        self.loss_curve.append(epoch.loss)
         for name in RELAXATION_RECORDS:
             self.relaxation[name].append(getattr(epoch, name))
 

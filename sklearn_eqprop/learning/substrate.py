@@ -273,7 +273,8 @@ class SimulatedNetwork:
     def _share_of(self, force: Array) -> Array:
         """Tolerance of each sample relative to the force on it."""
         size = self.network.backend.row_max_abs(force)
-        size *= self._limits.nudged_tolerance
+        rounding = ROUNDING_UNITS * float(self.network.backend.xp.finfo(size.dtype).eps)
+        size *= max(self._limits.nudged_tolerance, rounding)
         # Where there is no force, staying at zero is right: any tolerance will do.
         size += float(self.network.backend.xp.finfo(size.dtype).tiny)
         return size

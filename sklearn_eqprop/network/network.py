@@ -110,8 +110,15 @@ class Network:
 
     def norm(self, array: Array) -> float:
         """Euclidean (Frobenius) norm of an array."""
-        flat = array.ravel(order="K")
-        return math.sqrt(float(self.backend.xp.dot(flat, flat)))
+        xp, flat = self.backend.xp, array.ravel(order="K")
+        square = float(xp.dot(flat, flat))
+        if math.isinf(square):  # only the squares may be too large
+            largest = float(abs(flat).max())
+            if math.isinf(largest):
+                return math.inf
+            flat = flat / largest
+            return largest * math.sqrt(float(xp.dot(flat, flat)))
+        return math.sqrt(square)
 
     def clamp(self, inputs: Array) -> list[Array]:
         """Drive that stays constant while the network settles, one entry a layer.

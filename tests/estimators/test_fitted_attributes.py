@@ -323,3 +323,12 @@ def test_partial_fit_makes_new_arrays(binary, estimator):
     for array, earlier in zip(held, copies, strict=True):
         assert_array_equal(array, earlier)
     assert len(curve) == 6
+
+
+def test_relax_takes_targets_as_they_are_where_weights_are_integers(binary):
+    X, _ = binary
+    model = EqPropRegressor((6,), max_iter=2, random_state=0).fit(X, X[:, 0])
+    model.coefs_ = [np.rint(3 * coef).astype(int) for coef in model.coefs_]
+    whole = model.relax(X, X[:, 0], beta=0.5).states[-1]
+    model.coefs_ = [coef.astype(float) for coef in model.coefs_]
+    assert_allclose(whole, model.relax(X, X[:, 0], beta=0.5).states[-1], atol=1e-12)

@@ -28,12 +28,12 @@ FACTORS = 2.0 ** np.array([20, -30, 13, -25, 40])
     ids=["standard", "shifted", "constant", "digits", "pixels", "with binary columns"],
 )
 def test_ordinary_inputs_are_left_alone(inputs):
-    assert column_scales(inputs) is None
+    assert column_scales(inputs, np.float64) is None
 
 
 def test_scales_are_powers_of_two_that_bring_columns_to_ordinary_size():
     inputs = np.c_[X * [1, 1e4, 1e-3, 1e300, 1e-300], np.zeros(100)]
-    scales = column_scales(inputs)
+    scales = column_scales(inputs, np.float64)
     assert_array_equal(np.frexp(scales)[0], 0.5)
     assert_array_equal(scales[[0, 5]], 1)
     largest = np.abs(inputs / scales).max(axis=0)[1:5]
@@ -87,13 +87,13 @@ def test_a_column_that_drowns_the_others_is_named():
     inputs = 0.1 * X
     inputs[:, 3] += 60
     with pytest.warns(ConvergenceWarning, match=r"column 3 .*of 60.*StandardScaler"):
-        warn_about_input_scale(inputs, column_scales(inputs))
+        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
 
 
 def test_columns_that_hardly_vary_are_pointed_out():
     inputs = X + 1e4
     with pytest.warns(ConvergenceWarning, match=r"very uneven scales.*StandardScaler"):
-        warn_about_input_scale(inputs, column_scales(inputs))
+        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
 
 
 @pytest.mark.parametrize(
@@ -104,4 +104,13 @@ def test_columns_that_hardly_vary_are_pointed_out():
 def test_what_can_be_mended_raises_no_alarm(inputs):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_about_input_scale(inputs, column_scales(inputs))
+        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+
+
+def test_columns_below_the_range_of_the_weights(binary):
+    X, y = binary
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0)
+        model.fit(X * 1e-39, y)
+    assert np.isfinite(model.coefs_[0]).all()

@@ -1,5 +1,7 @@
 """EqPropRegressor: targets of any shape and scale."""
 
+import warnings
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -132,3 +134,13 @@ def test_integer_and_boolean_targets(regression):
         small(max_iter=3).fit(X, whole.astype(float)).predict(X),
     )
     assert small(max_iter=30).fit(X, y > 0).score(X, y > 0) > 0.4
+
+
+def test_score_wants_the_outputs_that_were_trained(binary):
+    X, _ = binary
+    model = EqPropRegressor((5,), max_iter=2, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, X[:, :2])
+    with pytest.raises(ValueError, match=r"y has 1 outputs a sample, but had 2 .*one column"):
+        model.score(X, X[:, 0])

@@ -405,3 +405,25 @@ def test_assigned_feedback_is_brought_within_the_bound_before_training(three_cla
     model.partial_fit(X, y)
     loop = np.linalg.norm(model.coefs_[1], 2) * np.linalg.norm(model.feedback_coefs_[0], 2)
     assert loop < 0.21
+
+
+@MAX_ITER
+def test_a_penalty_that_overflows_is_divergence(binary):
+    X, y = binary
+    model = EqPropClassifier((5,), max_iter=1, random_state=0).fit(X, y)
+    model.coefs_ = [1e160 * coef for coef in model.coefs_]
+    model.feedback_coefs_ = [1e-300 * coef for coef in model.feedback_coefs_]
+    model.set_params(alpha=1e30, optimizer="sgd", momentum=0.0, learning_rate_init=1e-300)
+    with pytest.raises(DivergenceError, match=r"diverged in epoch 2"):
+        model.partial_fit(X, y)
+
+
+@MAX_ITER
+@pytest.mark.filterwarnings("ignore:Training did not learn")
+def test_a_loss_is_not_compared_with_an_accuracy(three_classes):
+    X, y = three_classes
+    settings = {"max_iter": 12, "warm_start": True, "learning_rate_init": 1e-3, "random_state": 0}
+    model = EqPropClassifier((8,), early_stopping=True, **settings).fit(X, y)
+    model.set_params(early_stopping=False, max_iter=40).fit(X, y)
+    assert model.n_iter_ == 40
+    assert model.loss_curve_[-1] < model.loss_curve_[-39]

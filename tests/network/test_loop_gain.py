@@ -222,3 +222,11 @@ def test_feedback_gains_are_gamma_for_scaled_transposes():
     feedback = [gamma * coef.T for gamma, coef in zip(gammas, net.coefs[1:], strict=True)]
     scaled = DenseNet("tanh", net.coefs, net.biases, feedback)
     assert feedback_gains(network_of(scaled)) == pytest.approx(gammas, rel=1e-14)
+
+
+def test_norms_whose_squares_overflow():
+    network = network_of(random_net((3, 4, 2), "tanh"))
+    large = np.array([[3e20, 4e20]], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        assert network.norm(large) == pytest.approx(5e20, rel=1e-6)
+        assert network.norm(np.array([np.inf, 1.0])) != network.norm(large)
