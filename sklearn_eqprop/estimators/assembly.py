@@ -62,12 +62,13 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
     """How far the two phases settle while training."""
     tolerance = parameters["relax_tol"]
     if tolerance != "auto":
-        return SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
-    free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE
-    if parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1:
-        nudged = SWEPT_TOLERANCE
-    if parameters["gradient"] == "continual":  # what is left unsettled would go into the weights
+        free = nudged = tolerance
+    elif parameters["gradient"] == "continual":
+        # What is left unsettled would go into the weights.
         free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
+    else:
+        sweeps_solve = parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1
+        free, nudged = FREE_TOLERANCE, SWEPT_TOLERANCE if sweeps_solve else NUDGED_TOLERANCE
     return SettlingLimits(free, nudged, *_most_steps(parameters), literal=False)
 
 

@@ -254,7 +254,6 @@ class BaseEqProp(
             alpha=self.alpha,
             # A clamped output moves as far as its error, and a linear system knows no nudge.
             beta=1.0 if self.beta == math.inf or not self._is_nudged else self.beta,
-            literal=self.relax_tol != "auto",
             averaged=self.objective == "trajectory",
             verbose=int(self.verbose),
             incremental=incremental,

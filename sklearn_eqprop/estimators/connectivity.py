@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
+from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
 from sklearn_eqprop.network import Wiring, layered_wiring, reachable
-
-#: Credit rules that use connections in reverse: they need no feedback.
-_EXACT_GRADIENTS = ("asymmetric", "recurrent_backprop")
 
 
 def requested_wiring(connections: Any, n_layers: int, *, feedback: str, gradient: str) -> Wiring:
@@ -115,7 +113,7 @@ def _check_tied(wiring: Wiring, feedback: str) -> None:
 
 
 def _check_nudge_arrives(wiring: Wiring, n_layers: int, gradient: str) -> None:
-    if gradient in _EXACT_GRADIENTS:
+    if gradient in EXACT_GRADIENTS:
         return
     deaf = set(range(1, n_layers + 1)) - reachable(wiring.pairs, n_layers)
     if deaf:

@@ -216,6 +216,7 @@ def settle_rows(
             parts.append(_on_host(network, result))
     merged = _concatenated(parts)
     if not np.isfinite(merged.residual).all():
+        _refuse_broken_weights(network)
         msg = (
             f"{merged.reason} The weights or the inputs are too large for these dynamics: scale "
             "the inputs, or fit with a loop_gain."
@@ -248,3 +249,14 @@ def _concatenated(parts: list[Result]) -> Result:
         converged=converged,
         n_averaged=parts[0].n_averaged,
     )
+
+
+def _refuse_broken_weights(network: Network) -> None:
+    names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
+    for parameter in network.parameters():
+        if not np.isfinite(network.backend.to_host(parameter.array)).all():
+            msg = (
+                f"{names[parameter.role]} into layer {parameter.layer} hold numbers that are not "
+                "finite: assign other weights, or fit again."
+            )
+            raise DivergenceError(msg)

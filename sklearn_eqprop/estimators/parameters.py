@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
+from sklearn_eqprop.backend import get_backend
 from sklearn_eqprop.network import ACTIVATIONS, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
 
@@ -58,14 +59,6 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
 #: Credit rules that follow the exact gradient, whatever the feedback weights.
 EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
 
-#: Values of the fixed public interface that this version does not carry out.
-_NOT_IN_THIS_VERSION = {
-    "backend": {"cupy"},
-}
-_AVAILABLE = {
-    "backend": "'auto' or 'numpy'",
-}
-
 
 def check_available(parameters: dict[str, Any]) -> None:
     """Refuse what the public interface names but this version cannot do.
@@ -75,13 +68,7 @@ def check_available(parameters: dict[str, Any]) -> None:
     ValueError
         Naming the parameter, its value and what to use instead.
     """
-    for name, missing in _NOT_IN_THIS_VERSION.items():
-        if parameters[name] in missing:
-            msg = (
-                f"{name}={parameters[name]!r} is not part of this version of sklearn-eqprop; "
-                f"use {_AVAILABLE[name]}."
-            )
-            raise ValueError(msg)
+    get_backend(parameters["backend"])
     if parameters["input_shape"] is not None:
         msg = (
             f"input_shape={parameters['input_shape']!r} is not part of this version of "

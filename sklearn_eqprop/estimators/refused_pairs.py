@@ -148,9 +148,10 @@ def check_beta(beta: float, nudging: str, loss: Any, cost: Cost, *, held: bool) 
             raise ValueError(msg)
         return
     if pushes_away and abs(beta) * cost.curvature >= 1:
+        one_sided_with = "nudging='one_sided' with "
         msg = (
-            f"beta={beta!r} is too large with nudging={nudging!r} and loss={loss!r}: the phase "
-            "that is nudged away from the target would run off to infinity. Use |beta| < "
-            f"{1 / cost.curvature:g}, or nudging='one_sided' with a positive beta."
+            f"beta={beta!r} is too large for loss={loss!r}: the phase that is nudged away from the "
+            f"target would run off to infinity. Use |beta| < {1 / cost.curvature:g}, or "
+            f"{'' if nudging == 'one_sided' else one_sided_with}a positive beta."
         )
         raise ValueError(msg)

@@ -54,7 +54,8 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         What a weight multiplies its presynaptic rate with: the displacement Δs of the state (the
         paper), or ρ'(s^0) Δs, that of the rate. With tied weights and a smooth activation
         ('tanh', 'logistic') the state gives a biased update and the rate the exact gradient;
-        'auto' then takes the rate with 'vector_field', and the state everywhere else. For the
+        'auto' then takes the rate with 'vector_field'. It also does where the output is clamped
+        (``beta=inf``), and takes the state everywhere else. For the
         other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
@@ -99,10 +100,12 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         Undo, layer by layer, the attenuation that weak feedback puts on the error signal. False:
         one scale for all parameters (paper).
     beta : float, default=0.5
-        Influence parameter β: strength of the nudge, not 0. A phase nudged away from its target
-        is stable only for ``|β|`` < 1. ``float('inf')`` holds the output at the target
-        instead (squared error, 'one_sided' and 'vector_field' only): GeneRec (O'Reilly 1996),
-        with tied weights contrastive Hebbian learning.
+        Influence parameter β: strength of the nudge, not 0; without effect on
+        'recurrent_backprop'. A phase nudged away from its target can only be stable for ``|β|`` < 1
+        with 'squared_error' and 'huber'; `fit` warns where loops may make it less.
+        ``float('inf')`` holds the output at the target instead (squared error, 'one_sided' and
+        'vector_field' only): GeneRec (O'Reilly 1996), with tied weights contrastive Hebbian
+        learning.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
         paper), or by Anderson acceleration. All reach the same fixed point.
@@ -111,11 +114,12 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     max_relax_iter, max_nudge_iter : int, default=200
         Most sweeps or steps of the free and of the nudged phase. See also `objective`.
     relax_tol : float or 'auto', default='auto'
-        Residual at which a sample counts as settled; times ``|β|`` in a nudged phase, and never
-        below what rounding allows. 'auto' is 1e-10 for predictions with float64 weights and
-        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.1 (Euler,
-        Anderson: 0.01) of the force on each sample as it arrives at each layer; what the free phase
-        has left unsettled is then no part of the nudged one.
+        Residual at which a sample counts as settled, never below what rounding allows; in the
+        nudged phase of training relative to the force on the sample as it arrives at each layer,
+        in that of `relax` times ``|β|``. 'auto' is 1e-10 for predictions with float64 weights,
+        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.25 (Euler,
+        Anderson, damped sweeps and 'continual': 0.01). What the free phase leaves unsettled is no
+        part of the nudged one ('continual', where it is, settles the free phase to 5e-6).
     loss : str or object, default='squared_error'
         'squared_error', 'absolute_error', 'huber', 'poisson', the cost of
         the output: ½ ||y - s_L||² of the standardised targets; Σ ``|y - s_L|`` of them;

@@ -93,16 +93,14 @@ def _warn_about_settling(state: TrainingState) -> None:
 
 def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype: Any) -> None:
     limits = np.finfo(dtype)
-    # Literal dynamics and averages hold the nudge as a difference of states; otherwise it has an
-    # accuracy of its own, down to where numbers fade into zero.
-    as_states = settings.literal or settings.averaged
-    smallest = limits.eps if as_states else limits.tiny / limits.eps
+    # Averages hold the nudge as a difference of states; displacements have an accuracy of their
+    # own, down to where numbers fade into zero.
+    smallest = limits.eps if settings.averaged else limits.tiny / limits.eps
     if state.signal < smallest:
-        remedy = "" if settings.averaged or not settings.literal else "relax_tol='auto', "
         _warn(
             "Feedback carries a nudge to the hidden layer farthest from the output at "
             f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "
-            f"layers hardly learn. Use {remedy}dtype='float64', fewer hidden layers, or a larger "
+            f"layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger "
             "loop_gain."
         )
 

@@ -45,7 +45,6 @@ class FitSettings:
     shuffle: bool
     alpha: float
     beta: float
-    literal: bool
     averaged: bool
     verbose: int
     incremental: bool

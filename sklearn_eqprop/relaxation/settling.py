@@ -45,7 +45,8 @@ class Relaxation(Protocol):
         states : list of array or None
             Where to start; may be changed in place. None: from rest, all units at zero.
         tolerance : array of shape (n_samples,)
-            Residual at which a sample counts as settled and is no longer touched.
+            Residual at which a sample counts as settled; if the field freezes, it is then no longer
+            touched.
         max_iter : int
             Most steps (Euler, Anderson) or sweeps (Gauss-Seidel) any sample takes.
         downward : bool, default=False
@@ -62,9 +63,9 @@ class Relaxation(Protocol):
 class ActiveSamples:
     """The samples that still move; settled ones are put aside for good.
 
-    A settled sample keeps the state it had when its residual was first within
-    tolerance, so no result depends on which other samples share the batch. Its row stays in the
-    batch, without effect, until enough rows are idle to close the gaps. Where the field does
+    Where the field freezes, a settled sample keeps the state it had when its residual was first
+    within tolerance, so no result depends on which other samples share the batch. Its row stays in
+    the batch, without effect, until enough rows are idle to close the gaps. Where the field does
     not ask for that (`Field.freezes`), samples go on until enough have settled at once.
 
     Parameters

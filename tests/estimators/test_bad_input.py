@@ -114,7 +114,7 @@ def test_layers_that_are_no_numbers(binary, estimator):
 def test_beta_too_large_for_a_push_away(binary, estimator, nudging, beta):
     model = estimator(**SETTINGS, nudging=nudging, beta=beta)
     with pytest.raises(
-        ValueError, match=rf"beta={beta} is too large with nudging='{nudging}'.*Use \|beta\| < [12]"
+        ValueError, match=rf"beta={beta} is too large for loss=.*Use \|beta\| < [12]"
     ):
         model.fit(*binary)
 

@@ -235,7 +235,7 @@ def test_a_class_or_half_a_loss_is_refused(binary, estimator):
 
 
 def test_bounded_loss_refuses_a_beta_that_runs_off(counts):
-    with pytest.raises(ValueError, match=r"beta=1\.5 is too large with nudging='centered'"):
+    with pytest.raises(ValueError, match=r"beta=1\.5 is too large for loss="):
         EqPropRegressor(loss=BoundedLogCosh(), beta=1.5).fit(*counts)
 
 
