@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="*", default=[])
     parser.add_argument("--layers", default="64,64,64")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", nargs="*", help="changes whose description holds one of these")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     layers = tuple(int(size) for size in arguments.layers.split(","))
@@ -66,6 +67,9 @@ def main() -> None:
         f"|---|{'---|' * len(names)}---|---|---|",
     ]
     for settings in VARIANTS:
+        changed = ", ".join(f"{name}={value!r}" for name, value in settings.items()) or "nothing"
+        if arguments.only and not any(part in changed for part in arguments.only):
+            continue
         results = compare(
             tasks,
             layers,
@@ -78,7 +82,6 @@ def main() -> None:
         outcomes = [results[name]["eqprop"] for name in names]
         scores = " | ".join(f"{column(each, 'score').mean():.3f}" for each in outcomes)
         every = [outcome for each in outcomes for outcome in each]
-        changed = ", ".join(f"{name}={value!r}" for name, value in settings.items()) or "nothing"
         n_problems = sum(len(outcome["problems"]) for outcome in every)
         lines.append(
             f"| {changed} | {scores} | {np.nanmean(column(every, 'epochs')):.0f} "

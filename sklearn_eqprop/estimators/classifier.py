@@ -58,7 +58,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     gradient : str, default='vector_field'
         Credit rule. 'vector_field': the paper's two phases, Eqs. 18-19. 'asymmetric' and
         'recurrent_backprop': two phases of a corrected field, or a linear system; both follow
-        the exact gradient but use each connection in reverse. 'continual': weights move in
+        the exact gradient but use each connection in reverse ('asymmetric' in the limit of small β:
+        'centered' nudging, or a small `beta`). 'continual': weights move in
         every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
         needs ``learning_rate_init`` well below `beta`.
     credit_coordinates : {'auto', 'state', 'rate'}, default='auto'
