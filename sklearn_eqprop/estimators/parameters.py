@@ -166,9 +166,10 @@ def _warn_about_nudge(message: str) -> None:
 def reads_rates(parameters: dict[str, Any]) -> bool:
     """Whether weights learn from displacements of rates instead of states.
 
-    `credit_coordinates`='auto' reads rates where that makes the two-phase rule exact: tied weights
-    and a smooth activation (elsewhere tied weights are exact as they are, or nothing is); and
-    where the output is clamped, whose rules are rules of rates.
+    `credit_coordinates`='auto' reads rates where that makes the two-phase rule exact, but for one
+    factor a layer: a smooth activation, and feedback that is tied or follows the forward weights
+    (elsewhere such weights are exact as they are, or nothing is); and where the output is clamped,
+    whose rules are rules of rates.
     """
     chosen = parameters["credit_coordinates"]
     if chosen != "auto":
@@ -176,8 +177,8 @@ def reads_rates(parameters: dict[str, Any]) -> bool:
     if parameters["beta"] == math.inf:
         return True
     smooth = not ACTIVATIONS[parameters["activation"]].transmits_state
-    tied = parameters["feedback"] == "tied"
-    return smooth and tied and parameters["gradient"] == "vector_field"
+    aligned = parameters["feedback"] == "tied" or parameters["feedback_learning"] == "kolen_pollack"
+    return smooth and aligned and parameters["gradient"] == "vector_field"
 
 
 def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:

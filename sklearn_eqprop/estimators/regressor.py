@@ -53,9 +53,10 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         needs ``learning_rate_init`` well below `beta`.
     credit_coordinates : {'auto', 'state', 'rate'}, default='auto'
         What a weight multiplies its presynaptic rate with: the displacement Δs of the state (the
-        paper), or ρ'(s^0) Δs, that of the rate. With tied weights and a smooth activation
-        ('tanh', 'logistic') the state gives a biased update and the rate the exact gradient;
-        'auto' then takes the rate with 'vector_field'. It also does where the output is clamped
+        paper), or ρ'(s^0) Δs, that of the rate. With a smooth activation ('tanh', 'logistic') and
+        feedback that is tied, or aligned by 'kolen_pollack', the state gives a biased update and
+        the rate the direction of the exact gradient in each layer; 'auto' then takes the rate with
+        'vector_field'. It also does where the output is clamped
         (``beta=inf``), and takes the state everywhere else. For the
         other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'

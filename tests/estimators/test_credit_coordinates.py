@@ -55,9 +55,32 @@ def test_tied_smooth_networks_follow_the_gradient_by_default(diabetes, estimator
     assert _alignment(estimator, diabetes, activation, credit_coordinates="state") < 0.999
 
 
+@pytest.mark.parametrize("activation", ["tanh", "logistic"])
+def test_feedback_that_follows_reads_rates_which_are_exact_layer_by_layer(diabetes, activation):
+    X, y = diabetes[0][:40], diabetes[1][:40]
+    settings = SETTINGS | {"feedback": "untied", "activation": activation, "feedback_scale": 0.3}
+    cosines = {}
+    for chosen in ("auto", "state"):
+        model = EqPropRegressor(**settings, credit_coordinates=chosen).partial_fit(X, y)
+        model.coefs_ = [3 * coef for coef in model.coefs_]  # strong enough to bend the rates
+        model.feedback_coefs_ = [0.3 * coef.T for coef in model.coefs_[1:]]
+        before = [coef.copy() for coef in model.coefs_]
+        net = DenseNet(activation, before, list(model.intercepts_), list(model.feedback_coefs_))
+        target = model._encode(model._take_in_targets(y, reset=False), np.float64)
+        gradient = net.gradient(X, "squared_error", target, np.full(40, 1 / 40))
+        model.partial_fit(X, y)
+        cosines[chosen], start = [], 0
+        for old, new in zip(before, model.coefs_, strict=True):
+            block = gradient[start : start + old.size]
+            cosines[chosen].append(_cosine((new - old).ravel(), -block))
+            start += old.size
+    assert min(cosines["auto"]) > 1 - 1e-6
+    assert min(cosines["state"]) < 0.99
+
+
 def test_auto_reads_states_elsewhere(diabetes):
     X, y = diabetes
-    settings = SETTINGS | {"feedback": "untied", "activation": "tanh"}
+    settings = SETTINGS | {"feedback": "untied", "activation": "tanh", "feedback_learning": "local"}
     steps = {
         chosen: EqPropRegressor(**settings, credit_coordinates=chosen).partial_fit(X, y).coefs_
         for chosen in ("auto", "state", "rate")
