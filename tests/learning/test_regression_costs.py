@@ -58,6 +58,7 @@ def test_constant_loss_is_that_of_the_best_constant(name, weighted):
                 TRUTH[name][0](np.full_like(y, s), y), weights=weight
             ),
             bounds=(-5, 5),
+            method="bounded",
             options={"xatol": 1e-12},
         ).fun
         for column in target.T
