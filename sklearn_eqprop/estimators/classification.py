@@ -1,0 +1,289 @@
+"""What a classifier does: train on labels, and say them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from sklearn_eqprop._sklearn_compat import _fit_context, type_of_target
+from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.targets import checked_classes, one_hot, without_nullable_type
+from sklearn_eqprop.learning.costs import (
+    ClassificationCost,
+    LogLoss,
+    MultilabelLogLoss,
+    MultilabelSquaredError,
+    SquaredError,
+)
+from sklearn_eqprop.learning.user_cost import UserCost
+
+#: Cost by loss, for one label a sample and for several.
+COSTS: dict[str, type[ClassificationCost]] = {"log_loss": LogLoss, "squared_error": SquaredError}
+_MULTILABEL_COSTS: dict[str, type[ClassificationCost]] = {
+    "log_loss": MultilabelLogLoss,
+    "squared_error": MultilabelSquaredError,
+}
+
+
+def _has_probabilities(classifier: Classification) -> bool:
+    """Whether outputs stand for probabilities: not under every loss of a user's own."""
+    return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
+
+
+class Classification(ClassifierMixin, BaseEqProp):
+    """Methods of `EqPropClassifier`, which adds the parameters."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs; best brought to zero mean and unit variance (StandardScaler).
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, or a 0/1 indicator matrix (multilabel).
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0; a sample of weight 0 is left out.
+
+        Returns
+        -------
+        EqPropClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or sample_weight is not usable.
+        DivergenceError
+            If numbers stop being finite. The weights of the last good epoch are kept.
+        """
+        self._fit(X, without_nullable_type(y), sample_weight, incremental=False)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, *, sample_weight: Any = None
+    ) -> Self:
+        """Train for one pass over the given samples, going on from where training stands.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        classes : array-like of shape (n_classes,), default=None
+            All labels there will ever be; needed in the first call (not for multilabel y).
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        EqPropClassifier
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`; also for labels not in `classes`.
+        DivergenceError
+            If numbers stop being finite. The estimator is then as it was before the call.
+        """
+        if self.class_weight == "balanced":
+            msg = (
+                "class_weight='balanced' needs all samples at once and is not supported by "
+                "partial_fit; pass a dict of weights or sample_weight."
+            )
+            raise ValueError(msg)
+        self._fit(X, without_nullable_type(y), sample_weight, incremental=True, classes=classes)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Class of the largest output at the free equilibrium (on average, see `objective`).
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels, or a 0/1 indicator matrix.
+        """
+        return self._decide(self._settled(X).states[-1])
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Output states at the free equilibrium (averages, see `objective`), as confidence scores.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+            With two classes the difference of the two outputs, above 0 for ``classes_[1]``; with
+            multilabel targets above 0 where the label is predicted.
+        """
+        output = self._settled(X).states[-1]
+        if self._multilabel:
+            return output - self._label_threshold()
+        return output[:, 1] - output[:, 0] if self.n_outputs_ == 2 else output
+
+    @available_if(_has_probabilities)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Class probabilities at the free equilibrium (of the average output, see `objective`).
+
+        With ``loss='log_loss'`` the softmax of the outputs (logistic function for multilabel
+        targets); with 'squared_error' the point of the probability simplex nearest to the outputs.
+        A loss of your own must have a method ``probabilities(output)``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        output = self._settled(X).states[-1]
+        return self._cost().probabilities(np, output)
+
+    @available_if(_has_probabilities)
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Logarithm of `predict_proba`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        with np.errstate(divide="ignore"):  # a probability of 0 is an answer, not an accident
+            return np.log(self.predict_proba(X))
+
+    def _cost(self) -> ClassificationCost:
+        if not isinstance(self.loss, str):
+            return UserCost(self.loss)
+        costs = _MULTILABEL_COSTS if self._multilabel else COSTS
+        return costs[self.loss]()
+
+    def _label_threshold(self) -> float:
+        if isinstance(self.loss, str):
+            return 0.5 if self.loss == "squared_error" else 0.0
+        return float(self.loss.label_threshold)
+
+    def _decide(self, output: np.ndarray) -> np.ndarray:
+        if self._multilabel:
+            return (output > self._label_threshold()).astype(np.int64)
+        return self.classes_[output.argmax(axis=1)]
+
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
+        y = y.toarray() if hasattr(y, "toarray") else y
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        multilabel = type_of_target(y).startswith("multilabel")
+        if multilabel and self.class_weight is not None:
+            msg = f"class_weight={self.class_weight!r} is not supported for multilabel targets."
+            raise ValueError(msg)
+        if multilabel and not (isinstance(self.loss, str) or hasattr(self.loss, "label_threshold")):
+            msg = (
+                f"loss={self.loss!r} has no attribute label_threshold, the output above which a "
+                "label is predicted; multilabel targets need it."
+            )
+            raise ValueError(msg)
+        if reset and incremental and classes is None and not multilabel:
+            msg = "classes must be passed on the first call to partial_fit: all labels ever."
+            raise ValueError(msg)
+        if classes is not None:
+            classes = checked_classes(classes)
+        if reset:
+            self._set_classes(y, classes, multilabel=multilabel)
+        else:
+            self._check_labels(y, classes, multilabel=multilabel)
+        return y
+
+    def _set_classes(self, y: np.ndarray, classes: Any, *, multilabel: bool) -> None:
+        if multilabel:
+            found = np.arange(y.shape[1])
+        else:
+            found = unique_labels(y) if classes is None else classes
+            if found.shape[0] < 2:
+                msg = (
+                    f"The training data hold 1 class ({found[0]!r}); a classifier needs samples "
+                    "of at least 2 classes."
+                )
+                raise ValueError(msg)
+        self._multilabel = multilabel
+        self.classes_ = found
+        self.n_outputs_ = found.shape[0]
+        if classes is not None and not multilabel:
+            self._check_labels(y, None, multilabel=False)
+
+    def _check_labels(self, y: np.ndarray, classes: Any, *, multilabel: bool) -> None:
+        if multilabel != self._multilabel or (multilabel and y.shape[1] != self.n_outputs_):
+            was = f"multilabel with {self.n_outputs_} labels" if self._multilabel else "one label"
+            now = f"multilabel with {y.shape[1]} labels" if multilabel else "one label"
+            msg = f"y was {was} a sample when training started and is now {now}."
+            raise ValueError(msg)
+        if classes is not None and not np.array_equal(classes, self.classes_):
+            msg = (
+                f"classes={classes.tolist()!r} is not the same as in the first call, which had "
+                f"{self.classes_.tolist()!r}."
+            )
+            raise ValueError(msg)
+        if not multilabel:
+            # Not np.setdiff1d: older NumPy cannot compare text with numbers.
+            known = set(self.classes_.tolist())
+            unknown = [label for label in np.unique(y).tolist() if label not in known]
+            if unknown:
+                msg = (
+                    f"y holds labels {unknown} that are not in classes_ "
+                    f"({self.classes_.tolist()}): name all classes in the first call."
+                )
+                raise ValueError(msg)
+
+    def _effective_weight(
+        self, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        if self.class_weight is None:
+            return sample_weight
+        columns = np.searchsorted(self.classes_, y)
+        weight = np.ones(y.shape[0]) if sample_weight is None else sample_weight
+        if self.class_weight == "balanced":
+            # Counts are sums of weights, so that a weight of 2 is the same as two rows.
+            counts = np.bincount(columns, weights=weight, minlength=self.n_outputs_)
+            n_present = np.count_nonzero(counts)
+            by_class = weight.sum() / (n_present * np.where(counts > 0, counts, 1.0))
+        else:
+            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+        return weight * by_class[columns]
+
+    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        return y.astype(dtype) if self._multilabel else one_hot(y, self.classes_, dtype)
+
+    def _validation_score(
+        self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        decided = self._decide(output)
+        if self._multilabel:  # of labels: whole rows are right too rarely to show progress
+            return float(np.average((decided == y).mean(axis=1), weights=sample_weight))
+        return float(accuracy_score(y, decided, sample_weight=sample_weight))
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return None if self._multilabel else y
+
+    def __sklearn_tags__(self) -> Any:
+        """See scikit-learn's developer guide."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

@@ -1,0 +1,60 @@
+"""What differs between the classifier and the regressor."""
+
+from __future__ import annotations
+
+from abc import ABCMeta, abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+
+from sklearn_eqprop.learning.costs import Cost
+
+
+class EstimatorHooks(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+):
+    """Questions the common part asks of the classifier and the regressor."""
+
+    @abstractmethod
+    def _cost(self) -> Cost:
+        """Cost the network is trained by; needs the targets to have been taken in."""
+
+    @abstractmethod
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
+        """Learn from y what the output layer stands for, or check y against it; return it clean."""
+
+    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        """Learn the scale of the targets, where there is one, from the first samples seen."""
+
+    def _effective_weight(
+        self, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> np.ndarray | None:
+        """Sample weights with any further weighting of the estimator's own."""
+        return sample_weight
+
+    @abstractmethod
+    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        """What the output layer is nudged towards, shape (n_samples, n_outputs_)."""
+
+    @abstractmethod
+    def _validation_score(
+        self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        """Score of output states on held-out rows, higher is better."""
+
+    @abstractmethod
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """What to stratify a validation split by."""
+
+    @property
+    def _loss_name(self) -> str:
+        """Name of the loss; of a loss of the user's own, that of its class."""
+        return self.loss if isinstance(self.loss, str) else type(self.loss).__qualname__
+
+    @property
+    def _is_nudged(self) -> bool:
+        """Whether learning nudges the output, so that β and `nudging` mean something."""
+        return bool(self.gradient != "recurrent_backprop")

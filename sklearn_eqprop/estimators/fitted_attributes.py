@@ -1,0 +1,79 @@
+"""The fitted attributes: published after training, read back as a network."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.estimators.estimator_hooks import EstimatorHooks
+from sklearn_eqprop.estimators.fitted_network import FittedArrays, checked_arrays
+from sklearn_eqprop.estimators.parameters import loop_bound
+from sklearn_eqprop.estimators.training_state import TrainingState
+from sklearn_eqprop.network import Network, Wiring, wired_network
+
+
+class FittedAttributes(EstimatorHooks):
+    """What `fit` leaves on the estimator."""
+
+    def _publish(self, arrays: FittedArrays, state: TrainingState, n_epochs: int) -> None:
+        """Set every fitted attribute."""
+        self.connections_ = arrays.wiring.pairs
+        self.coefs_ = arrays.coefs
+        self.intercepts_ = arrays.intercepts
+        self._feedback_coefs = arrays.feedback_coefs
+        bound = loop_bound(self.get_params(deep=False))
+        state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
+        self._training_state = state
+        self.n_iter_ = n_epochs
+        self.n_layers_ = len(arrays.intercepts) + 1
+        self.t_ = state.n_samples_seen
+        self.loss_curve_ = state.loss_curve
+        curve = state.loss_curve or [math.nan]  # empty: interrupted in the first epoch
+        self.loss_ = curve[-1]
+        self.best_loss_ = None if self.early_stopping else min(curve)
+        self.validation_scores_ = state.validation_scores if self.early_stopping else None
+        self.relaxation_ = state.relaxation
+
+    @property
+    def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:
+        """Feedback weights, one array (n_source, n_target) a feedback connection.
+
+        Assign other arrays to replace them. With ``feedback='tied'`` they are the transposes of
+        their partners in ``coefs_``, follow those and cannot be assigned.
+        """
+        if not hasattr(self, "coefs_"):
+            msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
+            raise AttributeError(msg)
+        if self._feedback_coefs is None:
+            partners = Wiring.of(self.connections_).partners
+            return tuple(self.coefs_[partner].T for partner in partners if partner is not None)
+        return self._feedback_coefs
+
+    @feedback_coefs_.setter
+    def feedback_coefs_(self, value: list[np.ndarray]) -> None:
+        if hasattr(self, "coefs_") and self._feedback_coefs is None:
+            msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
+            raise AttributeError(msg)
+        self._feedback_coefs = value
+
+    def _arrays(self) -> FittedArrays:
+        return checked_arrays(
+            self.connections_,
+            self.coefs_,
+            self.intercepts_,
+            self._feedback_coefs,
+            n_inputs=self.n_features_in_,
+            n_outputs=self.n_outputs_,
+        )
+
+    def _network(self, arrays: FittedArrays) -> Network:
+        return wired_network(
+            arrays.wiring,
+            arrays.coefs,
+            arrays.intercepts,
+            arrays.feedback_coefs,
+            activation=self.activation,
+            backend=get_backend(self.backend),
+        )

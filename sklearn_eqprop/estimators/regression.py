@@ -1,0 +1,194 @@
+"""What a regressor does: train on targets of any scale, and predict them."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.metrics import r2_score
+from sklearn.utils import check_array, column_or_1d
+
+from sklearn_eqprop._sklearn_compat import _fit_context
+from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.targets import Standardisation
+from sklearn_eqprop.learning.costs import Cost, SquaredError
+from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
+from sklearn_eqprop.learning.user_cost import UserCost
+
+#: Cost by loss.
+COSTS: dict[str, type[Cost]] = {
+    "squared_error": SquaredError,
+    "absolute_error": AbsoluteError,
+    "huber": Huber,
+    "poisson": Poisson,
+}
+
+
+class Regression(RegressorMixin, BaseEqProp):
+    """Methods of `EqPropRegressor`, which adds the parameters."""
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs; best brought to zero mean and unit variance (StandardScaler).
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, on any scale.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0; a sample of weight 0 is left out.
+
+        Returns
+        -------
+        EqPropRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or sample_weight is not usable.
+        DivergenceError
+            If numbers stop being finite. The weights of the last good epoch are kept.
+        """
+        self._fit(X, y, sample_weight, incremental=False)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
+        """Train for one pass over the given samples, going on from where training stands.
+
+        The first call fixes `target_mean_` and `target_scale_`: let it have samples whose
+        targets spread as those to come.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        EqPropRegressor
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            As `fit`.
+        DivergenceError
+            If numbers stop being finite. The estimator is then as it was before the call.
+        """
+        self._fit(X, y, sample_weight, incremental=True)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Output at the free equilibrium (its average, see `objective`), in units of the targets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        return self._in_target_units(self._settled(X).states[-1])
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Coefficient of determination R² of the predictions.
+
+        Worked out in the standardised units, in which targets of any size can be squared.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        output = self._settled(X).states[-1]
+        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        self._check_outputs(y)
+        standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
+        predicted = self._standardised_prediction(output)
+        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+
+    def _check_outputs(self, y: np.ndarray) -> None:
+        if _n_outputs(y) != self.n_outputs_:
+            msg = (
+                f"y has {_n_outputs(y)} outputs a sample, but had {self.n_outputs_} when training "
+                "started: pass one column for each of them, or fit a fresh clone."
+            )
+            raise ValueError(msg)
+
+    def _standardised_prediction(self, output: np.ndarray) -> np.ndarray:
+        """What output states stand for, in the standardised units."""
+        return np.exp(output.astype(np.float64)) if self._is_log_rate else output
+
+    def _in_target_units(self, output: np.ndarray) -> np.ndarray:
+        predicted = self._standardised_prediction(output)
+        restored = self._standardisation().invert(predicted, output.dtype)
+        return restored.ravel() if self._single_output else restored
+
+    def _standardisation(self) -> Standardisation:
+        return Standardisation(self.target_mean_, self.target_scale_)
+
+    def _cost(self) -> Cost:
+        return COSTS[self.loss]() if isinstance(self.loss, str) else UserCost(self.loss)
+
+    def _take_in_targets(
+        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
+    ) -> np.ndarray:
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        y = np.asarray(y, dtype=np.float64)
+        n_outputs = _n_outputs(y)
+        if reset:
+            self._single_output = y.ndim == 1
+            self.n_outputs_ = n_outputs
+        else:
+            self._check_outputs(y)
+        if not reset and (self.loss == "poisson") != self._is_log_rate:
+            msg = (
+                f"loss={self.loss!r} gives the output another meaning than the loss that training "
+                "started with: only 'poisson' takes it for a logarithm. Set loss back, or fit a "
+                "fresh clone."
+            )
+            raise ValueError(msg)
+        if self.loss == "poisson" and y.min() < 0:
+            msg = (
+                f"y holds {y.min():.4g}, but loss='poisson' is for targets >= 0, such as counts; "
+                "use another loss."
+            )
+            raise ValueError(msg)
+        return y.reshape(-1, n_outputs)
+
+    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
+        self._is_log_rate = self.loss == "poisson"
+        kind = Standardisation.of_counts if self._is_log_rate else Standardisation.of
+        standardisation = kind(y, sample_weight)
+        self.target_mean_ = standardisation.mean
+        self.target_scale_ = standardisation.scale
+
+    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        return self._standardisation().apply(y, dtype)
+
+    def _validation_score(
+        self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
+    ) -> float:
+        standardised = self._encode(y, np.float64)
+        predicted = self._standardised_prediction(output)
+        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+
+    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
+        return None
+
+
+def _n_outputs(y: np.ndarray) -> int:
+    return 1 if y.ndim == 1 else y.shape[1]

@@ -1,0 +1,122 @@
+"""Where the fitted network comes to rest."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_eqprop._sklearn_compat import InvalidParameterError, validate_data
+from sklearn_eqprop.estimators.assembly import prediction_substrate
+from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
+from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.estimators.refused_pairs import (
+    check_beta,
+    check_clamped_loss,
+    check_objective_of_clamp,
+)
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
+from sklearn_eqprop.learning.trajectory import AveragingNetwork
+from sklearn_eqprop.network import Network
+from sklearn_eqprop.relaxation import Result
+
+
+class Settling(FittedAttributes):
+    """Equilibria of a fitted estimator."""
+
+    def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
+        return prediction_substrate(self.get_params(deep=False), network)
+
+    def _settled(self, X: Any) -> Result:
+        """Equilibrium of every row of X; warns where one is not reached."""
+        check_is_fitted(self)
+        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._settled_rows(X)
+
+    def _settled_rows(self, X: np.ndarray, **nudge: Any) -> Result:
+        """As `_settled`, of rows that have been validated."""
+        result = settle_rows(self._substrate(self._network(self._arrays())), X, **nudge)
+        if not result.converged.all():
+            warnings.warn(result.reason, ConvergenceWarning, stacklevel=4)
+        return result
+
+    def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
+        """Let the network settle and return where it came to rest.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Inputs, clamped.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets the output is nudged towards; needed where `beta` is not 0.
+        beta : float, default=0.0
+            Influence parameter. 0 gives the free fixed point (Eq. 10, Scellier et al. 2018); any
+            other value goes on from there to the nudged one (Eq. 16), infinity to that with
+            the output held at the target.
+
+        Returns
+        -------
+        Result
+            With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
+            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str). With
+            ``objective='trajectory'`` the states are averages over the last ``n_averaged`` of
+            ``n_steps`` steps, and ``residual`` is what still moves at the end of them. A nudged run
+            starts where the free one has been after `max_relax_iter` steps.
+
+        Raises
+        ------
+        ValueError
+            If `beta` is not 0 and `y` is missing or does not fit, `beta` is so negative that the
+            nudged phase would be unstable, or infinite and the loss not the squared error
+            or the objective 'trajectory'.
+        DivergenceError
+            If a state is not finite.
+        """
+        check_is_fitted(self)
+        if not isinstance(beta, Real):
+            msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
+            raise InvalidParameterError(msg)
+        if beta == 0:
+            return self._settled(X)
+        if y is None:
+            msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
+            raise ValueError(msg)
+        if beta == math.inf:
+            check_objective_of_clamp(self.objective, math.inf)
+            check_clamped_loss(self.loss)
+        cost = self._cost()
+        check_beta(beta, "one_sided", self.loss, cost, held=False)
+        X, y = validate_data(
+            self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=False
+        )
+        y = self._take_in_targets(y, reset=False)
+        target = self._encode(y, self._arrays().coefs[0].dtype)
+        return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, sum of hidden_layer_sizes)
+            States s_1 .. s_{L-1} of the free phase, side by side.
+        """
+        states = self._settled(X).states[:-1]
+        if not states:
+            msg = "transform needs a hidden layer, but hidden_layer_sizes is empty."
+            raise ValueError(msg)
+        return np.concatenate(states, axis=1)
+
+    @property
+    def _n_features_out(self) -> int:
+        """Columns of `transform`, for get_feature_names_out."""
+        return sum(intercept.shape[0] for intercept in self.intercepts_[:-1])
