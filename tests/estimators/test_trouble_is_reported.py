@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
 
-import sklearn_eqprop.estimators.base as base_module
 import sklearn_eqprop.estimators.fitting as fitting_module
+import sklearn_eqprop.estimators.training as training_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -365,7 +365,7 @@ def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes, setting
 def test_divergence_on_held_out_rows_names_the_epoch(binary, monkeypatch):
     X, y = binary
     good = EqPropClassifier(**SETTINGS | {"max_iter": 2}, early_stopping=True).fit(X, y)
-    settle, n_calls = base_module.settle_rows, []
+    settle, n_calls = training_module.settle_rows, []
 
     def blow_up_in_the_third_epoch(*args, **kwargs):
         n_calls.append(1)
@@ -374,7 +374,7 @@ def test_divergence_on_held_out_rows_names_the_epoch(binary, monkeypatch):
             raise DivergenceError(msg)
         return settle(*args, **kwargs)
 
-    monkeypatch.setattr(base_module, "settle_rows", blow_up_in_the_third_epoch)
+    monkeypatch.setattr(training_module, "settle_rows", blow_up_in_the_third_epoch)
     model = EqPropClassifier(**SETTINGS | {"max_iter": 5}, early_stopping=True)
     with pytest.raises(DivergenceError, match=r"diverged in epoch 3: States stopped.*last good"):
         model.fit(X, y)
