@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from sklearn_eqprop.backend.feeding import Feed
 
 #: An array of the backend in use. NumPy's type stands in for all of them.
 Array = Any
@@ -15,21 +19,40 @@ class ArrayBackend(Protocol):
 
     Attributes
     ----------
-    name : str
+    name : {'numpy', 'cupy'}
         Name the user chooses it by.
     xp : module
         The array module itself (``numpy`` or a module with its interface).
+    is_device : bool
+        Whether arrays live on a device that works on while the host goes on: then every number
+        that the host reads makes it wait for all it has asked for, so numbers are read
+        rarely, several together, and kernels that do more in one pass pay.
+    out_of_memory : tuple of exception types
+        What is raised when the arrays do not fit any more.
     """
 
     name: str
     xp: Any
+    is_device: bool
+    out_of_memory: tuple[type[BaseException], ...]
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """Array of this backend with the given dtype; copies only where it must."""
+        """Array of this backend with the given dtype; copies only where it must.
+
+        Arrays of this backend may be given too: they stay where they are.
+        """
         ...
 
     def to_host(self, array: Array) -> np.ndarray:
         """NumPy array with the same content."""
+        ...
+
+    def numbers(self, values: Sequence[Any]) -> list[float]:
+        """Arrays without dimensions as Python numbers, all read together."""
+        ...
+
+    def norms(self, arrays: Sequence[Array]) -> list[float]:
+        """Euclidean (Frobenius) norm of each array, all read together."""
         ...
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
@@ -46,57 +69,34 @@ class ArrayBackend(Protocol):
         """
         ...
 
+    def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
+        """Largest ``|clip(drive) - state|`` in every row; the range as in `project`."""
+        ...
 
-class NumpyBackend:
-    """Arrays in main memory, products by the BLAS that NumPy was built with."""
+    def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
+        """Training rows where minibatches are best taken from; see `feeding`."""
+        ...
 
-    name = "numpy"
-    xp: Any = np
-
-    def from_host(self, array: Any, dtype: Any) -> Array:
-        """See `ArrayBackend.from_host`."""
-        return np.asarray(array, dtype=dtype)
-
-    def to_host(self, array: Array) -> np.ndarray:
-        """See `ArrayBackend.to_host`."""
-        return np.asarray(array)
-
-    def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
-        """See `ArrayBackend.project`."""
-        if lower is not None:
-            array = out = np.maximum(array, lower, out=out)
-        if upper is not None:
-            array = out = np.minimum(array, upper, out=out)
-        return array.copy() if out is None else array
-
-    def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """See `ArrayBackend.row_max_abs`."""
-        if array.shape[1] == 0:
-            return np.zeros(array.shape[0], dtype=array.dtype)
-        return np.abs(array, out=array if overwrite else None).max(axis=1)
+    def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
+        """Overwrite the rows of `target` that a mask marks by those of `source`."""
+        ...
 
 
-def get_backend(name: str) -> ArrayBackend:
-    """Backend for the estimators' ``backend`` parameter.
+class DeviceBackend(ArrayBackend, Protocol):
+    """What a backend whose arrays live on a device offers besides: more in one pass over memory."""
 
-    Parameters
-    ----------
-    name : {'auto', 'numpy', 'cupy'}
-        'auto' takes the fastest backend that is usable on this machine.
+    def row_euler(
+        self, goal: Array, state: Array, lower: Any, upper: Any, step_size: float
+    ) -> tuple[Array, Array]:
+        """Largest ``|clip(goal) - state|`` in every row, and ``clip(state + ε (goal - state))``."""
+        ...
 
-    Returns
-    -------
-    ArrayBackend
+    def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:
+        """``clip(early + late)``; `late` may be one row for all samples, or None."""
+        ...
 
-    Raises
-    ------
-    ValueError
-        If the backend is not part of this version.
-    """
-    if name == "cupy":
-        msg = (
-            "backend='cupy' is not part of this version of sklearn-eqprop; "
-            "use backend='auto' or backend='numpy'."
-        )
-        raise ValueError(msg)
-    return NumpyBackend()
+    def row_check(
+        self, early: Array, late: Array | None, state: Array, lower: Any, upper: Any
+    ) -> tuple[Array, Array]:
+        """``early + late`` as in `row_solve`, and its largest ``|clip(sum) - state|`` by row."""
+        ...

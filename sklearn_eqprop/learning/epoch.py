@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sklearn_eqprop.backend.array_backend import ArrayBackend
+from sklearn_eqprop.backend.feeding import Feed
 from sklearn_eqprop.learning.credit import Credit
 from sklearn_eqprop.learning.trainer import Trainer
+from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import Result
 
 
 @dataclass
 class TrainingData:
-    """Training rows on the host; a minibatch is moved to the device when its turn comes.
+    """Training rows; where minibatches are taken from is the backend's business.
 
     Attributes
     ----------
@@ -33,6 +36,14 @@ class TrainingData:
     sample_weight: np.ndarray | None
     n_samples_given: int
     input_scales: np.ndarray | None = None
+    _feed: Feed | None = None
+
+    def feed(self, network: Network) -> Feed:
+        """The rows as the network faces them, put in place at the first call."""
+        if self._feed is None:
+            factors = None if self.input_scales is None else 1 / self.input_scales
+            self._feed = network.backend.feed(self.X, self.target, network.dtype, factors)
+        return self._feed
 
 
 @dataclass
@@ -64,25 +75,31 @@ class EpochRecord:
 
 
 class _PhaseTally:
-    """Running totals of one phase over an epoch."""
+    """Running totals of one phase over an epoch, where the arrays live until they are read."""
 
-    def __init__(self) -> None:
+    def __init__(self, backend: ArrayBackend) -> None:
+        self._backend = backend
         self._n_results = 0
-        self._steps = 0
-        self._unconverged = 0
-        self._residual = 0.0
+        self._totals: tuple[Any, Any, Any] | None = None
 
     def add(self, result: Result) -> None:
-        n_results = result.n_steps.shape[0]
-        self._n_results += n_results
-        self._steps += int(result.n_steps.sum())
-        self._unconverged += n_results - int(result.converged.sum())
-        self._residual = max(self._residual, float(result.residual.max()))
+        self._n_results += result.n_steps.shape[0]
+        steps, converged = result.n_steps.sum(), result.converged.sum()
+        residual = result.residual.max()
+        if self._totals is not None:
+            steps = self._totals[0] + steps
+            converged = self._totals[1] + converged
+            residual = self._backend.xp.fmax(self._totals[2], residual)
+        self._totals = (steps, converged, residual)
 
     def summary(self, scale: float) -> tuple[float, float, float]:
         """Mean steps, largest residual divided by `scale`, fraction unconverged."""
+        assert self._totals is not None
         n_results = self._n_results
-        return self._steps / n_results, self._residual / scale, self._unconverged / n_results
+        steps, converged, residual = self._backend.numbers(self._totals)
+        if math.isnan(residual):  # of every minibatch
+            residual = 0.0
+        return steps / n_results, residual / scale, (n_results - converged) / n_results
 
 
 def run_epoch(
@@ -121,17 +138,14 @@ def run_epoch(
         If a loss is not finite.
     """
     network = trainer.network
-    free, nudged = _PhaseTally(), _PhaseTally()
-    to_unit = None
-    if data.input_scales is not None:
-        to_unit = network.backend.from_host(1 / data.input_scales, network.dtype)
+    free, nudged = _PhaseTally(network.backend), _PhaseTally(network.backend)
+    n_samples = data.X.shape[0]
+    order = None
+    if shuffle_rng is not None and n_samples > batch_size:
+        order = shuffle_rng.permutation(n_samples)  # on the host: the same on every backend
     total_loss = total_weight = 0.0
     n_batches = 0
-    for rows in _minibatches(data.X.shape[0], batch_size, shuffle_rng):
-        inputs = network.backend.from_host(data.X[rows], network.dtype)
-        if to_unit is not None:
-            inputs = inputs * to_unit
-        target = network.backend.from_host(data.target[rows], network.dtype)
+    for rows, inputs, target in data.feed(network).minibatches(order, batch_size):
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         batch_weight = float(inputs.shape[0] if weight is None else weight.sum())
         loss, credit = trainer.train_on(inputs, target, weight, rate_factor, nudging_rng)
@@ -151,16 +165,6 @@ def run_epoch(
         free_unconverged=free_unconverged,
         nudged_unconverged=nudged_unconverged,
     )
-
-
-def _minibatches(
-    n_samples: int, batch_size: int, rng: np.random.RandomState | None
-) -> Iterator[Any]:
-    """Indices of each minibatch; slices, which copy nothing, where rows keep their order."""
-    order = None if rng is None or n_samples <= batch_size else rng.permutation(n_samples)
-    for start in range(0, n_samples, batch_size):
-        rows = slice(start, min(start + batch_size, n_samples))
-        yield rows if order is None else order[rows]
 
 
 def _tally(credit: Credit, free: _PhaseTally, nudged: _PhaseTally) -> None:

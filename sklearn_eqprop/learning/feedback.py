@@ -74,13 +74,12 @@ def arrival_scales(network: Network) -> list[float]:
     list of float
         One a layer 1..L; never above 1.
     """
-    connections = dict(
-        zip(network.wiring.pairs, (*network.forward, *network.feedback), strict=True)
-    )
+    connections = [c for c in (*network.forward, *network.feedback) if c.source > 0]
+    norms = network.norms([connection.weights for connection in connections])
+    norm_of = {(c.source, c.target): norm for c, norm in zip(connections, norms, strict=True)}
 
     def transfer(pair: Pair) -> float:
-        n_target = network.layer_sizes[pair[1] - 1]
-        return min(network.norm(connections[pair].weights) / math.sqrt(n_target), 1.0)
+        return min(norm_of[pair] / math.sqrt(network.layer_sizes[pair[1] - 1]), 1.0)
 
     return _along_strongest_paths(network.wiring, transfer)
 

@@ -64,7 +64,10 @@ class EulerFlow:
             self._residual, _, velocities = flow(field, self._states)
             finite = field.backend.xp.isfinite(self._residual)
             settled = self._residual <= self._tolerance
-            if self._n_steps == self._max_steps or bool((settled | ~finite).all()):
+            if self._n_steps == self._max_steps:
+                return
+            [n_moving] = field.backend.numbers([(~(settled | ~finite)).sum()])
+            if not n_moving:
                 return
             moved = []
             for layer, (state, velocity) in enumerate(

@@ -154,13 +154,16 @@ def homeostatic_steps(
         One step for each of B_1..B_{L-1}.
     """
     xp = network.backend.xp
-    for feedback, gradient, gain, share in zip(
-        network.feedback, asymmetries, gains, shares, strict=True
+    blocks = [feedback.weights for feedback in network.feedback]
+    sizes = [xp.vdot(weights, weights) for weights in blocks]
+    along = [xp.vdot(weights, part) for weights, part in zip(blocks, asymmetries, strict=True)]
+    read = network.backend.numbers([*sizes, *along])
+    for index, (weights, gradient, gain, share) in enumerate(
+        zip(blocks, asymmetries, gains, shares, strict=True)
     ):
-        weights = feedback.weights
-        size = float(xp.vdot(weights, weights))
+        size = read[index]
         if size > 0:
-            gradient -= (float(xp.vdot(weights, gradient)) / size) * weights
+            gradient -= (read[len(blocks) + index] / size) * weights
         gradient *= -share * gain
     return list(asymmetries)
 

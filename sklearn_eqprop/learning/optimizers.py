@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
@@ -79,12 +79,20 @@ class Adam:
         Array module.
     memory : dict or None
         What an earlier optimiser remembered; passed over if it was of another kind.
+    fused : callable or None, default=None
+        ``fused(mean, square, direction, β_1, β_2, ε, rate)``, a step in one pass where the backend
+        has one.
     """
 
     def __init__(
-        self, parameters: Sequence[Array], xp: Any, memory: dict[str, Any] | None = None
+        self,
+        parameters: Sequence[Array],
+        xp: Any,
+        memory: dict[str, Any] | None = None,
+        fused: Callable[..., None] | None = None,
     ) -> None:
         self._xp = xp
+        self._fused = fused
         if memory is not None and _fits(memory, "adam", parameters):
             self._n_updates = memory["n_updates"]
             self._means, self._squares = memory["means"], memory["squares"]
@@ -101,6 +109,10 @@ class Adam:
         for mean, square, direction, rate in zip(
             self._means, self._squares, directions, rates, strict=True
         ):
+            if self._fused is not None and _lie_alike(mean, square, direction):
+                fades = (BETA_1, BETA_2, EPSILON / (1 - BETA_2) ** 0.5)
+                self._fused(mean, square, direction, *fades, rate * correction)
+                continue
             for mean_part, square_part, part in _parts(mean, square, direction):
                 self._step(mean_part, square_part, part, rate * correction)
         return list(directions)
@@ -134,13 +146,18 @@ class Adam:
 
 def _parts(*arrays: Array) -> Iterator[Sequence[Array]]:
     """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently."""
-    flags = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in arrays]
-    if not (all(c for c, _ in flags) or all(f for _, f in flags)):
+    if not _lie_alike(*arrays):
         yield arrays
         return
     flat = [array.ravel(order="K") for array in arrays]
     for start in range(0, flat[0].shape[0], CACHE_SIZE):
         yield [array[start : start + CACHE_SIZE] for array in flat]
+
+
+def _lie_alike(*arrays: Array) -> bool:
+    """Whether arrays of one shape lie in memory alike, without gaps."""
+    flags = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in arrays]
+    return all(c for c, _ in flags) or all(f for _, f in flags)
 
 
 def _shapes(blocks: Sequence[Array]) -> list[tuple[int, ...]]:

@@ -177,7 +177,8 @@ class Trainer:
 
     def _mean_cost(self, credit: Credit, target: Array, shares: Any) -> float:
         value = credit.free.cost(self.network.backend.xp, self.cost, target)
-        return float((value[:, None] * shares).sum())
+        [cost] = self.network.backend.numbers([(value[:, None] * shares).sum()])
+        return cost
 
     def _update(
         self,

@@ -12,12 +12,19 @@ def feedback_gains(network: Network) -> list[float]:
     Frobenius norms: the ratio is γ exactly where B = γ F^T. Feedback without a partner, lateral
     connections among it, is compared with forward weights of its shape as they start.
     """
+    partners = network.wiring.partners
+    present = [partner for partner in partners if partner is not None]
+    weights = [network.forward[partner].weights for partner in present]
+    weights += [feedback.weights for feedback in network.feedback]
+    norms = network.norms(weights)
+    of_partner = dict(zip(present, norms[: len(present)], strict=True))
     gains = []
-    for feedback, partner in zip(network.feedback, network.wiring.partners, strict=True):
+    own_norms = norms[len(present) :]
+    for feedback, partner, own in zip(network.feedback, partners, own_norms, strict=True):
         if partner is None:
             source, target = feedback.source, feedback.target
             norm = starting_norm(network.layer_sizes[source - 1], network.layer_sizes[target - 1])
         else:
-            norm = network.norm(network.forward[partner].weights)
-        gains.append(network.norm(feedback.weights) / norm if norm > 0 else 1.0)
+            norm = of_partner[partner]
+        gains.append(own / norm if norm > 0 else 1.0)
     return gains

@@ -36,6 +36,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -135,10 +136,14 @@ class LoopGainGuard:
 
     def enforce(self, n_steps: int = 1) -> None:
         """Refine the norms by `n_steps` of power iteration and shrink what exceeds the bound."""
-        norms = [
-            self._norm(index, connection, n_steps)
-            for index, connection in enumerate(self._connections)
-        ]
+        backend = self._network.backend
+        refined = self._refined_on_device if backend.is_device else self._refined
+        norms = backend.numbers(
+            [
+                refined(index, connection, n_steps)
+                for index, connection in enumerate(self._connections)
+            ]
+        )
         if self._network.wiring.is_layered:
             self._shrink_loops(norms)
         else:
@@ -175,7 +180,8 @@ class LoopGainGuard:
         draw = _unit_row(self._network.layer_sizes[connection.source - 1])
         return self._network.backend.from_host(draw, self._network.dtype)
 
-    def _norm(self, index: int, connection: Connection, n_steps: int) -> float:
+    def _refined(self, index: int, connection: Connection, n_steps: int) -> float:
+        """Norm of a connection after some more steps of power iteration."""
         norm = 0.0
         for _ in range(n_steps):
             image = connection.apply(self.vectors[index])
@@ -186,6 +192,29 @@ class LoopGainGuard:
             norm = self._network.norm(back)
             self.vectors[index] = back / norm + EXPLORATION * self._directions[index]
         return norm
+
+    def _refined_on_device(self, index: int, connection: Connection, n_steps: int) -> Array:
+        """The same without a number read: the norm of a connection, still on the device."""
+        xp = self._network.backend.xp
+        norm: Array = None
+        for _ in range(n_steps):
+            vector = self.vectors[index]
+            image = connection.apply(vector)
+            back = connection.apply_transposed(image / _or_one(xp, _row_norm(xp, image)))
+            norm = _row_norm(xp, back)
+            turned = back / _or_one(xp, norm) + EXPLORATION * self._directions[index]
+            self.vectors[index] = xp.where(norm == 0, vector, turned)
+        return norm.ravel()[0]
+
+
+def _row_norm(xp: Any, row: Array) -> Array:
+    """Euclidean norm of a row, of shape (1, 1)."""
+    return xp.sqrt((row * row).sum(axis=1, keepdims=True))
+
+
+def _or_one(xp: Any, norm: Array) -> Array:
+    """A norm to divide by: 1 where it is 0."""
+    return xp.where(norm == 0, xp.ones_like(norm), norm)
 
 
 @cache

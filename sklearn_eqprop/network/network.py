@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -110,15 +109,11 @@ class Network:
 
     def norm(self, array: Array) -> float:
         """Euclidean (Frobenius) norm of an array."""
-        xp, flat = self.backend.xp, array.ravel(order="K")
-        square = float(xp.dot(flat, flat))
-        if math.isinf(square):  # only the squares may be too large
-            largest = float(abs(flat).max())
-            if math.isinf(largest):
-                return math.inf
-            flat = flat / largest
-            return largest * math.sqrt(float(xp.dot(flat, flat)))
-        return math.sqrt(square)
+        return self.norms([array])[0]
+
+    def norms(self, arrays: Sequence[Array]) -> list[float]:
+        """Euclidean (Frobenius) norm of each array, all read together."""
+        return self.backend.norms(arrays)
 
     def clamp(self, inputs: Array) -> list[Array]:
         """Drive that stays constant while the network settles, one entry a layer.
@@ -215,13 +210,17 @@ class Network:
         for layer in range(1, self.n_layers + 1):
             sources = [squares[c.source] for c in connections if c.target == layer]
             reach = abs(weights) * (1 + sum(sources))[:, None]
-            totals.append(float(reach.sum()))
-        return totals
+            totals.append(reach.sum())
+        return self.backend.numbers(totals)
+
+    def bounds(self, layer: int) -> tuple[float | None, float | None]:
+        """Range of a layer's state; None where it is open."""
+        activation = self.activations[layer - 1]
+        return activation.lower, activation.upper
 
     def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
         """A layer's state kept in the range of its activation, in `out` or in a fresh array."""
-        activation = self.activations[layer - 1]
-        return self.backend.project(state, activation.lower, activation.upper, out)
+        return self.backend.project(state, *self.bounds(layer), out)
 
     def local_change(
         self,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
 
-from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.relaxation.euler import flow
 from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
-from sklearn_eqprop.relaxation.settling import ActiveSamples
+from sklearn_eqprop.relaxation.settling import active_samples
 
 #: How many earlier differences are combined.
 MEMORY = 6
@@ -50,9 +49,9 @@ class Anderson:
         """See `Relaxation.settle`; `downward` makes no difference here."""
         if states is None:
             states = field.zero_states()
-        active = ActiveSamples(field, states, tolerance)
+        active = active_samples(field, states, tolerance)
         xp, sizes = field.backend.xp, field.network.layer_sizes
-        history = _History(xp)
+        history = _History(field.backend)
         for n_steps in itertools.count():
             residual, drives, velocities = flow(active.field, active.states)
             here = xp.concatenate(active.states, axis=1)
@@ -89,12 +88,12 @@ class _History:
 
     Parameters
     ----------
-    xp : module
-        Array module.
+    backend : ArrayBackend
     """
 
-    def __init__(self, xp: Any) -> None:
-        self._xp = xp
+    def __init__(self, backend: ArrayBackend) -> None:
+        self._xp = backend.xp
+        self._backend = backend
         self._image: Array = None
         self._change: Array = None
         # Differences between successive images g and changes f, newest last; each of shape
@@ -124,22 +123,23 @@ class _History:
             self._change_differences.append(change - self._change)
             del self._image_differences[:-MEMORY], self._change_differences[:-MEMORY]
             better = residual < self.best_residual
-            self.best_state[better] = state[better]
-            self.best_image[better] = image[better]
-            self.best_residual[better] = residual[better]
+            copy_rows = self._backend.copy_rows
+            copy_rows(self.best_state, state, better)
+            copy_rows(self.best_image, image, better)
+            copy_rows(self.best_residual, residual, better)
             self._sent_back[better] = False
             # "not <=" rather than ">": a residual that is not a number went astray too.
             astray = ~(residual <= RESTART_FACTOR * self._reference)
             self._reference = xp.minimum(self._reference, residual)
-            if astray.any():
+            if self._backend.is_device or astray.any():  # on a device asking is what would cost
                 self._forget(astray)
                 self._reference[astray] = xp.inf
                 # As if the step had been taken from the best state: one that overflowed
                 # must not enter the next difference. A sample that has been sent back to that very
                 # state before must pass through larger residuals, and goes on without history.
                 back = astray & ~(self._sent_back & xp.isfinite(residual))
-                image[back] = self.best_image[back]
-                change[back] = (self.best_image - self.best_state)[back]
+                copy_rows(image, self.best_image, back)
+                copy_rows(change, self.best_image - self.best_state, back)
                 self._sent_back |= back
         self._image, self._change = image, change
 

@@ -146,14 +146,12 @@ class DisplacementField(Field):
         """See `Field.zeros`."""
         return self.backend.xp.zeros_like(self.origin.states[layer - 1])
 
-    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
-        """See `Field.project`."""
-        lower, upper = self.origin.lower[layer - 1], self.origin.upper[layer - 1]
-        return self.backend.project(state, lower, upper, out)
+    def bounds(self, layer: int) -> tuple[Any, Any]:
+        """See `Field.bounds`; the activation's, less the origin."""
+        return self.origin.lower[layer - 1], self.origin.upper[layer - 1]
 
-    def size(self, layer: int, difference: Array) -> Array:
-        """See `Field.size`."""
-        size = super().size(layer, difference)
+    def measured(self, layer: int, size: Array) -> Array:
+        """See `Field.measured`."""
         return size if self._scales is None else size / self._scales[layer - 1]
 
     def take(self, rows: Array) -> DisplacementField:
@@ -224,6 +222,6 @@ class AdjointField(CorrectedField):
         """See `Field.constant`; the system is homogeneous but for the push."""
         return None
 
-    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
-        """See `Field.project`; λ has no range."""
-        return self.backend.project(state, None, None, out)
+    def bounds(self, layer: int) -> tuple[Any, Any]:
+        """See `Field.bounds`; λ has no range."""
+        return None, None

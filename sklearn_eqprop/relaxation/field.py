@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network import Network
+from sklearn_eqprop.relaxation.pacing import Pacing
 
 
 class Push(Protocol):
@@ -48,6 +49,8 @@ class Field(ABC):
     #: Whether a settled sample must stay where it settled, so that no result depends on which
     #: samples share the batch; or may go on settling while others do, which is cheaper.
     freezes = True
+    #: On a device: when to look whether all samples have settled. None: every few sweeps.
+    pacing: Pacing | None = None
 
     def __init__(
         self, network: Network, n_samples: int, push: Push | None = None, n_phases: int = 1
@@ -87,19 +90,27 @@ class Field(ABC):
         """Zero state of one layer."""
 
     @abstractmethod
-    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
-        """A layer's state kept in range, in `out` or in a fresh array."""
+    def bounds(self, layer: int) -> tuple[Any, Any]:
+        """Range of a layer's state: a number or an array for each side, None where it is open."""
 
     @abstractmethod
     def take(self, rows: Array) -> Field:
         """The same field for some of the samples, chosen by a mask or by indices."""
+
+    def measured(self, layer: int, size: Array) -> Array:
+        """Largest magnitudes of one layer, one a sample, as residuals are measured."""
+        return size
 
     def size(self, layer: int, difference: Array) -> Array:
         """Largest magnitude of each sample in one layer, as residuals are measured.
 
         Uses the difference up.
         """
-        return self.backend.row_max_abs(difference, overwrite=True)
+        return self.measured(layer, self.backend.row_max_abs(difference, overwrite=True))
+
+    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
+        """A layer's state kept in range, in `out` or in a fresh array."""
+        return self.backend.project(state, *self.bounds(layer), out)
 
     def drive(self, layer: int, signals: Sequence[Any]) -> Array:
         """Drive of one layer, given every layer's signal; a fresh array."""
@@ -144,10 +155,9 @@ class Field(ABC):
             moved = self.push.velocity(drive, state)
             moved += state
             self.project(layer, moved, out=moved)
-        else:
-            moved = self.project(layer, drive)
-        moved -= state
-        return self.size(layer, moved)
+            moved -= state
+            return self.size(layer, moved)
+        return self.measured(layer, self.backend.row_residual(drive, state, *self.bounds(layer)))
 
     def full_residual(self, states: Sequence[Array]) -> tuple[Array, list[Array]]:
         """Largest residual of each sample over all layers, and every layer's drive."""
@@ -198,9 +208,9 @@ class FreeField(Field):
         shape = (self.n_samples, self.network.layer_sizes[layer - 1])
         return self.backend.xp.zeros(shape, dtype=self.network.dtype)
 
-    def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
-        """See `Field.project`."""
-        return self.network.project(layer, state, out)
+    def bounds(self, layer: int) -> tuple[Any, Any]:
+        """See `Field.bounds`; those of the activation."""
+        return self.network.bounds(layer)
 
     def take(self, rows: Array) -> FreeField:
         """See `Field.take`."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
-from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.backend.array_backend import Array, DeviceBackend
 from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
-from sklearn_eqprop.relaxation.settling import ActiveSamples
+from sklearn_eqprop.relaxation.settling import active_samples
 
 
 class GaussSeidel:
@@ -76,7 +76,7 @@ class _Sweeps:
         # From rest all layers are silent: what they send back costs nothing in the first sweep.
         signals = [None] * field.n_layers if states is None else field.signals(states)
         self._signals: list[Any] = signals
-        self.active = ActiveSamples(field, states or field.zero_states(), tolerance)
+        self.active = active_samples(field, states or field.zero_states(), tolerance)
         #: What flows into each layer from those before it in the sweep, and all the rest of its
         #: drive; None: nothing.
         self._early: list[Array | None] = [None] * field.n_layers
@@ -87,10 +87,9 @@ class _Sweeps:
         field, states = self.active.field, self.active.states
         for layer in self._order:
             early = field.inflow(layer, self._signals, self._before(layer))
-            drive = self._drive(layer, early)
             self._early[layer - 1] = early
             state = states[layer - 1]
-            rest = field.rest_state(layer, drive, state)
+            rest = self._rest_state(layer, early, state)
             if self._step_size != 1:
                 rest = state + self._step_size * (rest - state)
             states[layer - 1] = rest
@@ -103,11 +102,11 @@ class _Sweeps:
         for layer, state in enumerate(states, start=1):
             late = self._late_inflow(layer)
             self._late[layer - 1] = late
-            drive = self._drive(layer, self._early[layer - 1])
+            is_solved = self._is_solved(layer, late)
+            drive, in_layer = self._drive_and_residual(layer, state, is_solved=is_solved)
             drives.append(drive)
-            if self._is_solved(layer, late):
+            if in_layer is None:
                 continue
-            in_layer = field.residual(layer, drive, state)
             residual = in_layer if residual is None else xp.maximum(residual, in_layer)
         left = self.active.put_aside(residual, n_sweeps, drives, everything=last)
         if self.active.is_empty:
@@ -117,6 +116,27 @@ class _Sweeps:
             self._late = [self._rows(part, left) for part in self._late]
             self._signals = self.active.field.signals(self.active.states)
         return False
+
+    def _rest_state(self, layer: int, early: Array | None, state: Array) -> Array:
+        """Where a layer would rest with its drive as it is."""
+        field = self.active.field
+        if field.backend.is_device and early is not None and not field.is_pushed(layer):
+            device = cast("DeviceBackend", field.backend)
+            return device.row_solve(early, self._late[layer - 1], *field.bounds(layer))
+        return field.rest_state(layer, self._drive(layer, early), state)
+
+    def _drive_and_residual(
+        self, layer: int, state: Array, *, is_solved: bool
+    ) -> tuple[Array, Array | None]:
+        """Drive of a layer, and what is left to move in it; None where it is known to be solved."""
+        field, early = self.active.field, self._early[layer - 1]
+        fuses = field.backend.is_device and early is not None and not field.is_pushed(layer)
+        if fuses and not is_solved:
+            device, late = cast("DeviceBackend", field.backend), self._late[layer - 1]
+            drive, size = device.row_check(early, late, state, *field.bounds(layer))
+            return drive, field.measured(layer, size)
+        drive = self._drive(layer, early)
+        return drive, None if is_solved else field.residual(layer, drive, state)
 
     def _is_solved(self, layer: int, late: Array | None) -> bool:
         """Whether a layer is where its drive has just put it, and nothing has changed that since.

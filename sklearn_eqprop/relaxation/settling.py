@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.relaxation.device_settling import MarkedSamples
 from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
 
@@ -58,6 +59,24 @@ class Relaxation(Protocol):
         Result
         """
         ...
+
+
+def active_samples(
+    field: Field, states: Sequence[Array], tolerance: Array
+) -> ActiveSamples | MarkedSamples:
+    """Book-keeping for a batch, where its arrays live.
+
+    Parameters
+    ----------
+    field : Field
+    states : list of array
+    tolerance : array of shape (n_samples,)
+    """
+    if field.backend.is_device:
+        return MarkedSamples(
+            field, states, tolerance, small_batch=SMALL_BATCH, share=COMPACTION_SHARE
+        )
+    return ActiveSamples(field, states, tolerance)
 
 
 class ActiveSamples:

@@ -1,0 +1,185 @@
+"""Where training rows live, and how a minibatch gets to where it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from sklearn_eqprop.backend.array_backend import Array
+
+
+class Feed(Protocol):
+    """Training rows, in minibatches of arrays of the backend."""
+
+    def minibatches(
+        self, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """Every row once.
+
+        Parameters
+        ----------
+        order : ndarray of int or None
+            Which row comes when, on the host. None: as they are.
+        batch_size : int
+
+        Yields
+        ------
+        rows, inputs, target : slice or ndarray of int, array, array
+            The rows' numbers on the host, and what they hold; to be used before the next are
+            asked for.
+        """
+        ...
+
+
+class HostRows:
+    """Rows in main memory, for computing there: a minibatch is taken from them when it is due.
+
+    Parameters
+    ----------
+    inputs, target : arrays with one row a sample
+    dtype : dtype
+        Of the arrays that are handed out.
+    factors : ndarray of shape (n_features,) or None
+        What each column of the inputs is multiplied by.
+    """
+
+    def __init__(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None) -> None:
+        self._inputs = inputs
+        self._target = target
+        self._dtype = dtype
+        self._factors = None if factors is None else np.asarray(factors, dtype=dtype)
+
+    def minibatches(
+        self, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """See `Feed.minibatches`."""
+        for rows in host_rows(self._inputs.shape[0], order, batch_size):
+            inputs = np.asarray(self._inputs[rows], dtype=self._dtype)
+            if self._factors is not None:
+                inputs = inputs * self._factors
+            yield rows, inputs, np.asarray(self._target[rows], dtype=self._dtype)
+
+
+class DeviceRows:
+    """All rows on the device: what crosses the bus in an epoch is the order of the rows.
+
+    Parameters
+    ----------
+    xp : module
+    inputs, target : arrays of the device, of the type to compute in
+    """
+
+    def __init__(self, xp: Any, inputs: Array, target: Array) -> None:
+        self._xp = xp
+        self._inputs = inputs
+        self._target = target
+
+    def minibatches(
+        self, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """See `Feed.minibatches`."""
+        there = None if order is None else self._xp.asarray(order)
+        for batch, rows in enumerate(host_rows(self._inputs.shape[0], order, batch_size)):
+            which: Any = rows
+            if there is not None:
+                which = there[batch * batch_size : (batch + 1) * batch_size]
+            yield rows, self._inputs[which], self._target[which]
+
+
+class StreamedRows:
+    """Rows in main memory, for computing on a device that has no room for all of them.
+
+    Two pinned buffers on the host and two on the device take turns: while one minibatch is worked
+    on, the next is gathered and copied on a stream of its own. What the device holds of the rows
+    is two minibatches.
+
+    Parameters
+    ----------
+    cp : module
+        ``cupy``, or a module with its interface.
+    inputs, target, dtype, factors : as for `HostRows`
+    """
+
+    def __init__(
+        self, cp: Any, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None
+    ) -> None:
+        self._cp = cp
+        self._sources = (inputs, target)
+        self._dtype = np.dtype(dtype)
+        self._factors = None if factors is None else cp.asarray(np.asarray(factors, dtype=dtype))
+
+    def minibatches(
+        self, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """See `Feed.minibatches`."""
+        current = self._cp.cuda.get_current_stream()
+        copying = self._cp.cuda.Stream(non_blocking=True)
+        n_rows = self._sources[0].shape[0]
+        widths = [source.shape[1] for source in self._sources]
+        slots = [
+            _Slot(self._cp, min(batch_size, n_rows), widths, self._dtype, copying) for _ in range(2)
+        ]
+        coming = host_rows(n_rows, order, batch_size)
+        rows = next(coming, None)
+        if rows is not None:
+            slots[0].send(self._sources, rows)
+        while rows is not None:
+            slot, other = slots
+            following = next(coming, None)
+            if following is not None:
+                other.send(self._sources, following)
+            current.wait_event(slot.arrived)
+            inputs, target = slot.received
+            yield rows, inputs if self._factors is None else inputs * self._factors, target
+            slot.used.record(current)
+            rows, slots = following, slots[::-1]
+
+
+class _Slot:
+    """One of the buffers that take turns, on both sides of the bus.
+
+    Attributes
+    ----------
+    arrived, used : events
+        When what was sent has arrived; when nothing that has been queued needs it any more.
+    """
+
+    def __init__(self, cp: Any, n_rows: int, widths: list[int], dtype: Any, stream: Any) -> None:
+        self._stream = stream
+        self._pinned = [_pinned(cp, (n_rows, width), dtype) for width in widths]
+        self._there = [cp.empty((n_rows, width), dtype=dtype) for width in widths]
+        self._n_rows = 0
+        self.arrived = cp.cuda.Event(disable_timing=True)
+        self.used = cp.cuda.Event(disable_timing=True)
+
+    def send(self, sources: tuple[Any, Any], rows: Any) -> None:
+        """Gather rows and start copying them."""
+        self.arrived.synchronize()  # the pinned buffers are free once their last copy is made
+        self._stream.wait_event(self.used)
+        for source, pinned, there in zip(sources, self._pinned, self._there, strict=True):
+            part = source[rows]
+            self._n_rows = part.shape[0]
+            pinned[: self._n_rows] = part
+            there[: self._n_rows].set(pinned[: self._n_rows], stream=self._stream)
+        self.arrived.record(self._stream)
+
+    @property
+    def received(self) -> list[Array]:
+        """What was sent, on the device."""
+        return [there[: self._n_rows] for there in self._there]
+
+
+def _pinned(cp: Any, shape: tuple[int, int], dtype: Any) -> np.ndarray:
+    """An array in memory that the device reads by itself."""
+    n_numbers = shape[0] * shape[1]
+    memory = cp.cuda.alloc_pinned_memory(n_numbers * dtype.itemsize)
+    return np.frombuffer(memory, dtype, n_numbers).reshape(shape)
+
+
+def host_rows(n_rows: int, order: np.ndarray | None, batch_size: int) -> Iterator[Any]:
+    """Row numbers of each minibatch; slices, which copy nothing, where rows keep their order."""
+    for start in range(0, n_rows, batch_size):
+        rows = slice(start, min(start + batch_size, n_rows))
+        yield rows if order is None else order[rows]

@@ -1,0 +1,77 @@
+"""Arrays in main memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.backend.feeding import Feed, HostRows
+
+
+class NumpyBackend:
+    """Arrays in main memory, products by the BLAS that NumPy was built with."""
+
+    name = "numpy"
+    xp: Any = np
+    is_device = False
+    out_of_memory: tuple[type[BaseException], ...] = (MemoryError,)
+
+    def from_host(self, array: Any, dtype: Any) -> Array:
+        """See `ArrayBackend.from_host`."""
+        return np.asarray(array, dtype=dtype)
+
+    def to_host(self, array: Array) -> np.ndarray:
+        """See `ArrayBackend.to_host`."""
+        return np.asarray(array)
+
+    def numbers(self, values: Sequence[Any]) -> list[float]:
+        """See `ArrayBackend.numbers`."""
+        return [float(value) for value in values]
+
+    def norms(self, arrays: Sequence[Array]) -> list[float]:
+        """See `ArrayBackend.norms`."""
+        return [_norm(array) for array in arrays]
+
+    def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
+        """See `ArrayBackend.project`."""
+        if lower is not None:
+            array = out = np.maximum(array, lower, out=out)
+        if upper is not None:
+            array = out = np.minimum(array, upper, out=out)
+        return array.copy() if out is None else array
+
+    def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
+        """See `ArrayBackend.row_max_abs`."""
+        if array.shape[1] == 0:
+            return np.zeros(array.shape[0], dtype=array.dtype)
+        return np.abs(array, out=array if overwrite else None).max(axis=1)
+
+    def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
+        """See `ArrayBackend.row_residual`."""
+        moved = self.project(drive, lower, upper)
+        moved -= state
+        return self.row_max_abs(moved, overwrite=True)
+
+    def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
+        """See `ArrayBackend.feed`."""
+        return HostRows(inputs, target, dtype, factors)
+
+    def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
+        """See `ArrayBackend.copy_rows`."""
+        target[marked] = source[marked]
+
+
+def _norm(array: np.ndarray) -> float:
+    flat = array.ravel(order="K")
+    square = float(np.dot(flat, flat))
+    if math.isinf(square):  # only the squares may be too large
+        largest = float(abs(flat).max())
+        if math.isinf(largest):
+            return math.inf
+        flat = flat / largest
+        return largest * math.sqrt(float(np.dot(flat, flat)))
+    return math.sqrt(square)

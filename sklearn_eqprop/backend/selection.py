@@ -1,0 +1,159 @@
+"""Which backend an estimator gets, and what is missing where it cannot have the one it asks for."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop.backend.array_backend import ArrayBackend
+from sklearn_eqprop.backend.cupy_backend import CupyBackend
+from sklearn_eqprop.backend.numpy_backend import NumpyBackend
+
+#: Major versions of CUDA for which the package has an extra, newest first.
+CUDA_EXTRAS = (13, 12)
+
+
+class DeviceUnavailableError(ValueError):
+    """``backend='cupy'`` cannot be had on this machine; the message says why."""
+
+
+def get_backend(name: str) -> ArrayBackend:
+    """Backend for the estimators' ``backend`` parameter.
+
+    Parameters
+    ----------
+    name : {'auto', 'numpy', 'cupy'}
+        'auto' takes 'cupy' where CuPy and a CUDA device are usable, else 'numpy', in silence.
+
+    Returns
+    -------
+    ArrayBackend
+
+    Raises
+    ------
+    DeviceUnavailableError
+        If 'cupy' is asked for by name and not usable: CuPy is not installed, there is no driver
+        or no device, the driver is too old, or CUDA's libraries are missing.
+    """
+    if name == "numpy":
+        return NumpyBackend()
+    if name == "auto":
+        return available_backend()
+    reason = why_no_device()
+    if reason:
+        raise DeviceUnavailableError(reason)
+    return CupyBackend(import_module("cupy"))
+
+
+def available_backend() -> ArrayBackend:
+    """CuPy's where it is usable, else NumPy's; never fails and never warns."""
+    if find_spec("cupy") is None or not _has_driver() or why_no_device():
+        return NumpyBackend()
+    return CupyBackend(import_module("cupy"))
+
+
+@cache
+def why_no_device() -> str:
+    """Why ``backend='cupy'`` is not usable here, and what mends it; empty where it is.
+
+    Looked into once a process.
+    """
+    if find_spec("cupy") is None:
+        return (
+            "backend='cupy' needs CuPy, which is not installed. Install it for your driver's version "
+            f"of CUDA: {_extra(13)} or {_extra(12)}; or use backend='auto' or backend='numpy'."
+        )
+    try:
+        cp = import_module("cupy")
+    except Exception as error:
+        return (
+            f"backend='cupy' found CuPy, but importing it failed ({_line(error)}). Reinstall it for "
+            f"your driver's version of CUDA: {_extra(13)} or {_extra(12)}; or use backend='numpy'."
+        )
+    return _driver_trouble(cp) or _device_trouble(cp) or _library_trouble(cp)
+
+
+def _driver_trouble(cp: Any) -> str:
+    """What is wrong with the driver; versions are 1000 major + 10 minor."""
+    runtime = cp.cuda.runtime
+    try:
+        driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+    except Exception as error:
+        return f"backend='cupy' could not ask for the CUDA driver's version ({_line(error)})."
+    if driver == 0:
+        return (
+            "backend='cupy' needs an NVIDIA driver, and this machine has none. Install the driver "
+            f"(CuPy is installed, for CUDA {_version(needed)}), or use backend='auto' or "
+            "backend='numpy'."
+        )
+    if driver // 1000 >= needed // 1000:  # within a major version any driver will do
+        return ""
+    what = (
+        f"The NVIDIA driver supports CUDA up to {_version(driver)}, but the installed CuPy is built "
+        f"for CUDA {_version(needed)}, so backend='cupy' cannot work."
+    )
+    fitting = [major for major in CUDA_EXTRAS if major <= driver // 1000]
+    if not fitting:
+        return f"{what} Update the driver, or use backend='auto' or backend='numpy'."
+    return (
+        f"{what} Uninstall cupy-cuda{needed // 1000}x and install {_extra(fitting[0])}, update the "
+        "driver, or use backend='auto' or backend='numpy'."
+    )
+
+
+def _device_trouble(cp: Any) -> str:
+    try:
+        n_devices = cp.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return f"backend='cupy' found no usable CUDA device ({_line(error)}); use backend='numpy'."
+    if n_devices:
+        return ""
+    return (
+        "backend='cupy' found an NVIDIA driver but no CUDA device (is CUDA_VISIBLE_DEVICES set to "
+        "hide them?); use backend='auto' or backend='numpy'."
+    )
+
+
+def _library_trouble(cp: Any) -> str:
+    """Try a product and a kernel, which load CUDA's libraries."""
+    try:
+        backend = CupyBackend(cp)
+        probe = backend.from_host(np.ones((2, 2)), np.float32)
+        if backend.to_host(backend.row_max_abs(probe @ probe)).tolist() == [2.0, 2.0]:
+            return ""
+        found = "a product of ones came out wrong"
+    except Exception as error:
+        found = _line(error)
+    major = cp.cuda.runtime.runtimeGetVersion() // 1000
+    return (
+        f"backend='cupy' found a CUDA device but could not compute on it ({found}). Where CUDA's "
+        f"libraries are missing, {_extra(major)} brings them; or use backend='numpy'."
+    )
+
+
+def _has_driver() -> bool:
+    """Whether the driver's library can be loaded: quicker than importing CuPy."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def _extra(major: int) -> str:
+    return f"pip install 'sklearn-eqprop[cuda{major}]'"
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
+def _line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -1,0 +1,316 @@
+"""A stand-in for CuPy that keeps its arrays in main memory and watches what is done with them.
+
+It composes a NumPy array instead of inheriting from it, so nothing NumPy does by itself works on
+it: NumPy arrays and these do not mix, ``float()`` and ``if`` on an array raise, and what makes the
+host wait for a device, or moves data between them, is counted. Kernels are the real ones, compiled
+by g++. What CuPy does not have, it has not either: tests compare the names with CuPy's own
+where that is installed.
+"""
+
+import operator
+import sys
+import types
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.backend import host_kernels
+
+
+@dataclass
+class Counts:
+    """What has happened since the last reset: transfers to the device and from it, and waits."""
+
+    to_device: int = 0
+    to_host: int = 0
+    waits: int = 0
+    launches: int = 0
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
+
+    def reset(self):
+        for name in vars(self):
+            setattr(self, name, 0)
+
+
+class OutOfMemoryError(MemoryError):
+    """As ``cupy.cuda.memory.OutOfMemoryError``."""
+
+
+def _refuse(what):
+    def method(self, *_, **__):
+        msg = f"implicit {what} of a device array: go through the backend"
+        raise TypeError(msg)
+
+    return method
+
+
+class DeviceArray:
+    """An array on the pretended device."""
+
+    __array_ufunc__ = None  # NumPy's functions and operators leave it alone
+    __hash__ = None
+    __array__ = _refuse("conversion to NumPy")
+    __float__ = __int__ = __bool__ = __index__ = __complex__ = _refuse("reading")
+    __iter__ = __len__ = __contains__ = _refuse("iteration")
+
+    def __init__(self, host, cp):
+        assert type(host) is np.ndarray
+        self._host = host
+        self._cp = cp
+
+    # ---- what can be known without asking the device
+
+    shape = property(lambda self: self._host.shape)
+    ndim = property(lambda self: self._host.ndim)
+    dtype = property(lambda self: self._host.dtype)
+    size = property(lambda self: self._host.size)
+    nbytes = property(lambda self: self._host.nbytes)
+    itemsize = property(lambda self: self._host.itemsize)
+    flags = property(lambda self: self._host.flags)
+    T = property(lambda self: self._cp.wrap(self._host.T))
+
+    def __repr__(self):
+        return f"DeviceArray(shape={self.shape}, dtype={self.dtype})"
+
+    # ---- indexing
+
+    def __getitem__(self, key):
+        if self._cp.is_mask(key):
+            self._cp.counts.waits += 1  # how many rows are left must be known
+        return self._cp.wrap(self._host[self._cp.unwrap(key)])
+
+    def __setitem__(self, key, value):
+        if self._cp.is_mask(key) and isinstance(value, DeviceArray) and value.ndim:
+            self._cp.counts.waits += 1
+        self._host[self._cp.unwrap(key)] = self._cp.unwrap(value)
+
+    # ---- methods
+
+    def get(self):
+        return self._cp.asnumpy(self)
+
+    def set(self, host, stream=None):
+        self._cp.queue_copy(self._host, host, stream)
+
+    def ravel(self, order="C"):
+        if order not in ("C", "F"):
+            raise NotImplementedError(order)
+        return self._cp.wrap(self._host.ravel(order=order))
+
+    def reshape(self, *shape):
+        return self._cp.wrap(self._host.reshape(*shape))
+
+    def transpose(self, *axes):
+        return self._cp.wrap(self._host.transpose(*axes))
+
+    def astype(self, dtype, copy=True):
+        return self._cp.wrap(self._host.astype(dtype, copy=copy))
+
+
+def _method(name):
+    def method(self, *args, **kwargs):
+        return self._cp.call(getattr(self._host, name), *args, **kwargs)
+
+    return method
+
+
+for _name in ("sum", "max", "min", "mean", "all", "any", "copy", "argmax", "cumsum"):
+    setattr(DeviceArray, _name, _method(_name))
+
+
+def _operator(function, *, swapped=False):
+    def method(self, *others):
+        if not all(self._cp.may_mix(other) for other in others):
+            return NotImplemented
+        arguments = (*others, self) if swapped else (self, *others)
+        return self._cp.call(function, *arguments)
+
+    return method
+
+
+def _in_place(function):
+    def method(self, other):
+        if not self._cp.may_mix(other):
+            return NotImplemented
+        self._cp.counts.launches += 1
+        function(self._host, self._cp.unwrap(other))
+        return self
+
+    return method
+
+
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "and", "or", "xor"):
+    _function = getattr(operator, f"{_name}_" if _name in ("and", "or") else _name)
+    setattr(DeviceArray, f"__{_name}__", _operator(_function))
+    setattr(DeviceArray, f"__r{_name}__", _operator(_function, swapped=True))
+    if _name != "matmul":
+        setattr(DeviceArray, f"__i{_name}__", _in_place(getattr(operator, f"i{_name}")))
+for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
+    setattr(DeviceArray, f"__{_name}__", _operator(getattr(operator, _name)))
+
+#: Functions of CuPy's that may be used, and that work as NumPy's of the same name.
+FUNCTIONS = """
+abs all any arange argmax ascontiguousarray clip concatenate copyto cumsum divide dot empty empty_like
+exp expm1 eye fmax full isfinite log log1p logaddexp maximum minimum multiply nonzero ones ones_like
+repeat sign sort sqrt stack take_along_axis tanh trace vdot where zeros zeros_like
+""".split()
+#: Of these the host waits for the outcome.
+WAITING = {"nonzero"}
+
+
+class FakeCupy(types.ModuleType):
+    """The module; use as ``cupy`` and read `counts`."""
+
+    ndarray = DeviceArray
+    float32, float64, int32, int64, bool_ = np.float32, np.float64, np.int32, np.int64, np.bool_
+    inf, nan, pi, newaxis = np.inf, np.nan, np.pi, None
+
+    def __init__(self):
+        super().__init__("cupy")
+        self.counts = Counts()
+        self.cuda = FakeCuda(self)
+        self.linalg = types.SimpleNamespace(solve=self._wrapping(np.linalg.solve))
+        for name in FUNCTIONS:
+            setattr(self, name, self._wrapping(getattr(np, name), waits=name in WAITING))
+
+    finfo = staticmethod(np.finfo)
+
+    def get_default_memory_pool(self):
+        return types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
+
+    # ---- moving data
+
+    def asarray(self, array, dtype=None, order=None):
+        if isinstance(array, DeviceArray):
+            return self.wrap(np.asarray(array._host, dtype=dtype))
+        host = np.array(array, dtype=dtype, order=order or "K")
+        self.counts.to_device += 1
+        self.counts.bytes_to_device += host.nbytes
+        self.cuda.reserve(host.nbytes)
+        return self.wrap(host)
+
+    def array(self, array, dtype=None):
+        if isinstance(array, DeviceArray):
+            return self.wrap(np.array(array._host, dtype=dtype))
+        return self.asarray(array, dtype)
+
+    def asnumpy(self, array):
+        if isinstance(array, DeviceArray):
+            self.counts.to_host += 1
+            self.counts.bytes_to_host += array.nbytes
+            self.counts.waits += 1
+            return array._host.copy(order="K")
+        return np.asarray(array)
+
+    def queue_copy(self, target, source, stream):
+        assert type(source) is np.ndarray
+        assert source.shape == target.shape
+        assert source.dtype == target.dtype
+        self.counts.to_device += 1
+        self.counts.bytes_to_device += target.nbytes
+        if stream is None:
+            target[...] = source
+        else:
+            stream.queue(lambda: np.copyto(target, source))
+
+    # ---- how functions are made to work on device arrays alone
+
+    def may_mix(self, value):
+        return isinstance(value, (DeviceArray, bool, int, float, np.generic))
+
+    def is_mask(self, key):
+        keys = key if isinstance(key, tuple) else (key,)
+        return any(isinstance(k, DeviceArray) and k.dtype == bool and k.ndim for k in keys)
+
+    def wrap(self, value):
+        if isinstance(value, tuple):
+            return tuple(self.wrap(part) for part in value)
+        return DeviceArray(np.asarray(value), self)
+
+    def unwrap(self, value):
+        if isinstance(value, DeviceArray):
+            return value._host
+        if isinstance(value, np.ndarray):
+            msg = "a NumPy array among device arrays: move it with from_host"
+            raise TypeError(msg)
+        if isinstance(value, (tuple, list)):
+            return type(value)(self.unwrap(part) for part in value)
+        return value
+
+    def call(self, function, *args, **kwargs):
+        self.counts.launches += 1
+        out = kwargs.get("out")
+        args = self.unwrap(args)
+        kwargs = {name: self.unwrap(value) for name, value in kwargs.items()}
+        with np.errstate(all="ignore"):  # a device raises no floating-point flags
+            found = function(*args, **kwargs)
+        if found is None:
+            return None
+        return self.wrap(found) if out is None else out
+
+    def _wrapping(self, function, *, waits=False):
+        def wrapped(*args, **kwargs):
+            self.counts.waits += waits
+            return self.call(function, *args, **kwargs)
+
+        return wrapped
+
+    # ---- kernels
+
+    def RawModule(self, *, code, options=()):  # noqa: N802
+        real = host_kernels.real_of(options)
+        return types.SimpleNamespace(get_function=lambda name: self._kernel(real, name))
+
+    def _kernel(self, real, name):
+        def launch(grid, block, arguments):
+            [n_blocks], [n_threads] = grid, block
+            self.counts.launches += 1
+            assert n_threads % 32 == 0
+            assert 0 < n_threads <= 1024
+            host_kernels.run(real, name, n_blocks, n_threads, self.unwrap(arguments))
+
+        return launch
+
+
+class FakeCuda(types.SimpleNamespace):
+    """``cupy.cuda``: a device of any size, its driver, and streams that dawdle."""
+
+    def __init__(self, cp):
+        super().__init__()
+        self.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
+        self.free_bytes = 8 * 2**30
+        self.largest_transfer = sys.maxsize
+        self.runtime = FakeRuntime(self)
+        self.cp = cp
+
+    def reserve(self, n_bytes):
+        if n_bytes > self.largest_transfer:
+            msg = f"Out of memory allocating {n_bytes:,} bytes"
+            raise OutOfMemoryError(msg)
+
+
+class CUDARuntimeError(RuntimeError):
+    """As ``cupy.cuda.runtime.CUDARuntimeError``."""
+
+
+class FakeRuntime:
+    """``cupy.cuda.runtime`` of one device with a driver that fits."""
+
+    CUDARuntimeError = CUDARuntimeError
+
+    def __init__(self, cuda):
+        self._cuda = cuda
+        self.driver, self.version, self.n_devices = 12080, 12090, 1
+
+    def driverGetVersion(self):  # noqa: N802
+        return self.driver
+
+    def runtimeGetVersion(self):  # noqa: N802
+        return self.version
+
+    def getDeviceCount(self):  # noqa: N802
+        return self.n_devices
+
+    def memGetInfo(self):  # noqa: N802
+        return self._cuda.free_bytes, 16 * 2**30
