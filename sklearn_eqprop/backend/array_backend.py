@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 Array = Any
 
 
+def read(xp: Any, array: Array) -> np.ndarray:
+    """An array of the module `xp` on the host, where only the module is known."""
+    return np.asarray(array) if xp is np else xp.asnumpy(array)
+
+
 class ArrayBackend(Protocol):
     """What the rest of the package needs from an array library.
 
@@ -39,12 +44,13 @@ class ArrayBackend(Protocol):
     def from_host(self, array: Any, dtype: Any) -> Array:
         """Array of this backend with the given dtype; copies only where it must.
 
-        Arrays of this backend may be given too: they stay where they are.
+        It lies in memory as the given one. Arrays of this backend may be given too: they stay
+        where they are.
         """
         ...
 
     def to_host(self, array: Array) -> np.ndarray:
-        """NumPy array with the same content."""
+        """NumPy array with the same content, lying in memory as the given one."""
         ...
 
     def numbers(self, values: Sequence[Any]) -> list[float]:

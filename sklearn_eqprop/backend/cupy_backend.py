@@ -45,7 +45,7 @@ class CupyBackend:
 
     def to_host(self, array: Array) -> np.ndarray:
         """See `ArrayBackend.to_host`."""
-        return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array)
+        return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array, order="A")
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
         """See `ArrayBackend.numbers`."""

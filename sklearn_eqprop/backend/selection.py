@@ -66,15 +66,16 @@ def why_no_device() -> str:
     """
     if find_spec("cupy") is None:
         return (
-            "backend='cupy' needs CuPy, which is not installed. Install it for your driver's version "
-            f"of CUDA: {_extra(13)} or {_extra(12)}; or use backend='auto' or backend='numpy'."
+            "backend='cupy' needs CuPy, which is not installed. Install it for the CUDA version of "
+            f"your driver: {_extra(13)} or {_extra(12)}; or use backend='auto' or backend='numpy'."
         )
     try:
         cp = import_module("cupy")
     except Exception as error:
         return (
-            f"backend='cupy' found CuPy, but importing it failed ({_line(error)}). Reinstall it for "
-            f"your driver's version of CUDA: {_extra(13)} or {_extra(12)}; or use backend='numpy'."
+            f"backend='cupy' found CuPy, but importing it failed ({_line(error)}). Install it "
+            f"anew for the CUDA version of your driver: {_extra(13)} or {_extra(12)}; or use "
+            "backend='numpy'."
         )
     return _driver_trouble(cp) or _device_trouble(cp) or _library_trouble(cp)
 
@@ -95,15 +96,15 @@ def _driver_trouble(cp: Any) -> str:
     if driver // 1000 >= needed // 1000:  # within a major version any driver will do
         return ""
     what = (
-        f"The NVIDIA driver supports CUDA up to {_version(driver)}, but the installed CuPy is built "
-        f"for CUDA {_version(needed)}, so backend='cupy' cannot work."
+        f"backend='cupy' cannot work: the NVIDIA driver supports CUDA up to {_version(driver)}, "
+        f"but the installed CuPy is built for CUDA {_version(needed)}."
     )
     fitting = [major for major in CUDA_EXTRAS if major <= driver // 1000]
     if not fitting:
         return f"{what} Update the driver, or use backend='auto' or backend='numpy'."
     return (
-        f"{what} Uninstall cupy-cuda{needed // 1000}x and install {_extra(fitting[0])}, update the "
-        "driver, or use backend='auto' or backend='numpy'."
+        f"{what} Update the driver; or uninstall cupy-cuda{needed // 1000}x and run "
+        f"{_extra(fitting[0])}; or use backend='auto' or backend='numpy'."
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics.directions import Directions, carried_to_layers, learning_directions
@@ -80,7 +81,7 @@ def gather(subject: Subject) -> Evidence:
         round_trip = max(round_trip, _round_trip_gain(subject, free))
         squares += _squared_distance(network, free)
     own_arrays = estimator._arrays()
-    own_substrate = estimator._substrate(estimator._network(own_arrays))
+    own_substrate = estimator._substrate(estimator._network(own_arrays, NumpyBackend()))
     directions = _directions(subject)
     return Evidence(
         estimator=estimator,

@@ -1,4 +1,4 @@
-"""What is looked into: an estimator's network in float64, with data clamped to it."""
+"""What is looked into: an estimator's network in float64 on the host, with data clamped to it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._sklearn_compat import validate_data
+from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.assembly import what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
@@ -185,7 +186,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     arrays = estimator._arrays().copy(np.float64)
     return Subject(
         estimator,
-        estimator._network(arrays),
+        estimator._network(arrays, NumpyBackend()),
         np.asarray(X, dtype=np.float64),
         target,
         estimator._cost(),

@@ -18,7 +18,7 @@ from sklearn_eqprop.learning.credit import (
 )
 from sklearn_eqprop.learning.feedback import learns_from_own_change
 from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer
+from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer, moved_memory
 from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
 from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
@@ -156,6 +156,9 @@ def _optimizer(
     parameters: dict[str, Any], network: Network, memory: dict[str, Any] | None
 ) -> Optimizer:
     trained = trained_parameters(network, parameters["feedback_learning"])
+    backend = network.backend
+    if memory is not None:
+        memory = moved_memory(memory, lambda part: backend.from_host(part, part.dtype))
     if parameters["optimizer"] == "adam":
-        return Adam(trained, network.backend.xp, memory)
-    return SGD(trained, parameters["momentum"], network.backend.xp, memory)
+        return Adam(trained, backend.xp, memory, fused=getattr(backend, "adam", None))
+    return SGD(trained, parameters["momentum"], backend.xp, memory)

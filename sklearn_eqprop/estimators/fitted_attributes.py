@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.backend import ArrayBackend, NumpyBackend, available_backend
+from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.estimator_hooks import EstimatorHooks
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, checked_arrays
 from sklearn_eqprop.estimators.parameters import loop_bound
@@ -17,8 +18,11 @@ from sklearn_eqprop.network import Network, Wiring, wired_network
 class FittedAttributes(EstimatorHooks):
     """What `fit` leaves on the estimator."""
 
-    def _publish(self, arrays: FittedArrays, state: TrainingState, n_epochs: int) -> None:
+    def _publish(
+        self, arrays: FittedArrays, state: TrainingState, n_epochs: int, backend: str
+    ) -> None:
         """Set every fitted attribute."""
+        self.backend_ = backend
         self.connections_ = arrays.wiring.pairs
         self.coefs_ = arrays.coefs
         self.intercepts_ = arrays.intercepts
@@ -68,12 +72,25 @@ class FittedAttributes(EstimatorHooks):
             n_outputs=self.n_outputs_,
         )
 
-    def _network(self, arrays: FittedArrays) -> Network:
+    def _prediction_backend(self) -> ArrayBackend:
+        """What a fitted model settles on: the backend asked for, or NumPy's where that is not here.
+
+        So a model that was fitted on a device predicts on machines that have none.
+        """
+        return NumpyBackend() if self.backend == "numpy" else available_backend()
+
+    def _network(self, arrays: FittedArrays, backend: ArrayBackend) -> Network:
+        """The network of these arrays: with them themselves on the host, with copies elsewhere."""
+
+        def placed(blocks: list[np.ndarray]) -> list[Array]:
+            return [backend.from_host(block, block.dtype) for block in blocks]
+
+        feedback = arrays.feedback_coefs
         return wired_network(
             arrays.wiring,
-            arrays.coefs,
-            arrays.intercepts,
-            arrays.feedback_coefs,
+            placed(arrays.coefs),
+            placed(arrays.intercepts),
+            None if feedback is None else placed(feedback),
             activation=self.activation,
-            backend=get_backend(self.backend),
+            backend=backend,
         )

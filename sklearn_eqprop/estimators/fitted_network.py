@@ -70,6 +70,14 @@ class FittedArrays:
             if source == 0:
                 coef /= scales.astype(coef.dtype)[:, None]
 
+    def take_from(self, network: Network) -> None:
+        """Bring home what a network that was made of these arrays has learned elsewhere."""
+        if not network.backend.is_device:
+            return
+        blocks = [*self.coefs, *(self.feedback_coefs or ()), *self.intercepts]
+        for block, parameter in zip(blocks, network.parameters(), strict=True):
+            block[...] = network.backend.to_host(parameter.array)
+
     @contextmanager
     def facing_scaled_inputs(self, scales: np.ndarray | None) -> Iterator[None]:
         """While inside, the network faces X / scales instead of X."""

@@ -14,6 +14,7 @@ from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, Train
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, run_epoch
 from sklearn_eqprop.learning.feedback import attenuations
+from sklearn_eqprop.learning.optimizers import moved_memory
 from sklearn_eqprop.learning.schedules import ADAPTIVE_FLOOR, rate_factor
 from sklearn_eqprop.learning.trainer import Trainer
 from sklearn_eqprop.network import Network, feedback_gains
@@ -84,7 +85,7 @@ def run_training(
         _restore(network, best_weights)
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
-    state.optimizer = trainer.optimizer.memory()
+    state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
     if trainer.attenuated:
         carried = attenuations(network.wiring, feedback_gains(network))
         state.signal = abs(settings.beta) * min(carried)
@@ -164,11 +165,8 @@ def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
     """L2 term of the loss, as a minibatch of that total weight sees it."""
     if alpha == 0:
         return 0.0
-    squares = sum(
-        network.norm(parameter.array) ** 2
-        for parameter in network.parameters()
-        if parameter.role != "bias"
-    )
+    weights = [block.array for block in network.parameters() if block.role != "bias"]
+    squares = sum(norm**2 for norm in network.norms(weights))
     return 0.5 * alpha * squares / batch_weight
 
 
@@ -183,9 +181,12 @@ def _restore(network: Network, weights: list[Any]) -> None:
 
 
 def _is_finite(network: Network) -> bool:
-    xp = network.backend.xp
+    backend = network.backend
     arrays = [parameter.array for parameter in network.parameters()]
     # A finite norm, which costs one pass, settles it; squares of finite numbers may overflow.
-    return all(
-        math.isfinite(network.norm(array)) or bool(xp.isfinite(array).all()) for array in arrays
-    )
+    doubtful = [
+        array
+        for array, norm in zip(arrays, network.norms(arrays), strict=True)
+        if not math.isfinite(norm)
+    ]
+    return all(backend.numbers([backend.xp.isfinite(array).all() for array in doubtful]))

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
-from sklearn_eqprop.backend import get_backend
 from sklearn_eqprop.network import ACTIVATIONS, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
 
@@ -68,7 +67,6 @@ def check_available(parameters: dict[str, Any]) -> None:
     ValueError
         Naming the parameter, its value and what to use instead.
     """
-    get_backend(parameters["backend"])
     if parameters["input_shape"] is not None:
         msg = (
             f"input_shape={parameters['input_shape']!r} is not part of this version of "

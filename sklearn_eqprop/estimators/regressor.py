@@ -149,8 +149,11 @@ class EqPropRegressor(Regression):
         nudging that draws.
     input_shape : None, default=None
         Reserved for convolutional layers.
-    backend : {'auto', 'numpy'}, default='auto'
-        Array library. 'cupy' is reserved.
+    backend : {'auto', 'numpy', 'cupy'}, default='auto'
+        Where arrays live while training and settling: 'numpy' in main memory, 'cupy' on the current
+        CUDA device; 'auto' takes the device where CuPy and a device are usable. Both start from the
+        same weights and take the samples in the same order. A fitted model predicts with NumPy
+        where there is no device.
     dtype : {'auto', 'float32', 'float64'}, default='auto'
         Type of the weights and of all arithmetic; 'auto' takes that of X.
 
@@ -175,6 +178,8 @@ class EqPropRegressor(Regression):
     connections_ : tuple of (int, int)
         (source layer, target layer) of each array of `coefs_`, then of each of
         `feedback_coefs_`; in both by target, then by source.
+    backend_ : {'numpy', 'cupy'}
+        What the last call of fit or partial_fit computed on. Fitted arrays are NumPy's in any case.
     n_layers_ : int
         Layers, input and output included.
     n_outputs_ : int

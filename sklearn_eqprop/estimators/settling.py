@@ -40,7 +40,8 @@ class Settling(FittedAttributes):
 
     def _settled_rows(self, X: np.ndarray, **nudge: Any) -> Result:
         """As `_settled`, of rows that have been validated."""
-        result = settle_rows(self._substrate(self._network(self._arrays())), X, **nudge)
+        network = self._network(self._arrays(), self._prediction_backend())
+        result = settle_rows(self._substrate(network), X, **nudge)
         if not result.converged.all():
             warnings.warn(result.reason, ConvergenceWarning, stacklevel=4)
         return result

@@ -10,7 +10,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
-from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.backend import ArrayBackend, get_backend
 from sklearn_eqprop.estimators.assembly import assemble_trainer
 from sklearn_eqprop.estimators.connectivity import requested_wiring
 from sklearn_eqprop.estimators.fitted_network import (
@@ -83,6 +83,7 @@ class Training(Settling):
         """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
         check_available(parameters)
+        backend = get_backend(self.backend)
         check_objective(parameters)
         check_credit_coordinates(parameters)
         if self.beta == math.inf:
@@ -136,14 +137,18 @@ class Training(Settling):
                 arrays.facing_scaled_inputs(state.input_scales),
                 np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             ):
-                ended = self._train(arrays, state, X, y, sample_weight, settings)
+                ended = self._train(arrays, state, X, y, sample_weight, settings, backend)
+        except backend.out_of_memory as error:
+            if not backend.is_device:
+                raise
+            raise _out_of_memory(settings.batch_size, error) from error
         except DivergenceError as error:
             if incremental or state.n_epochs == n_epochs_before:
                 raise
             # What blew up is in these memories too.
             state.optimizer = state.guard_vectors = None
             ended = error
-        self._publish(arrays, state, state.n_epochs - n_epochs_before)
+        self._publish(arrays, state, state.n_epochs - n_epochs_before, backend.name)
         return state, ended, settings
 
     def _start(
@@ -199,6 +204,7 @@ class Training(Settling):
         y: np.ndarray,
         sample_weight: np.ndarray | None,
         settings: FitSettings,
+        backend: ArrayBackend,
     ) -> EndedBy:
         """Train `arrays` and `state` in place; return why training ended.
 
@@ -209,6 +215,8 @@ class Training(Settling):
             X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
             X_val, y_val, weight_val = held_out
             X_val = scaled(X_val, state.input_scales)
+            if backend.is_device:  # once, not in every epoch
+                X_val = backend.from_host(X_val, arrays.coefs[0].dtype)
 
             def validation_score(network: Network) -> float:
                 output = settle_rows(self._substrate(network), X_val).states[-1]
@@ -218,15 +226,21 @@ class Training(Settling):
         n_samples = X.shape[0]
         cost = self._cost()
         if isinstance(cost, UserCost):
-            backend = get_backend(self.backend)
             cost.try_out(backend.xp, backend.from_host(target, target.dtype))
         state.constant_loss = cost.constant_loss(target, sample_weight)
         if n_samples <= settings.batch_size:
             X, target, sample_weight = merged_rows(X, target, sample_weight)
         data = TrainingData(X, target, sample_weight, n_samples, state.input_scales)
         parameters = self.get_params(deep=False)
-        trainer = assemble_trainer(parameters, self._network(arrays), cost, state)
-        return run_training(trainer, data, state, settings, validation_score)
+        network = self._network(arrays, backend)
+        trainer = assemble_trainer(parameters, network, cost, state)
+        try:
+            ended = run_training(trainer, data, state, settings, validation_score)
+        except DivergenceError:  # it holds the last good weights
+            arrays.take_from(network)
+            raise
+        arrays.take_from(network)
+        return ended
 
     def _split(
         self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, seed: int
@@ -258,3 +272,13 @@ class Training(Settling):
             return X[part], y[part], None if sample_weight is None else sample_weight[part]
 
         return *rows(train), rows(val)
+
+
+def _out_of_memory(batch_size: int, error: BaseException) -> MemoryError:
+    """What a user can do about a device that is full; the estimator is as before the call."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return MemoryError(
+        f"The device has no memory left for minibatches of batch_size={batch_size} samples "
+        f"({reason}). Use a smaller batch_size, fewer or smaller hidden layers, dtype='float32', "
+        "or backend='numpy'. The estimator is as it was before."
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,25 +79,22 @@ class _PhaseTally:
     def __init__(self, backend: ArrayBackend) -> None:
         self._backend = backend
         self._n_results = 0
-        self._totals: tuple[Any, Any, Any] | None = None
+        self._totals: tuple[Any, Any, Any] = (0, 0, 0.0)
 
     def add(self, result: Result) -> None:
         self._n_results += result.n_steps.shape[0]
         steps, converged = result.n_steps.sum(), result.converged.sum()
         residual = result.residual.max()
-        if self._totals is not None:
-            steps = self._totals[0] + steps
-            converged = self._totals[1] + converged
-            residual = self._backend.xp.fmax(self._totals[2], residual)
-        self._totals = (steps, converged, residual)
+        if not self._backend.is_device:
+            steps, converged, residual = int(steps), int(converged), float(residual)
+        largest = self._backend.xp.fmax if self._backend.is_device else max
+        so_far = self._totals
+        self._totals = (so_far[0] + steps, so_far[1] + converged, largest(so_far[2], residual))
 
     def summary(self, scale: float) -> tuple[float, float, float]:
         """Mean steps, largest residual divided by `scale`, fraction unconverged."""
-        assert self._totals is not None
         n_results = self._n_results
         steps, converged, residual = self._backend.numbers(self._totals)
-        if math.isnan(residual):  # of every minibatch
-            residual = 0.0
         return steps / n_results, residual / scale, (n_results - converged) / n_results
 
 

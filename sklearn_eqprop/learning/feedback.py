@@ -74,11 +74,14 @@ def arrival_scales(network: Network) -> list[float]:
     list of float
         One a layer 1..L; never above 1.
     """
-    connections = [c for c in (*network.forward, *network.feedback) if c.source > 0]
-    norms = network.norms([connection.weights for connection in connections])
-    norm_of = {(c.source, c.target): norm for c, norm in zip(connections, norms, strict=True)}
+    norm_of: dict[Pair, float] = {}
 
     def transfer(pair: Pair) -> float:
+        if pair not in norm_of:  # forward connections are hardly ever asked for
+            kind = network.feedback if pair in network.wiring.feedback else network.forward
+            inner = [connection for connection in kind if connection.source > 0]
+            norms = network.norms([connection.weights for connection in inner])
+            norm_of.update(zip(((c.source, c.target) for c in inner), norms, strict=True))
         return min(norm_of[pair] / math.sqrt(network.layer_sizes[pair[1] - 1]), 1.0)
 
     return _along_strongest_paths(network.wiring, transfer)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.network import Network
 
 
 class Nudge:
@@ -73,6 +75,13 @@ class ConstantPush:
     def take(self, rows: Array) -> ConstantPush:
         """See `relaxation.Push.take`."""
         return ConstantPush(self._force[rows])
+
+
+def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:
+    """β of every row where phases of the same samples are stacked, shape (n_rows, 1)."""
+    xp = network.backend.xp
+    columns = [xp.full((n_samples, 1), strength, dtype=network.dtype) for strength in strengths]
+    return xp.concatenate(columns)
 
 
 class Nudging(Protocol):

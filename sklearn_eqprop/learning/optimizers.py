@@ -13,6 +13,9 @@ EPSILON = 1e-8
 #: Numbers worked on at a time: each pass over them then finds them in the cache.
 CACHE_SIZE = 2**15
 
+#: Entries of a memory that are arrays.
+MOVED = ("velocities", "means", "squares")
+
 
 class Optimizer(Protocol):
     """Turns directions of ascent into steps, block by block."""
@@ -142,6 +145,14 @@ class Adam:
             "means": self._means,
             "squares": self._squares,
         }
+
+
+def moved_memory(memory: dict[str, Any], move: Callable[[Array], Array]) -> dict[str, Any]:
+    """What an optimiser remembers with every array moved, to the host or to a device."""
+    return {
+        name: [move(part) for part in value] if name in MOVED else value
+        for name, value in memory.items()
+    }
 
 
 def _parts(*arrays: Array) -> Iterator[Sequence[Array]]:

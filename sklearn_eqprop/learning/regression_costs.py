@@ -59,7 +59,9 @@ class AbsoluteError(Cost):
         beyond = drive + (origin - target)
         pull = xp.clip(beyond, -abs(beta), abs(beta))
         away = beta * xp.sign(beyond)
-        return drive - xp.where(xp.asarray(beta) > 0, pull, away)
+        if isinstance(beta, float):
+            return drive - (pull if beta > 0 else away)
+        return drive - xp.where(beta > 0, pull, away)
 
 
 class Huber(Cost):

@@ -12,7 +12,7 @@ from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.flow import EulerFlow
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
-from sklearn_eqprop.learning.nudging import ConstantPush, Nudge
+from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import (
@@ -22,6 +22,7 @@ from sklearn_eqprop.relaxation import (
     Field,
     FreeField,
     Origin,
+    Pacing,
     Relaxation,
     Result,
     clamped_origin,
@@ -88,12 +89,14 @@ class SimulatedNetwork:
         self._rate_coordinates = rate_coordinates
         self._relaxation = relaxation
         self._limits = limits
+        self._free_pacing, self._nudged_pacing = Pacing(), Pacing()
 
     def settle(self, inputs: Array) -> FreePhase:
         """See `Substrate.settle`."""
         clamped = self.network.clamp(inputs)
         field = FreeField(self.network, clamped, inputs.shape[0])
         field.freezes = self._limits.literal
+        field.pacing = self._free_pacing
         driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
         tolerance = self._tolerance(self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
@@ -231,8 +234,7 @@ class SimulatedNetwork:
         xp, n_samples, n_phases = self.network.backend.xp, target.shape[0], len(strengths)
         beta: Any = float(strengths[0])
         if n_phases > 1:
-            column = xp.asarray(strengths, dtype=self.network.dtype)
-            beta = xp.repeat(column, n_samples)[:, None]
+            beta = stacked_strengths(self.network, strengths, n_samples)
             target = xp.concatenate([target] * n_phases)
             origin = origin.each(lambda array: xp.concatenate([array] * n_phases))
         output = origin.states[-1]
@@ -266,6 +268,7 @@ class SimulatedNetwork:
     def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
         """A second phase, from `start` or from displacements of zero."""
         field.freezes = self._limits.literal
+        field.pacing = self._nudged_pacing
         return self._relaxation.settle(
             field, start, tolerance, self._limits.max_nudged, downward=True
         )

@@ -18,7 +18,7 @@ from typing import Any, cast
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
-from sklearn_eqprop.learning.nudging import ConstantPush, Nudge
+from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import (
@@ -166,8 +166,7 @@ class AveragingNetwork:
         def stacked(array: Array) -> Array:
             return xp.concatenate([array] * n_phases) if array.ndim > 1 else array
 
-        column = xp.asarray(strengths, dtype=network.dtype)
-        beta = xp.repeat(column, n_samples)[:, None]
+        beta = stacked_strengths(network, strengths, n_samples)
         push: Push
         if min(strengths) < 0 and math.isinf(cost.curvature):
             # Pushed away under a cost of unbounded curvature no β is stable for certain.

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.backend.array_backend import Array, read
 from sklearn_eqprop.learning.costs import ClassificationCost
 
 #: Most Newton steps to bring an output to rest under a cost of unknown curvature, once a sweep;
@@ -122,7 +122,7 @@ class UserCost(ClassificationCost):
         for _ in range(MOST_STEPS):
             # No sample waits for others or moves on with them: results depend on no batch.
             waiting = speed > enough
-            if not bool(waiting.any()):
+            if not read(xp, waiting.any()):
                 break
             step = _newton_step(xp, velocity_at, displacement, velocity)
             for _ in range(MOST_CUTS):
@@ -134,7 +134,7 @@ class UserCost(ClassificationCost):
                 velocity = xp.where(better, trial_velocity, velocity)
                 speed = xp.where(better, trial_speed, speed)
                 waiting &= ~better
-                if not bool(waiting.any()):
+                if not read(xp, waiting.any()):
                     break
                 step *= CUT
         return displacement
@@ -157,13 +157,14 @@ class UserCost(ClassificationCost):
         target = target[:TRIAL_ROWS]
         draw = np.random.RandomState(0).standard_normal(target.shape)
         output = xp.asarray(draw, dtype=target.dtype)
-        value, slope = self.value(xp, output, target), -self.force(xp, output, target)
+        on_device = self.value(xp, output, target), -self.force(xp, output, target)
+        value, slope = (read(xp, found) for found in on_device)
         for name, found in (("value", value), ("derivative", slope)):
-            if not bool(xp.isfinite(found).all()):
+            if not np.isfinite(found).all():
                 msg = f"loss.{name} returned numbers that are not finite for finite outputs."
                 raise ValueError(msg)
         for row in range(target.shape[0]):
-            alone = self.value(xp, output[row : row + 1], target[row : row + 1])
+            alone = read(xp, self.value(xp, output[row : row + 1], target[row : row + 1]))
             if not _near(float(alone[0]), float(value[row]), abs(float(value[row]))):
                 msg = (
                     f"loss.value gives a sample {float(alone[0]):.6g} alone and "
@@ -173,21 +174,21 @@ class UserCost(ClassificationCost):
         self._check_derivative(xp, output, target, value, slope)
 
     def _check_derivative(
-        self, xp: Any, output: Array, target: Array, value: Array, slope: Array
+        self, xp: Any, output: Array, target: Array, value: np.ndarray, slope: np.ndarray
     ) -> None:
         """Each derivative must lie between the differences ahead and behind, also at a kink."""
         for unit in range(output.shape[1]):
             shift = xp.zeros_like(output)
             shift[:, unit] = TRIAL_STEP
-            ahead = (self.value(xp, output + shift, target) - value) / TRIAL_STEP
-            behind = (value - self.value(xp, output - shift, target)) / TRIAL_STEP
-            slack = TRIAL_TOLERANCE * (1 + xp.abs(value) + xp.abs(ahead) + xp.abs(behind))
+            ahead = (read(xp, self.value(xp, output + shift, target)) - value) / TRIAL_STEP
+            behind = (value - read(xp, self.value(xp, output - shift, target))) / TRIAL_STEP
+            slack = TRIAL_TOLERANCE * (1 + np.abs(value) + np.abs(ahead) + np.abs(behind))
             found = slope[:, unit]
-            wrong = (found > xp.maximum(ahead, behind) + slack) | (
-                found < xp.minimum(ahead, behind) - slack
+            wrong = (found > np.maximum(ahead, behind) + slack) | (
+                found < np.minimum(ahead, behind) - slack
             )
-            if bool(wrong.any()):
-                (rows,) = xp.nonzero(wrong)
+            if wrong.any():
+                (rows,) = np.nonzero(wrong)
                 row = int(rows[0])
                 msg = (
                     f"loss.derivative returned {float(found[row]):.4g} where loss.value rises by "

@@ -52,6 +52,8 @@ class Network:
     ----------
     wiring : Wiring
         The ends of every connection.
+    n_layers : int
+        L, the number of layers that have a state.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Network:
         self.feedback = tuple(feedback)
         self.biases = tuple(biases)
         self.backend = backend
+        self.n_layers = len(self.biases)
         self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
         self.layer_sizes = tuple(bias.shape[0] for bias in biases)
         self.wiring = Wiring(
@@ -76,11 +79,6 @@ class Network:
         layers = range(1, len(biases) + 1)
         self._incoming = [[c for c in within if c.target == layer] for layer in layers]
         self._outgoing = [[c for c in within if c.source == layer] for layer in layers]
-
-    @property
-    def n_layers(self) -> int:
-        """L, the number of layers that have a state."""
-        return len(self.biases)
 
     @property
     def dtype(self) -> Any:

@@ -12,6 +12,7 @@ from sklearn_eqprop.relaxation.displacement import (
 from sklearn_eqprop.relaxation.euler import Euler, flow
 from sklearn_eqprop.relaxation.field import Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
+from sklearn_eqprop.relaxation.pacing import Pacing
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import Relaxation
 from sklearn_eqprop.relaxation.trajectory import Average, trajectory
@@ -35,6 +36,7 @@ __all__ = [
     "FreeField",
     "GaussSeidel",
     "Origin",
+    "Pacing",
     "Push",
     "Relaxation",
     "Result",

@@ -56,19 +56,12 @@ class Field(ABC):
         self, network: Network, n_samples: int, push: Push | None = None, n_phases: int = 1
     ) -> None:
         self.network = network
+        #: Where the arrays live; how many layers have a state.
+        self.backend: ArrayBackend = network.backend
+        self.n_layers: int = network.n_layers
         self.n_samples = n_samples
         self.push = push
         self.n_phases = n_phases
-
-    @property
-    def backend(self) -> ArrayBackend:
-        """Where the arrays live."""
-        return self.network.backend
-
-    @property
-    def n_layers(self) -> int:
-        """Layers that have a state."""
-        return self.network.n_layers
 
     @abstractmethod
     def signal(self, layer: int, state: Array) -> Any:
@@ -151,7 +144,7 @@ class Field(ABC):
 
     def residual(self, layer: int, drive: Array, state: Array) -> Array:
         """Size of ``clip(drive (+ force)) - s``, all that is left to move, of each sample."""
-        if self.push is not None and self.is_pushed(layer):
+        if self.push is not None and layer == self.n_layers:
             moved = self.push.velocity(drive, state)
             moved += state
             self.project(layer, moved, out=moved)

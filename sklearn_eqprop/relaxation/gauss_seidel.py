@@ -73,6 +73,7 @@ class _Sweeps:
         self._order = layers[::-1] if downward else layers
         self._downward = downward
         self._step_size = step_size
+        self._fuses = field.backend.is_device
         # From rest all layers are silent: what they send back costs nothing in the first sweep.
         signals = [None] * field.n_layers if states is None else field.signals(states)
         self._signals: list[Any] = signals
@@ -89,7 +90,10 @@ class _Sweeps:
             early = field.inflow(layer, self._signals, self._before(layer))
             self._early[layer - 1] = early
             state = states[layer - 1]
-            rest = self._rest_state(layer, early, state)
+            if self._fuses and early is not None and not field.is_pushed(layer):
+                rest = self._fused_rest_state(layer, early)
+            else:
+                rest = field.rest_state(layer, self._drive(layer, early), state)
             if self._step_size != 1:
                 rest = state + self._step_size * (rest - state)
             states[layer - 1] = rest
@@ -102,11 +106,16 @@ class _Sweeps:
         for layer, state in enumerate(states, start=1):
             late = self._late_inflow(layer)
             self._late[layer - 1] = late
-            is_solved = self._is_solved(layer, late)
-            drive, in_layer = self._drive_and_residual(layer, state, is_solved=is_solved)
-            drives.append(drive)
-            if in_layer is None:
-                continue
+            early, is_solved = self._early[layer - 1], self._is_solved(layer, late)
+            if self._fuses and not (is_solved or early is None or field.is_pushed(layer)):
+                drive, in_layer = self._fused_check(layer, early, state)
+                drives.append(drive)
+            else:
+                drive = self._drive(layer, early)
+                drives.append(drive)
+                if is_solved:
+                    continue
+                in_layer = field.residual(layer, drive, state)
             residual = in_layer if residual is None else xp.maximum(residual, in_layer)
         left = self.active.put_aside(residual, n_sweeps, drives, everything=last)
         if self.active.is_empty:
@@ -117,26 +126,18 @@ class _Sweeps:
             self._signals = self.active.field.signals(self.active.states)
         return False
 
-    def _rest_state(self, layer: int, early: Array | None, state: Array) -> Array:
-        """Where a layer would rest with its drive as it is."""
+    def _fused_rest_state(self, layer: int, early: Array) -> Array:
+        """Where a layer would rest with its drive as it is, in one pass over memory."""
         field = self.active.field
-        if field.backend.is_device and early is not None and not field.is_pushed(layer):
-            device = cast("DeviceBackend", field.backend)
-            return device.row_solve(early, self._late[layer - 1], *field.bounds(layer))
-        return field.rest_state(layer, self._drive(layer, early), state)
+        device = cast("DeviceBackend", field.backend)
+        return device.row_solve(early, self._late[layer - 1], *field.bounds(layer))
 
-    def _drive_and_residual(
-        self, layer: int, state: Array, *, is_solved: bool
-    ) -> tuple[Array, Array | None]:
-        """Drive of a layer, and what is left to move in it; None where it is known to be solved."""
-        field, early = self.active.field, self._early[layer - 1]
-        fuses = field.backend.is_device and early is not None and not field.is_pushed(layer)
-        if fuses and not is_solved:
-            device, late = cast("DeviceBackend", field.backend), self._late[layer - 1]
-            drive, size = device.row_check(early, late, state, *field.bounds(layer))
-            return drive, field.measured(layer, size)
-        drive = self._drive(layer, early)
-        return drive, None if is_solved else field.residual(layer, drive, state)
+    def _fused_check(self, layer: int, early: Array, state: Array) -> tuple[Array, Array]:
+        """Drive of a layer, and what is left to move in it, in one pass over memory."""
+        field, late = self.active.field, self._late[layer - 1]
+        device = cast("DeviceBackend", field.backend)
+        drive, size = device.row_check(early, late, state, *field.bounds(layer))
+        return drive, field.measured(layer, size)
 
     def _is_solved(self, layer: int, late: Array | None) -> bool:
         """Whether a layer is where its drive has just put it, and nothing has changed that since.

@@ -1,8 +1,10 @@
 """A pretended device for the tests in this folder."""
 
+import sys
+
 import pytest
 
-from sklearn_eqprop.backend import CupyBackend
+from sklearn_eqprop.backend import CupyBackend, selection
 from tests.backend import host_kernels
 from tests.backend.fake_cupy import FakeCupy
 
@@ -19,3 +21,13 @@ def fake():
 def device(fake):
     """The backend on the pretended device."""
     return CupyBackend(fake)
+
+
+@pytest.fixture
+def installed(fake, monkeypatch):
+    """The pretended CuPy as the estimators find it: installed, with a driver and a device."""
+    monkeypatch.setitem(sys.modules, "cupy", fake)
+    monkeypatch.setattr(selection, "_has_driver", lambda: True)
+    selection.why_no_device.cache_clear()
+    yield fake
+    selection.why_no_device.cache_clear()

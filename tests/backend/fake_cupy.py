@@ -11,6 +11,7 @@ import operator
 import sys
 import types
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 
 import numpy as np
 
@@ -150,11 +151,15 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
     setattr(DeviceArray, f"__{_name}__", _operator(getattr(operator, _name)))
 
 #: Functions of CuPy's that may be used, and that work as NumPy's of the same name.
-FUNCTIONS = """
-abs all any arange argmax ascontiguousarray clip concatenate copyto cumsum divide dot empty empty_like
-exp expm1 eye fmax full isfinite log log1p logaddexp maximum minimum multiply nonzero ones ones_like
-repeat sign sort sqrt stack take_along_axis tanh trace vdot where zeros zeros_like
-""".split()
+# fmt: off
+FUNCTIONS = [
+    "abs", "all", "any", "arange", "argmax", "ascontiguousarray", "clip", "concatenate",
+    "copyto", "cumsum", "divide", "dot", "empty", "empty_like", "exp", "expm1", "eye", "fmax",
+    "full", "isfinite", "log", "log1p", "logaddexp", "maximum", "minimum", "multiply",
+    "nonzero", "ones", "ones_like", "repeat", "sign", "sort", "sqrt", "stack",
+    "take_along_axis", "tanh", "trace", "vdot", "where", "zeros", "zeros_like",
+]
+# fmt: on
 #: Of these the host waits for the outcome.
 WAITING = {"nonzero"}
 
@@ -168,6 +173,7 @@ class FakeCupy(types.ModuleType):
 
     def __init__(self):
         super().__init__("cupy")
+        self.__spec__ = ModuleSpec("cupy", None)
         self.counts = Counts()
         self.cuda = FakeCuda(self)
         self.linalg = types.SimpleNamespace(solve=self._wrapping(np.linalg.solve))
@@ -195,12 +201,12 @@ class FakeCupy(types.ModuleType):
             return self.wrap(np.array(array._host, dtype=dtype))
         return self.asarray(array, dtype)
 
-    def asnumpy(self, array):
+    def asnumpy(self, array, order="C"):
         if isinstance(array, DeviceArray):
             self.counts.to_host += 1
             self.counts.bytes_to_host += array.nbytes
             self.counts.waits += 1
-            return array._host.copy(order="K")
+            return np.array(array._host, order=order)
         return np.asarray(array)
 
     def queue_copy(self, target, source, stream):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def library():
-    """The compiler's library from the package nvidia-cuda-nvrtc-cu12; None where that is missing."""
+    """The compiler, from the package nvidia-cuda-nvrtc-cu12; None where that is missing."""
     try:
         spec = find_spec("nvidia.cuda_nvrtc")
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""Every kernel compiles for the devices that are supported, with the options that are used there."""
+"""Every kernel compiles for the devices that are supported, with the options used there."""
 
 import numpy as np
 import pytest

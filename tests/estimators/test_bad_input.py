@@ -84,7 +84,6 @@ def test_bad_class_weight(binary, value):
     ("name", "value"),
     [
         ("input_shape", (8, 8)),
-        ("backend", "cupy"),
     ],
 )
 def test_not_in_this_version(binary, estimator, name, value):

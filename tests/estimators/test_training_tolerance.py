@@ -6,6 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.estimators.assembly import training_limits
 from sklearn_eqprop.learning.costs import LogLoss
 from sklearn_eqprop.learning.credit import VectorFieldRule
@@ -28,7 +29,7 @@ def digits():
 
 def updates(model, limits, X, target):
     """Update of F_1..F_L by the model's rule, settled within the given limits."""
-    network = model._network(model._arrays())
+    network = model._network(model._arrays(), NumpyBackend())
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
     rule = VectorFieldRule(NUDGINGS[model.nudging], model.beta)
     rng = np.random.RandomState(0)

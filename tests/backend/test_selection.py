@@ -1,0 +1,150 @@
+"""Which backend one gets; what one is told where it cannot be had."""
+
+import sys
+import tomllib
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
+from tests.backend.fake_cupy import CUDARuntimeError
+
+X = np.random.RandomState(0).standard_normal((20, 3))
+Y = (X[:, 0] > 0).astype(int)
+
+
+@pytest.fixture
+def no_cupy(monkeypatch):
+    monkeypatch.setattr(selection, "find_spec", lambda name: None)
+    selection.why_no_device.cache_clear()
+    yield
+    selection.why_no_device.cache_clear()
+
+
+def _refused(estimator=EqPropClassifier):
+    """What a user is told, with the estimator left as it was."""
+    model = estimator(backend="cupy", max_iter=1)
+    before = dict(vars(model))
+    with pytest.raises(DeviceUnavailableError) as caught:
+        model.fit(X, Y)
+    assert vars(model) == before
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+def test_cupy_is_not_installed(no_cupy, estimator):
+    said = _refused(estimator)
+    assert said.startswith("backend='cupy' needs CuPy, which is not installed")
+    for extra in ("cuda12", "cuda13"):
+        assert f"pip install 'sklearn-eqprop[{extra}]'" in said
+    assert "backend='numpy'" in said
+
+
+def test_the_extras_exist():
+    path = Path(__file__).parents[2] / "pyproject.toml"
+    extras = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    for major in selection.CUDA_EXTRAS:
+        assert any(f"cupy-cuda{major}x" in need for need in extras[f"cuda{major}"])
+
+
+def test_there_is_no_driver(installed):
+    installed.cuda.runtime.driver = 0
+    said = _refused()
+    assert "needs an NVIDIA driver, and this machine has none" in said
+    assert "Install the driver" in said
+
+
+@pytest.mark.parametrize(
+    ("driver", "runtime", "remedy"),
+    [
+        (12040, 13000, "uninstall cupy-cuda13x and run pip install 'sklearn-eqprop[cuda12]'"),
+        (11080, 12090, "Update the driver"),
+        (11080, 13000, "Update the driver"),
+    ],
+)
+def test_the_driver_is_too_old(installed, driver, runtime, remedy):
+    installed.cuda.runtime.driver = driver
+    installed.cuda.runtime.version = runtime
+    said = _refused()
+    assert f"supports CUDA up to {driver // 1000}.{driver % 1000 // 10}" in said
+    assert f"built for CUDA {runtime // 1000}.{runtime % 1000 // 10}" in said
+    assert remedy in said
+
+
+def test_a_driver_of_the_same_major_version_is_enough(installed):
+    installed.cuda.runtime.driver, installed.cuda.runtime.version = 12000, 12090
+    assert get_backend("cupy").name == "cupy"
+
+
+def test_there_is_no_device(installed, monkeypatch):
+    installed.cuda.runtime.n_devices = 0
+    assert "no CUDA device" in _refused()
+    selection.why_no_device.cache_clear()
+
+    def fail():
+        raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected.")
+
+    monkeypatch.setattr(installed.cuda.runtime, "getDeviceCount", fail)
+    assert "no usable CUDA device (cudaErrorNoDevice: no CUDA-capable device" in _refused()
+
+
+def test_libraries_are_missing(installed, monkeypatch):
+    def fail(**_):
+        raise RuntimeError("libnvrtc.so.12: cannot open shared object file\nlong story")
+
+    monkeypatch.setattr(installed, "RawModule", fail)
+    said = _refused()
+    assert "could not compute on it (libnvrtc.so.12: cannot open shared object file)" in said
+    assert "sklearn-eqprop[cuda12]" in said
+
+
+def test_importing_cupy_fails(installed, monkeypatch):
+    def fail(name):
+        raise ImportError("libcublas is broken")
+
+    monkeypatch.setattr(selection, "import_module", fail)
+    assert "importing it failed (libcublas is broken)" in _refused()
+
+
+def test_why_is_looked_into_once(installed, monkeypatch):
+    assert get_backend("cupy").name == "cupy"
+    monkeypatch.setattr(selection, "_driver_trouble", lambda cp: pytest.fail("asked again"))
+    assert get_backend("auto").name == "cupy"
+
+
+@pytest.mark.parametrize("trouble", ["no driver", "broken", "none"])
+def test_auto_takes_what_is_there_in_silence(installed, monkeypatch, trouble):
+    if trouble == "no driver":
+        monkeypatch.setattr(selection, "_has_driver", lambda: False)
+        monkeypatch.setattr(selection, "import_module", lambda name: pytest.fail("imported"))
+    if trouble == "broken":
+        installed.cuda.runtime.driver = 11000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert get_backend("auto").name == ("cupy" if trouble == "none" else "numpy")
+    model = EqPropRegressor((4,), max_iter=2, learning_rate="cosine", random_state=0)
+    model.fit(X, X[:, 0])
+    assert model.backend_ == ("cupy" if trouble == "none" else "numpy")
+
+
+def test_auto_without_cupy(no_cupy):
+    assert isinstance(get_backend("auto"), NumpyBackend)
+    assert isinstance(get_backend("numpy"), NumpyBackend)
+
+
+@pytest.mark.skipif(find_spec("cupy") is None, reason="needs CuPy")
+def test_the_real_cupy_says_what_is_missing():
+    """Where CuPy is installed: either it works, or one of the reasons above is given."""
+    assert "fake" not in repr(sys.modules.get("cupy"))
+    selection.why_no_device.cache_clear()
+    why = selection.why_no_device()
+    if why:
+        known = ("needs an NVIDIA driver", "the NVIDIA driver supports", "no usable CUDA device")
+        assert any(reason in why for reason in known)
+        assert get_backend("auto").name == "numpy"
+    else:
+        assert get_backend("auto").name == "cupy"

@@ -1,0 +1,292 @@
+"""Whole fits on the pretended device: they agree with NumPy's, and rarely make the host wait."""
+
+import math
+import pickle
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.relaxation.pacing import LOOK_EVERY
+
+N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
+#: Reads of a minibatch outside its phases: norms of the feedback and of all connections before the
+#: nudge, the loss, and the norms of the safeguard.
+READS_PER_MINIBATCH = 4
+#: Reads of an epoch: what its phases were like, three numbers each, whether weights are finite, and
+#: the penalty.
+READS_PER_EPOCH = 4
+WAYS = [
+    {},
+    {"hidden_layer_sizes": (15,), "dtype": "float32"},
+    {"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"},
+    {"relaxation": "euler", "step_size": 0.5},
+    {"relaxation": "euler", "step_size": 0.5, "relax_tol": 1e-4, "activation": "hard_sigmoid"},
+    {"relaxation": "anderson", "nudging": "random_sign"},
+    {"relaxation": "anderson", "relax_tol": 1e-6, "activation": "tanh"},
+    {"relax_tol": 1e-6},
+    {"step_size": 0.8, "activation": "logistic"},
+    {"gradient": "asymmetric", "activation": "tanh"},
+    {"gradient": "recurrent_backprop"},
+    {"gradient": "continual", "optimizer": "sgd", "learning_rate_init": 0.01},
+    {"feedback": "tied", "activation": "hard_sigmoid", "loss": "squared_error"},
+    {"feedback_learning": "local", "optimizer": "sgd", "learning_rate": "adaptive"},
+    {"feedback_learning": "homeostasis"},
+    {"feedback_init": "independent", "loop_gain": None},
+    {"beta": math.inf, "loss": "squared_error"},
+    {"early_stopping": True},
+    {"connections": [(0, 1), (1, 2), (2, 3), (0, 3), (3, 2), (2, 1), (1, 1)]},
+    {
+        "objective": "trajectory",
+        "relaxation": "euler",
+        "step_size": 0.5,
+        "max_relax_iter": 20,
+        "max_nudge_iter": 10,
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X[:N_SAMPLES] / 16, y[:N_SAMPLES]
+
+
+def _model(**settings):
+    defaults = {"hidden_layer_sizes": (15, 12), "batch_size": BATCH_SIZE, "max_iter": 2}
+    return EqPropClassifier(**{**defaults, "random_state": 0, **settings})
+
+
+def _fitted(model, X, y, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y, **options)
+
+
+def _assert_alike(one, other, tolerance):
+    for name in ("coefs_", "feedback_coefs_", "intercepts_"):
+        for block, its_twin in zip(getattr(one, name), getattr(other, name), strict=True):
+            assert type(block) is type(its_twin) is np.ndarray
+            np.testing.assert_allclose(block, its_twin, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(one.loss_curve_, other.loss_curve_, rtol=10 * tolerance)
+    for name, values in one.relaxation_.items():
+        np.testing.assert_allclose(values, other.relaxation_[name], rtol=1e-3, atol=tolerance)
+
+
+@pytest.mark.parametrize("settings", WAYS, ids=str)
+def test_fits_agree_with_numpy(installed, digits, settings):
+    ours = _fitted(_model(backend="cupy", **settings), *digits)
+    theirs = _fitted(_model(backend="numpy", **settings), *digits)
+    assert (ours.backend_, theirs.backend_) == ("cupy", "numpy")
+    _assert_alike(ours, theirs, 1e-4 if settings.get("dtype") == "float32" else 1e-10)
+    X = digits[0]
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+    np.testing.assert_allclose(ours.transform(X), theirs.transform(X), atol=1e-4)
+    assert type(ours.predict_proba(X)) is np.ndarray
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber", "poisson"])
+def test_regressors_agree_with_numpy(installed, digits, loss):
+    X, y = digits
+    model = EqPropRegressor((15, 12), loss=loss, max_iter=2, random_state=0, batch_size=40)
+    weight = np.random.RandomState(0).uniform(0.5, 2, N_SAMPLES)
+    ours = _fitted(clone(model).set_params(backend="cupy"), X, y, sample_weight=weight)
+    theirs = _fitted(clone(model).set_params(backend="numpy"), X, y, sample_weight=weight)
+    _assert_alike(ours, theirs, 1e-10)
+    nudged = [m.relax(X, y, beta=0.1) for m in (ours, theirs)]
+    for one, other in zip(nudged[0].states, nudged[1].states, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    np.testing.assert_array_equal(nudged[0].n_steps, nudged[1].n_steps)
+    np.testing.assert_array_equal(nudged[0].converged, nudged[1].converged)
+
+
+class Softplus:
+    """A cost whose curvature is not known: its output is brought to rest by Newton's method."""
+
+    def value(self, output, target):
+        return ((target - output) ** 4).sum(axis=1) + 0.5 * ((target - output) ** 2).sum(axis=1)
+
+    def derivative(self, output, target):
+        return -4 * (target - output) ** 3 - (target - output)
+
+
+def test_a_cost_of_the_users_own_works_on_the_device(installed, digits):
+    ours = _fitted(_model(backend="cupy", loss=Softplus()), *digits)
+    theirs = _fitted(_model(backend="numpy", loss=Softplus()), *digits)
+    _assert_alike(ours, theirs, 1e-9)
+
+
+@pytest.mark.parametrize("model", [_model(), EqPropRegressor((9, 8), random_state=3)], ids=str)
+def test_start_and_order_are_the_same_to_the_last_bit(installed, digits, model, monkeypatch):
+    X, y = digits
+    starts, orders = [], []
+
+    def noting(original):
+        def feed(backend, inputs, target, dtype, factors=None):
+            rows = original(backend, inputs, target, dtype, factors)
+
+            def minibatches(order, batch_size, following=rows.minibatches):
+                orders.append(order.copy())
+                return following(order, batch_size)
+
+            rows.minibatches = minibatches
+            return rows
+
+        return feed
+
+    for backend in ("numpy", "cupy"):
+        kind = type(get_backend(backend))
+        monkeypatch.setattr(kind, "feed", noting(kind.feed))
+        # Steps too small to move a weight leave the start as it was.
+        still = {"optimizer": "sgd", "learning_rate_init": 1e-300, "alpha": 0, "batch_size": 50}
+        fitted = clone(model).set_params(backend=backend, loop_gain=None, max_iter=2, **still)
+        starts.append(_fitted(fitted, X, y))
+    one, other = starts
+    for name in ("coefs_", "feedback_coefs_", "intercepts_"):
+        for block, its_twin in zip(getattr(one, name), getattr(other, name), strict=True):
+            np.testing.assert_array_equal(block, its_twin)
+    assert len(orders) == 4
+    np.testing.assert_array_equal(orders[:2], orders[2:])
+    assert (orders[0] != orders[1]).any()
+
+
+@pytest.mark.parametrize("settings", [WAYS[0], WAYS[2], WAYS[3], WAYS[7], WAYS[10]], ids=str)
+def test_few_waits_and_transfers(installed, digits, settings):
+    """What three more epochs cost than one."""
+    get_backend("cupy")  # tries it out
+    used = []
+    for epochs in (1, 4):
+        model = _model(backend="cupy", n_iter_no_change=None, **settings)
+        installed.counts.reset()
+        _fitted(model.set_params(max_iter=epochs), *digits)
+        counts, steps = installed.counts, model.relaxation_
+        # All samples of a minibatch take the same number of sweeps: they wait for each other.
+        sweeps = N_BATCHES * (sum(steps["free_steps"]) + sum(steps["nudged_steps"]))
+        used.append((counts.waits, counts.to_host, counts.to_device, sweeps))
+    waits, to_host, to_device, sweeps = (b - a for a, b in zip(*used, strict=True))
+    n_batches = 3 * N_BATCHES
+    assert waits == to_host
+    looks = 2 * (2 * n_batches) + sweeps / LOOK_EVERY  # two phases each: one at the end, one near
+    assert waits <= READS_PER_MINIBATCH * n_batches + looks + READS_PER_EPOCH * 3
+    assert to_device == 3  # the order of the rows, once an epoch
+
+
+def test_looks_a_sweep_in_long_phases(installed, digits):
+    """No wait in a phase but one look every few sweeps."""
+    model = _fitted(_model(backend="cupy", max_iter=1), *digits)
+    for method, step_size in (("gauss_seidel", 1.0), ("euler", 0.2), ("anderson", 0.5)):
+        model.set_params(relaxation=method, step_size=step_size, relax_tol=1e-11)
+        installed.counts.reset()
+        result = model.relax(digits[0])
+        n_sweeps = result.n_steps.max()
+        assert n_sweeps > 2 * LOOK_EVERY
+        n_arrays = 3 + len(result.states)  # brought home at the end
+        assert installed.counts.waits - n_arrays <= math.ceil(n_sweeps / LOOK_EVERY) + 1
+
+
+def test_predictions_cross_the_bus_once_each_way(installed, digits):
+    model = _fitted(_model(backend="cupy", max_iter=1), *digits)
+    installed.counts.reset()
+    model.predict(digits[0])
+    n_weights = len(model.coefs_) + len(model.feedback_coefs_) + len(model.intercepts_)
+    assert installed.counts.to_device == n_weights + 1
+
+
+def test_fitted_attributes_live_on_the_host(installed, digits):
+    model = _fitted(_model(backend="cupy", max_iter=2), *digits)
+    for value in _leaves(vars(model)):
+        assert type(value).__module__ != "tests.backend.fake_cupy"
+    model.partial_fit(*digits)  # goes on from what lives on the host
+    twin = _fitted(_model(backend="numpy", max_iter=2), *digits).partial_fit(*digits)
+    _assert_alike(model, twin, 1e-10)
+
+
+def _leaves(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    elif hasattr(value, "__dict__") and not isinstance(value, type):
+        value = list(vars(value).values())
+    if isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        yield value
+
+
+def test_training_changes_hands_between_backends(installed, digits):
+    model = _fitted(_model(backend="cupy", warm_start=True), *digits)
+    model = _fitted(model.set_params(backend="numpy"), *digits)
+    assert model.backend_ == "numpy"
+    twin = _fitted(_model(backend="numpy", warm_start=True), *digits)
+    _assert_alike(model, _fitted(twin, *digits), 1e-9)
+
+
+LOADS = """
+import pickle, sys
+import numpy as np
+assert "cupy" not in sys.modules
+sys.modules["cupy"] = None  # importing it fails
+model, X = pickle.load(sys.stdin.buffer)
+assert model.backend == model.backend_ == "cupy"
+sys.stdout.buffer.write(pickle.dumps(model.predict_proba(X)))
+"""
+
+
+def test_pickles_load_and_predict_where_there_is_no_cupy(installed, digits):
+    model = _fitted(_model(backend="cupy"), *digits)
+    X = digits[0]
+    content = pickle.dumps((model, X))
+    found = subprocess.run(
+        [sys.executable, "-c", LOADS], input=content, capture_output=True, check=False
+    )
+    assert found.returncode == 0, found.stderr.decode()
+    np.testing.assert_allclose(pickle.loads(found.stdout), model.predict_proba(X), atol=1e-6)
+
+
+def test_divergence_leaves_the_last_good_weights(installed, digits):
+    X, y = digits
+    fits = []
+    for backend in ("cupy", "numpy"):
+        model = _model(backend=backend, loop_gain=None, optimizer="sgd", learning_rate_init=1e4)
+        with pytest.raises(DivergenceError, match="diverged"):
+            _fitted(model, X, y)
+        fits.append(model)
+    assert [hasattr(model, "coefs_") for model in fits] in ([True, True], [False, False])
+
+
+@pytest.mark.parametrize("when", ["weights", "sweeps"])
+def test_out_of_memory_names_the_batch_size_and_changes_nothing(
+    installed, digits, monkeypatch, when
+):
+    model = _fitted(_model(backend="cupy"), *digits)
+    before = {name: np.copy(model.coefs_[0]) for name in ("coefs_",)}
+    attributes = dict(vars(model))
+
+    def fail(*_, **__):
+        raise installed.cuda.memory.OutOfMemoryError("Out of memory allocating 12 bytes.")
+
+    if when == "weights":
+        monkeypatch.setattr(installed.cuda, "largest_transfer", 100)
+    else:
+        calls = iter(range(20))
+        original = installed.zeros
+        monkeypatch.setattr(
+            installed, "zeros", lambda *a, **k: original(*a, **k) if next(calls, 0) < 9 else fail()
+        )
+    with pytest.raises(MemoryError, match=r"batch_size=40 samples \(Out of memory allocating"):
+        model.fit(*digits)
+    assert vars(model).keys() == attributes.keys()
+    assert all(vars(model)[name] is value for name, value in attributes.items())
+    np.testing.assert_array_equal(model.coefs_[0], before["coefs_"])
+    fresh = _model(backend="cupy")
+    with pytest.raises(MemoryError):
+        fresh.fit(*digits)
+    assert not hasattr(fresh, "coefs_")
