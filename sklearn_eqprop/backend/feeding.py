@@ -123,18 +123,21 @@ class StreamedRows:
         ]
         coming = host_rows(n_rows, order, batch_size)
         rows = next(coming, None)
-        if rows is not None:
-            slots[0].send(self._sources, rows)
-        while rows is not None:
-            slot, other = slots
-            following = next(coming, None)
-            if following is not None:
-                other.send(self._sources, following)
-            current.wait_event(slot.arrived)
-            inputs, target = slot.received
-            yield rows, inputs if self._factors is None else inputs * self._factors, target
-            slot.used.record(current)
-            rows, slots = following, slots[::-1]
+        try:
+            if rows is not None:
+                slots[0].send(self._sources, rows)
+            while rows is not None:
+                slot, other = slots
+                following = next(coming, None)
+                if following is not None:
+                    other.send(self._sources, following)
+                current.wait_event(slot.arrived)
+                inputs, target = slot.received
+                yield rows, inputs if self._factors is None else inputs * self._factors, target
+                slot.used.record(current)
+                rows, slots = following, slots[::-1]
+        finally:  # also where training breaks off: no buffer is given up that is being written
+            copying.synchronize()
 
 
 class _Slot:

@@ -166,7 +166,7 @@ def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
     if alpha == 0:
         return 0.0
     weights = [block.array for block in network.parameters() if block.role != "bias"]
-    squares = sum(norm**2 for norm in network.norms(weights))
+    squares = sum(norm * norm for norm in network.norms(weights))  # ** raises where it overflows
     return 0.5 * alpha * squares / batch_weight
 
 

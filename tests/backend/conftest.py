@@ -23,6 +23,27 @@ def device(fake):
     return CupyBackend(fake)
 
 
+@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+def any_device(request):
+    """The backend on the pretended device, and on a real one where there is one."""
+    if request.param == "pretended":
+        return request.getfixturevalue("device")
+    return _real_device()
+
+
+@pytest.fixture
+def real_device():
+    """The backend on a real device."""
+    return _real_device()
+
+
+def _real_device():
+    why = selection.why_no_device()
+    if why:
+        pytest.skip(why)
+    return selection.get_backend("cupy")
+
+
 @pytest.fixture
 def installed(fake, monkeypatch):
     """The pretended CuPy as the estimators find it: installed, with a driver and a device."""

@@ -289,11 +289,75 @@ class FakeCuda(types.SimpleNamespace):
         self.largest_transfer = sys.maxsize
         self.runtime = FakeRuntime(self)
         self.cp = cp
+        self.pinned_bytes = self.event_waits = 0
+        self._current = FakeStream(self, waits=False)
+
+    def get_current_stream(self):
+        return self._current
+
+    def Stream(self, *, non_blocking):  # noqa: N802
+        assert non_blocking  # or it would wait for the default stream
+        return FakeStream(self, waits=True)
+
+    def Event(self, *, disable_timing):  # noqa: N802
+        assert disable_timing
+        return FakeEvent(self)
+
+    def alloc_pinned_memory(self, n_bytes):
+        self.pinned_bytes += n_bytes
+        return bytearray(n_bytes)
 
     def reserve(self, n_bytes):
         if n_bytes > self.largest_transfer:
             msg = f"Out of memory allocating {n_bytes:,} bytes"
             raise OutOfMemoryError(msg)
+
+
+class FakeStream:
+    """Work in order. One that waits does nothing before somebody needs what it has to do."""
+
+    def __init__(self, cuda, *, waits):
+        self._cuda = cuda
+        self._waits = waits
+        self._queue = []
+        self.n_queued = self.n_done = 0
+
+    def queue(self, task):
+        self.n_queued += 1
+        self._queue.append(task)
+        if not self._waits:
+            self.work(self.n_queued)
+
+    def work(self, until):
+        while self.n_done < until:
+            self._queue.pop(0)()
+            self.n_done += 1
+
+    def synchronize(self):
+        self.work(self.n_queued)
+
+    def wait_event(self, event):
+        self.queue(event.happen)
+
+
+class FakeEvent:
+    """A place in a stream's queue; one that was never recorded has happened."""
+
+    def __init__(self, cuda):
+        self._cuda = cuda
+        self._stream = None
+        self._place = 0
+
+    def record(self, stream):
+        self._stream, self._place = stream, stream.n_queued
+
+    def happen(self):
+        if self._stream is not None:
+            self._stream.work(self._place)
+
+    def synchronize(self):
+        self._cuda.event_waits += 1
+        self.happen()
 
 
 class CUDARuntimeError(RuntimeError):

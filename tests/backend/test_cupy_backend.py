@@ -34,23 +34,23 @@ def _placed(backend, values):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["open", "lower", "both", "arrays"])
-def test_project(device, shape, dtype, kind):
+def test_project(any_device, shape, dtype, kind):
     values = _draw(shape, dtype, with_nan=True)
     sides = _sides(shape, dtype, kind)
-    placed = device.from_host(values, dtype)
-    found = device.project(placed, *(_placed(device, side) for side in sides))
+    placed = any_device.from_host(values, dtype)
+    found = any_device.project(placed, *(_placed(any_device, side) for side in sides))
     expected = NumpyBackend().project(values, *sides)
-    np.testing.assert_array_equal(device.to_host(found), expected)
-    np.testing.assert_array_equal(device.to_host(placed), values)
-    device.project(placed, *(_placed(device, side) for side in sides), out=placed)
-    np.testing.assert_array_equal(device.to_host(placed), expected)
+    np.testing.assert_array_equal(any_device.to_host(found), expected)
+    np.testing.assert_array_equal(any_device.to_host(placed), values)
+    any_device.project(placed, *(_placed(any_device, side) for side in sides), out=placed)
+    np.testing.assert_array_equal(any_device.to_host(placed), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_row_max_abs(device, shape, dtype):
+def test_row_max_abs(any_device, shape, dtype):
     values = _draw(shape, dtype, with_nan=True)
-    found = device.to_host(device.row_max_abs(device.from_host(values, dtype)))
+    found = any_device.to_host(any_device.row_max_abs(any_device.from_host(values, dtype)))
     expected = np.abs(values).max(axis=1, initial=0)
     np.testing.assert_array_equal(found, expected)
     assert found.dtype == dtype
@@ -59,90 +59,92 @@ def test_row_max_abs(device, shape, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["open", "lower", "both", "arrays"])
-def test_row_residual(device, shape, dtype, kind):
+def test_row_residual(any_device, shape, dtype, kind):
     drive, state = _draw(shape, dtype, 1, with_nan=True), _draw(shape, dtype, 2)
     sides = _sides(shape, dtype, kind)
-    found = device.row_residual(*(_placed(device, x) for x in (drive, state, *sides)))
+    found = any_device.row_residual(*(_placed(any_device, x) for x in (drive, state, *sides)))
     projected = NumpyBackend().project(drive, *sides)
     expected = np.abs(projected - state).max(axis=1, initial=0)
-    np.testing.assert_array_equal(device.to_host(found), expected)
+    np.testing.assert_array_equal(any_device.to_host(found), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["open", "lower", "both", "arrays"])
-def test_row_euler(device, shape, dtype, kind):
+def test_row_euler(any_device, shape, dtype, kind):
     goal, state = _draw(shape, dtype, 1, with_nan=True), _draw(shape, dtype, 2)
     sides = _sides(shape, dtype, kind)
-    placed = [_placed(device, x) for x in (goal, state, *sides)]
-    residual, moved = device.row_euler(*placed, 0.25)
+    placed = [_placed(any_device, x) for x in (goal, state, *sides)]
+    residual, moved = any_device.row_euler(*placed, 0.25)
     project = NumpyBackend().project
     expected = project(state + np.dtype(dtype).type(0.25) * (goal - state), *sides)
-    np.testing.assert_array_equal(device.to_host(moved), expected)
+    np.testing.assert_array_equal(any_device.to_host(moved), expected)
     left = np.abs(project(goal, *sides) - state).max(axis=1, initial=0)
-    np.testing.assert_array_equal(device.to_host(residual), left)
+    np.testing.assert_array_equal(any_device.to_host(residual), left)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["open", "lower", "both", "arrays"])
 @pytest.mark.parametrize("late", ["none", "shared", "own"])
-def test_layers_are_solved_and_checked(device, shape, dtype, kind, late):
+def test_layers_are_solved_and_checked(any_device, shape, dtype, kind, late):
     early, state = _draw(shape, dtype, 1, with_nan=True), _draw(shape, dtype, 2)
     sides = _sides(shape, dtype, kind)
     late = {"none": None, "shared": _draw(shape[1:], dtype, 3), "own": _draw(shape, dtype, 4)}[late]
     drive = early if late is None else early + late
     expected = NumpyBackend().project(drive, *sides)
     placed_early, placed_late, placed_state, *placed_sides = (
-        _placed(device, x) for x in (early, late, state, *sides)
+        _placed(any_device, x) for x in (early, late, state, *sides)
     )
-    solved = device.row_solve(placed_early, placed_late, *placed_sides)
-    np.testing.assert_array_equal(device.to_host(solved), expected)
-    found, residual = device.row_check(placed_early, placed_late, placed_state, *placed_sides)
-    np.testing.assert_array_equal(device.to_host(found), drive)
+    solved = any_device.row_solve(placed_early, placed_late, *placed_sides)
+    np.testing.assert_array_equal(any_device.to_host(solved), expected)
+    found, residual = any_device.row_check(placed_early, placed_late, placed_state, *placed_sides)
+    np.testing.assert_array_equal(any_device.to_host(found), drive)
     left = np.abs(expected - state).max(axis=1, initial=0)
-    np.testing.assert_array_equal(device.to_host(residual), left)
+    np.testing.assert_array_equal(any_device.to_host(residual), left)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", [*SHAPES, (9,)])
-def test_copy_rows(device, shape, dtype):
+def test_copy_rows(any_device, shape, dtype):
     target, source = _draw(shape, dtype, 1), _draw(shape, dtype, 2, with_nan=True)
     marked = np.arange(shape[0]) % 3 == 1
-    placed = device.from_host(target, dtype)
-    device.copy_rows(placed, device.from_host(source, dtype), device.from_host(marked, bool))
+    placed = any_device.from_host(target, dtype)
+    any_device.copy_rows(
+        placed, any_device.from_host(source, dtype), any_device.from_host(marked, bool)
+    )
     target[marked] = source[marked]
-    np.testing.assert_array_equal(device.to_host(placed), target)
+    np.testing.assert_array_equal(any_device.to_host(placed), target)
 
 
-def test_copy_rows_refuses_a_target_that_does_not_lie_row_by_row(device):
-    target = device.from_host(np.zeros((3, 4)).T, "float64")
+def test_copy_rows_refuses_a_target_that_does_not_lie_row_by_row(any_device):
+    target = any_device.from_host(np.zeros((3, 4)).T, "float64")
     with pytest.raises(ValueError, match="row by row"):
-        device.copy_rows(target, target, device.from_host(np.ones(4), bool))
+        any_device.copy_rows(target, target, any_device.from_host(np.ones(4), bool))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [(5, 300), (1,), (0, 3)])
-def test_adam(device, shape, dtype, order):
+def test_adam(any_device, shape, dtype, order):
     blocks = [np.asarray(_draw(shape, dtype, seed), order=order) for seed in range(3)]
     blocks[1] = np.abs(blocks[1])
     placed = [device.from_host(block, dtype) for block in blocks]
-    device.adam(*placed, 0.9, 0.999, 1e-7, 0.01)
+    any_device.adam(*placed, 0.9, 0.999, 1e-7, 0.01)
     real = np.dtype(dtype).type
     mean, square, change = blocks
     mean = mean * real(0.9) + change
     square = square * real(0.999) + change * change
     step = mean / (np.sqrt(square) + real(1e-7)) * real(0.01)
     for found, expected in zip(placed, (mean, square, step), strict=True):
-        np.testing.assert_array_equal(device.to_host(found), expected)
+        np.testing.assert_array_equal(any_device.to_host(found), expected)
 
 
-def test_arrays_that_lie_in_another_way_are_brought_into_order(device):
+def test_arrays_that_lie_in_another_way_are_brought_into_order(any_device):
     values = np.asfortranarray(_draw((5, 7), "float64"))
-    placed = device.from_host(values, "float64")
+    placed = any_device.from_host(values, "float64")
     assert placed.flags.f_contiguous
-    found = device.to_host(device.row_max_abs(placed))
+    found = any_device.to_host(any_device.row_max_abs(placed))
     np.testing.assert_array_equal(found, np.abs(values).max(axis=1))
 
 

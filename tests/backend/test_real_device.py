@@ -1,0 +1,54 @@
+"""The real thing, wherever there is a usable CUDA device."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from tests.backend.test_training_loop import WAYS, _assert_alike, _fitted, _model
+
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("real_device")]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+@pytest.mark.parametrize("settings", WAYS, ids=str)
+def test_fits_agree_with_numpy(digits, settings):
+    """Rounding differs, and a long fit would multiply that: a few epochs in float64."""
+    X, y = digits[0][:600], digits[1][:600]
+    ours = _fitted(_model(backend="cupy", dtype="float64", **settings), X, y)
+    theirs = _fitted(_model(backend="numpy", dtype="float64", **settings), X, y)
+    _assert_alike(ours, theirs, 1e-6)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [(100,), (64, 64, 64)])
+def test_full_fits_in_float32_agree_with_numpy(digits, hidden):
+    X, y = digits[0].astype(np.float32), digits[1]
+    model = EqPropClassifier(hidden, max_iter=25, learning_rate="cosine", random_state=0)
+    ours = clone(model).set_params(backend="cupy").fit(X, y)
+    theirs = clone(model).set_params(backend="numpy").fit(X, y)
+    np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=0.02, atol=1e-3)
+    assert (ours.predict(X) == theirs.predict(X)).mean() > 0.995
+
+
+def test_a_hundred_fits_leave_no_memory_behind(real_device, digits):
+    pool, (X, y) = real_device.xp.get_default_memory_pool(), digits
+    model = EqPropRegressor((20, 10), backend="cupy", max_iter=1)
+    used = []
+    for seed in range(100):
+        _fitted(model.set_params(random_state=seed), X[:200], y[:200])
+        used.append(pool.used_bytes())
+    assert used[-1] == used[5]
+
+
+def test_rows_that_do_not_fit_are_streamed(real_device, digits, monkeypatch):
+    model = _model(backend="cupy", dtype="float64")
+    resident = _fitted(clone(model), *digits)
+    monkeypatch.setattr(type(real_device), "free_bytes", lambda self: 100)
+    _assert_alike(_fitted(clone(model), *digits), resident, 1e-8)
