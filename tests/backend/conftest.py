@@ -23,24 +23,21 @@ def device(fake):
     return CupyBackend(fake)
 
 
-@pytest.fixture(params=["pretended", pytest.param("real", marks=pytest.mark.gpu)])
+NO_DEVICE = selection.why_no_device()
+DEVICES = ["pretended"] if NO_DEVICE else ["pretended", pytest.param("real", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(params=DEVICES)
 def any_device(request):
     """The backend on the pretended device, and on a real one where there is one."""
-    if request.param == "pretended":
-        return request.getfixturevalue("device")
-    return _real_device()
+    return request.getfixturevalue("device" if request.param == "pretended" else "real_device")
 
 
 @pytest.fixture
 def real_device():
     """The backend on a real device."""
-    return _real_device()
-
-
-def _real_device():
-    why = selection.why_no_device()
-    if why:
-        pytest.skip(why)
+    if NO_DEVICE:
+        pytest.skip(f"needs a CUDA device: {NO_DEVICE}")
     return selection.get_backend("cupy")
 
 

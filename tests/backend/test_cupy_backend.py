@@ -129,7 +129,7 @@ def test_copy_rows_refuses_a_target_that_does_not_lie_row_by_row(any_device):
 def test_adam(any_device, shape, dtype, order):
     blocks = [np.asarray(_draw(shape, dtype, seed), order=order) for seed in range(3)]
     blocks[1] = np.abs(blocks[1])
-    placed = [device.from_host(block, dtype) for block in blocks]
+    placed = [any_device.from_host(block, dtype) for block in blocks]
     any_device.adam(*placed, 0.9, 0.999, 1e-7, 0.01)
     real = np.dtype(dtype).type
     mean, square, change = blocks
