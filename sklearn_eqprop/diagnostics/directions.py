@@ -102,7 +102,8 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
     )
     free = subject.settle(rows)
     origin, force = subject.origin(free), subject.force(free, rows)
-    slope, error = displacement_slope(subject, origin, force), adjoint(subject, origin, force)
+    slope = displacement_slope(subject, free, origin, force)
+    error = adjoint(subject, free, origin, force)
     signal = slope if rule.attenuated else error
     squares = [[float((layer**2).sum()) for layer in r.states] for r in (signal, free.result)]
     descent = substrate.local_change(free, [state * shares for state in error.states])

@@ -9,6 +9,7 @@ from sklearn_eqprop.diagnostics.linearised import Jacobian
 from sklearn_eqprop.diagnostics.subject import Subject
 from sklearn_eqprop.learning.nudging import Nudge
 from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.relaxation import DisplacementField, flow
 
 #: Strength of the nudge whose temporal derivative is taken: small, for the limit β → 0.
@@ -27,7 +28,7 @@ class Processes:
     """
 
     def __init__(self, subject: Subject, free: FreePhase, rows: slice, step_size: float) -> None:
-        network, xp = subject.network, subject.network.backend.xp
+        network, xp = held_at(free), subject.network.backend.xp
         origin = subject.origin(free)
         self._network, self._step_size = network, step_size
         self._jacobian = Jacobian(network, origin)

@@ -18,6 +18,7 @@ from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.fitted_network import settle_rows
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.network import Network, feedback_gains
 from sklearn_eqprop.relaxation import FreeField, Result
 
@@ -121,7 +122,7 @@ def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
     single steps alternates: the geometric mean over an even number of them counts.
     """
     xp = subject.network.backend.xp
-    jacobian = Jacobian(subject.network, subject.origin(free))
+    jacobian = Jacobian(held_at(free), subject.origin(free))
     rng = np.random.RandomState(0)
     n_rows = free.inputs.shape[0]
     draws = [rng.standard_normal((n_rows, size)) for size in subject.network.layer_sizes]

@@ -16,6 +16,8 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.subject import MAX_STEPS, TOLERANCE, Subject
 from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.nudging import ConstantPush
+from sklearn_eqprop.learning.seam import FreePhase
+from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import AdjointField, DisplacementField, Origin, Result
 
@@ -51,6 +53,7 @@ class Jacobian:
     Parameters
     ----------
     network : Network
+        As it is at the origin, see `Network.hold`.
     origin : Origin
         With slopes.
     """
@@ -83,29 +86,30 @@ def _velocities(field: DisplacementField, vectors: Sequence[Array]) -> list[Arra
     ]
 
 
-def displacement_slope(subject: Subject, origin: Origin, force: Array) -> Result:
+def displacement_slope(subject: Subject, free: FreePhase, origin: Origin, force: Array) -> Result:
     """ds^β/dβ at β = 0, the solution of A d + force = 0 (Theorem 1), as ``states``.
 
     Residuals are measured in units of the force as it arrives in each layer, so that
     layers behind weak feedback are as accurate as the output.
     """
-    return _solve(TangentField, subject, origin, force, arrival_scales(subject.network))
+    return _solve(TangentField, subject, free, origin, force, arrival_scales(subject.network))
 
 
-def adjoint(subject: Subject, origin: Origin, force: Array) -> Result:
+def adjoint(subject: Subject, free: FreePhase, origin: Origin, force: Array) -> Result:
     """Solution λ of A^T λ + force = 0 (Theorem 3): (∂μ/∂θ)^T λ is -dJ/dθ; as ``states``."""
-    return _solve(AdjointField, subject, origin, force, None)
+    return _solve(AdjointField, subject, free, origin, force, None)
 
 
 def _solve(
     kind: type[AdjointField],
     subject: Subject,
+    free: FreePhase,
     origin: Origin,
     force: Array,
     scales: Sequence[float] | None,
 ) -> Result:
     backend = subject.network.backend
-    field = kind(subject.network, origin, force.shape[0], ConstantPush(force), scales=scales)
+    field = kind(held_at(free), origin, force.shape[0], ConstantPush(force), scales=scales)
     tolerance = TOLERANCE * backend.row_max_abs(force)
     # Without a force 0 is the solution: any tolerance will do.
     tolerance += float(backend.xp.finfo(tolerance.dtype).tiny)

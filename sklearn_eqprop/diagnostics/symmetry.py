@@ -16,6 +16,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.linearised import Jacobian
 from sklearn_eqprop.diagnostics.readable import Readable
 from sklearn_eqprop.diagnostics.subject import Subject, subject_of, warn_about_unsettled
+from sklearn_eqprop.learning.substrate import held_at
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -104,7 +105,7 @@ def jacobian_symmetry(
     for rows in subject.chunks():
         free = subject.settle(rows)
         n_unsettled += free.result.converged.shape[0] - int(free.result.converged.sum())
-        jacobian = Jacobian(subject.network, subject.origin(free))
+        jacobian = Jacobian(held_at(free), subject.origin(free))
         probes = _units(subject, rows) if exact else _signs(subject, rows, int(n_probes), rng)
         parts.append(np.stack([_squares(subject, jacobian, probe) for probe in probes]))
     warn_about_unsettled("jacobian_symmetry", n_unsettled, subject.X.shape[0])

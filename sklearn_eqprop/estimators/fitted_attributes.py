@@ -12,7 +12,7 @@ from sklearn_eqprop.estimators.estimator_hooks import EstimatorHooks
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, checked_arrays
 from sklearn_eqprop.estimators.parameters import loop_bound
 from sklearn_eqprop.estimators.training_state import TrainingState
-from sklearn_eqprop.network import Network, Wiring, wired_network
+from sklearn_eqprop.network import Network, wired_network
 
 
 class FittedAttributes(EstimatorHooks):
@@ -23,7 +23,8 @@ class FittedAttributes(EstimatorHooks):
     ) -> None:
         """Set every fitted attribute."""
         self.backend_ = backend
-        self.connections_ = arrays.wiring.pairs
+        self._layout = arrays.layout
+        self.connections_ = arrays.layout.wiring.pairs
         self.coefs_ = arrays.coefs
         self.intercepts_ = arrays.intercepts
         self._feedback_coefs = arrays.feedback_coefs
@@ -44,15 +45,18 @@ class FittedAttributes(EstimatorHooks):
     def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:
         """Feedback weights, one array (n_source, n_target) a feedback connection.
 
+        Beside a convolution, kernels of its shape, which feedback goes through in reverse.
+
         Assign other arrays to replace them. With ``feedback='tied'`` they are the transposes of
-        their partners in ``coefs_``, follow those and cannot be assigned.
+        their partners in ``coefs_`` (kernels as they are), follow those and cannot be assigned.
         """
         if not hasattr(self, "coefs_"):
             msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
             raise AttributeError(msg)
         if self._feedback_coefs is None:
-            partners = Wiring.of(self.connections_).partners
-            return tuple(self.coefs_[partner].T for partner in partners if partner is not None)
+            partners = self._layout.wiring.partners
+            of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
+            return tuple(coef.T if coef.ndim == 2 else coef for coef in of_partners)
         return self._feedback_coefs
 
     @feedback_coefs_.setter
@@ -63,14 +67,7 @@ class FittedAttributes(EstimatorHooks):
         self._feedback_coefs = value
 
     def _arrays(self) -> FittedArrays:
-        return checked_arrays(
-            self.connections_,
-            self.coefs_,
-            self.intercepts_,
-            self._feedback_coefs,
-            n_inputs=self.n_features_in_,
-            n_outputs=self.n_outputs_,
-        )
+        return checked_arrays(self._layout, self.coefs_, self.intercepts_, self._feedback_coefs)
 
     def _prediction_backend(self) -> ArrayBackend:
         """What a fitted model settles on: the backend asked for, or NumPy's where that is not here.
@@ -87,10 +84,11 @@ class FittedAttributes(EstimatorHooks):
 
         feedback = arrays.feedback_coefs
         return wired_network(
-            arrays.wiring,
+            arrays.layout.wiring,
             placed(arrays.coefs),
             placed(arrays.intercepts),
             None if feedback is None else placed(feedback),
             activation=self.activation,
             backend=backend,
+            layout=arrays.layout,
         )

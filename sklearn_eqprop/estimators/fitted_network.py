@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +14,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
 from sklearn_eqprop.learning.trajectory import AveragingNetwork
-from sklearn_eqprop.network import Network, Wiring
-from sklearn_eqprop.network.wiring import Pair
+from sklearn_eqprop.network import Layout, Network, dense_layout, feedback_order
 from sklearn_eqprop.relaxation import Result
 
 #: Most rows settled at once by predict, transform and relax: bounds their memory.
@@ -28,25 +27,21 @@ class FittedArrays:
 
     Attributes
     ----------
-    wiring : Wiring
+    layout : Layout
     coefs : list of ndarray
-        Of shape (n_source, n_target), one a forward connection.
+        Of shape (n_source, n_target), one a forward connection; of a convolution (kernel height,
+        kernel width, channels, filters).
     intercepts : list of ndarray
-        Of shape (n_l,), l = 1..L.
+        Of shape (n_l,), l = 1..L; (filters,) in a layer of maps.
     feedback_coefs : list of ndarray or None
-        Of shape (n_source, n_target), one a feedback connection; None where feedback is tied
-        to `coefs`.
+        Of shape (n_source, n_target), one a feedback connection, or of kernels; None where
+        feedback is tied to `coefs`.
     """
 
-    wiring: Wiring
+    layout: Layout
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
     feedback_coefs: list[np.ndarray] | None
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Units in layers 0..L."""
-        return (self.coefs[0].shape[0], *(intercept.shape[0] for intercept in self.intercepts))
 
     def copy(self, dtype: Any = None) -> FittedArrays:
         """Arrays that training may change: contiguous, writable, of one type.
@@ -55,20 +50,25 @@ class FittedArrays:
         """
         dtype = self.coefs[0].dtype if dtype is None else np.dtype(dtype)
 
-        def fresh(arrays: list[np.ndarray], order: Literal["C", "F"]) -> list[np.ndarray]:
-            return [np.array(array, dtype=dtype, order=order) for array in arrays]
+        def fresh(arrays: list[np.ndarray]) -> list[np.ndarray]:
+            return [np.array(array, dtype=dtype, order="C") for array in arrays]
 
-        feedback = None if self.feedback_coefs is None else fresh(self.feedback_coefs, "F")
-        coefs, intercepts = fresh(self.coefs, "C"), fresh(self.intercepts, "C")
-        return FittedArrays(self.wiring, coefs, intercepts, feedback)
+        feedback = None
+        if self.feedback_coefs is not None:
+            feedback = [
+                np.array(coef, dtype=dtype, order=feedback_order(coef))
+                for coef in self.feedback_coefs
+            ]
+        return FittedArrays(self.layout, fresh(self.coefs), fresh(self.intercepts), feedback)
 
     def divide_inputs_by(self, scales: np.ndarray | None) -> None:
         """From facing X / scales to facing X: the division moves into the weights."""
         if scales is None:
             return
-        for coef, (source, _) in zip(self.coefs, self.wiring.forward, strict=True):
+        for coef, (source, _) in zip(self.coefs, self.layout.wiring.forward, strict=True):
             if source == 0:
-                coef /= scales.astype(coef.dtype)[:, None]
+                # All columns of a channel that is convolved have the same scale.
+                coef /= scales[: coef.shape[-2]].astype(coef.dtype)[:, None]
 
     def take_from(self, network: Network) -> None:
         """Bring home what a network that was made of these arrays has learned elsewhere."""
@@ -89,46 +89,35 @@ class FittedArrays:
 
 
 def checked_arrays(
-    pairs: Sequence[Pair],
-    coefs: Any,
-    intercepts: Any,
-    feedback_coefs: Any,
-    *,
-    n_inputs: int,
-    n_outputs: int,
+    layout: Layout, coefs: Any, intercepts: Any, feedback_coefs: Any
 ) -> FittedArrays:
     """Arrays as they stand on an estimator, which a user may have replaced.
 
     Parameters
     ----------
-    pairs : sequence of (source, target)
-        The connections.
+    layout : Layout
+        Of the network that was fitted. Dense hidden layers may have been given other sizes since.
     coefs, intercepts, feedback_coefs : as in `FittedArrays`
-    n_inputs, n_outputs : int
 
     Raises
     ------
     ValueError
-        If their number or shapes do not make a network from `n_inputs` to `n_outputs` units;
-        naming the attribute.
+        If their number or shapes do not make such a network; naming the attribute.
     """
-    wiring = Wiring.of(pairs)
     coefs = [np.asarray(coef) for coef in coefs]
     dtype = coefs[0].dtype if coefs and coefs[0].dtype == np.float32 else np.dtype(np.float64)
     coefs = [coef.astype(dtype, copy=False) for coef in coefs]
     intercepts = [np.asarray(intercept, dtype=dtype) for intercept in intercepts]
-    hidden = [intercept.size for intercept in intercepts[: wiring.n_layers - 1]]
-    sizes = [n_inputs, *hidden, n_outputs]
-
-    def shapes(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
-        return [(sizes[source], sizes[target]) for source, target in pairs]
-
-    _check_shapes("intercepts_", intercepts, [(size,) for size in sizes[1:]])
-    _check_shapes("coefs_", coefs, shapes(wiring.forward))
+    if not layout.geometries:
+        hidden = [intercept.size for intercept in intercepts[: layout.wiring.n_layers - 1]]
+        layout = dense_layout(layout.wiring, [layout.sizes[0], *hidden, layout.sizes[-1]])
+    _check_shapes("intercepts_", intercepts, layout.bias_shapes)
+    _check_shapes("coefs_", coefs, [layout.weight_shape(pair) for pair in layout.wiring.forward])
     if feedback_coefs is not None:
         feedback_coefs = [np.asarray(coef, dtype=dtype) for coef in feedback_coefs]
-        _check_shapes("feedback_coefs_", feedback_coefs, shapes(wiring.feedback))
-    return FittedArrays(wiring, coefs, intercepts, feedback_coefs)
+        shapes = [layout.weight_shape(pair) for pair in layout.wiring.feedback]
+        _check_shapes("feedback_coefs_", feedback_coefs, shapes)
+    return FittedArrays(layout, coefs, intercepts, feedback_coefs)
 
 
 def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]) -> None:
@@ -138,9 +127,7 @@ def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]
         raise ValueError(msg)
 
 
-def check_same_network(
-    arrays: FittedArrays, sizes: Sequence[int], wiring: Wiring, *, tied: bool
-) -> None:
+def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> None:
     """Refuse to go on training a network of another shape.
 
     Raises
@@ -148,25 +135,33 @@ def check_same_network(
     ValueError
         If layer sizes, connections or the kind of feedback have changed since the first fit.
     """
-    if arrays.sizes != tuple(sizes):
+    was = arrays.layout
+    if was.sizes != layout.sizes:
         msg = (
-            f"The network fitted so far has layers of {arrays.sizes} units, but hidden_layer_sizes "
-            f"and the data now ask for {tuple(sizes)}. Set warm_start=False, or use a fresh "
+            f"The network fitted so far has layers of {was.sizes} units, but hidden_layer_sizes "
+            f"and the data now ask for {layout.sizes}. Set warm_start=False, or use a fresh "
             "clone, to train a network of the new sizes."
         )
         raise ValueError(msg)
-    if arrays.wiring != wiring:
+    if was.wiring != layout.wiring:
         msg = (
-            f"The network fitted so far has the connections {list(arrays.wiring.pairs)}, but the "
-            f"parameter connections now asks for {list(wiring.pairs)}. Set it back, or use a fresh "
-            "clone with warm_start=False."
+            f"The network fitted so far has the connections {list(was.wiring.pairs)}, but the "
+            f"parameter connections now asks for {list(layout.wiring.pairs)}. Set it back, or use "
+            "a fresh clone with warm_start=False."
+        )
+        raise ValueError(msg)
+    if was != layout:
+        msg = (
+            "The network fitted so far has other convolutions than hidden_layer_sizes and "
+            "input_shape now ask for, though the layers have the same sizes. Set them back, or use "
+            "a fresh clone with warm_start=False."
         )
         raise ValueError(msg)
     if tied != (arrays.feedback_coefs is None):
-        was, now = ("untied", "tied") if tied else ("tied", "untied")
+        before, now = ("untied", "tied") if tied else ("tied", "untied")
         msg = (
-            f"The network fitted so far has feedback={was!r}, now it is {now!r}. Set it back, or "
-            "use a fresh clone with warm_start=False."
+            f"The network fitted so far has feedback={before!r}, now it is {now!r}. Set it back, "
+            "or use a fresh clone with warm_start=False."
         )
         raise ValueError(msg)
 

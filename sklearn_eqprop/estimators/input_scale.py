@@ -37,7 +37,34 @@ def column_scales(X: np.ndarray, dtype: Any) -> np.ndarray | None:
     -------
     ndarray of shape (n_features,) or None
     """
-    largest = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    return _powers_of_two(_largest(X), dtype)
+
+
+def channel_scales(X: np.ndarray, dtype: Any, n_channels: int) -> np.ndarray | None:
+    """The same where kernels move over X: one scale for all columns of a channel.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_samples, n_features)
+        Flattened images, the channels of a pixel side by side.
+    dtype : dtype
+    n_channels : int
+
+    Returns
+    -------
+    ndarray of shape (n_features,) or None
+    """
+    of_channel = _largest(X).reshape(-1, n_channels).max(axis=0)
+    return _powers_of_two(np.tile(of_channel, X.shape[1] // n_channels), dtype)
+
+
+def _largest(X: np.ndarray) -> np.ndarray:
+    """Largest magnitude in every column."""
+    largest: np.ndarray = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
+    return largest
+
+
+def _powers_of_two(largest: np.ndarray, dtype: Any) -> np.ndarray | None:
     lowest, highest = ORDINARY_RANGE
     ordinary = (largest == 0) | ((largest >= lowest) & (largest <= highest))
     if ordinary.all():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,11 +11,11 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
-from sklearn_eqprop.network import ACTIVATIONS, allowed_loop_product
+from sklearn_eqprop.network import ACTIVATIONS, Conv2D, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
 
 PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
-    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+    "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Conv2D],
     "activation": [StrOptions(set(ACTIVATIONS))],
     "feedback": [StrOptions({"untied", "tied"})],
     "gradient": [StrOptions({"vector_field", "asymmetric", "recurrent_backprop", "continual"})],
@@ -57,22 +56,6 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
 
 #: Credit rules that follow the exact gradient, whatever the feedback weights.
 EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
-
-
-def check_available(parameters: dict[str, Any]) -> None:
-    """Refuse what the public interface names but this version cannot do.
-
-    Raises
-    ------
-    ValueError
-        Naming the parameter, its value and what to use instead.
-    """
-    if parameters["input_shape"] is not None:
-        msg = (
-            f"input_shape={parameters['input_shape']!r} is not part of this version of "
-            "sklearn-eqprop; use input_shape=None, dense layers."
-        )
-        raise ValueError(msg)
 
 
 #: loop_gain='auto': weak feedback costs an untied network nothing, but tied weights are their
@@ -177,30 +160,6 @@ def reads_rates(parameters: dict[str, Any]) -> bool:
     smooth = not ACTIVATIONS[parameters["activation"]].transmits_state
     aligned = parameters["feedback"] == "tied" or parameters["feedback_learning"] == "kolen_pollack"
     return smooth and aligned and parameters["gradient"] == "vector_field"
-
-
-def hidden_sizes(hidden_layer_sizes: Any) -> tuple[int, ...]:
-    """Units of each hidden layer.
-
-    Raises
-    ------
-    InvalidParameterError
-        If an entry is not a positive integer.
-    """
-    if isinstance(hidden_layer_sizes, Iterable):
-        entries = list(hidden_layer_sizes)
-    else:
-        entries = [hidden_layer_sizes]
-    for entry in entries:
-        is_integer = isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))
-        if not is_integer or entry < 1:
-            msg = (
-                "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
-                f"positive integers, one a hidden layer. Got {hidden_layer_sizes!r}, in which "
-                f"{entry!r} is not a positive integer."
-            )
-            raise InvalidParameterError(msg)
-    return tuple(int(entry) for entry in entries)
 
 
 def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
 from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.network import Conv2D
 
 
 def check_credit_coordinates(parameters: dict[str, Any]) -> None:
@@ -97,6 +99,33 @@ def check_objective_of_clamp(objective: str, beta: float) -> None:
             "trajectory to average; use a finite beta or objective='fixed_point'."
         )
         raise ValueError(msg)
+
+
+def check_convolutions(parameters: dict[str, Any], hidden: Sequence[int | Conv2D]) -> None:
+    """Refuse convolutional layers together with what cannot do with them.
+
+    Raises
+    ------
+    ValueError
+        Naming the parameters, their values and what to use instead.
+    """
+    for entry in hidden:
+        if not isinstance(entry, Conv2D):
+            continue
+        if parameters["feedback_learning"] == "homeostasis" and parameters["feedback"] == "untied":
+            msg = (
+                f"feedback_learning='homeostasis' does not go with {entry!r}: it works on synapses "
+                "that have a weight of their own; use feedback_learning='kolen_pollack'."
+            )
+            raise ValueError(msg)
+        pools = entry.pool is not None and entry.pooling == "max"
+        if parameters["objective"] == "trajectory" and pools:
+            msg = (
+                f"objective='trajectory' does not go with {entry!r}: along a trajectory the "
+                "winners of a window change, and averages of the rates do not tell which have "
+                "won; use pooling='average', or objective='fixed_point'."
+            )
+            raise ValueError(msg)
 
 
 def check_clamped_loss(loss: Any) -> None:

@@ -108,8 +108,9 @@ class Settling(FittedAttributes):
 
         Returns
         -------
-        ndarray of shape (n_samples, sum of hidden_layer_sizes)
-            States s_1 .. s_{L-1} of the free phase, side by side.
+        ndarray of shape (n_samples, units of the hidden layers)
+            States s_1 .. s_{L-1} of the free phase, side by side; maps, pooled, are flattened: by
+            height, then width, then map.
         """
         states = self._settled(X).states[:-1]
         if not states:
@@ -120,4 +121,4 @@ class Settling(FittedAttributes):
     @property
     def _n_features_out(self) -> int:
         """Columns of `transform`, for get_feature_names_out."""
-        return sum(intercept.shape[0] for intercept in self.intercepts_[:-1])
+        return sum(self._arrays().layout.sizes[1:-1])

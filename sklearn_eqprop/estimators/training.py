@@ -19,10 +19,14 @@ from sklearn_eqprop.estimators.fitted_network import (
     settle_rows,
 )
 from sklearn_eqprop.estimators.fitting import run_training
-from sklearn_eqprop.estimators.input_scale import column_scales, scaled, warn_about_input_scale
+from sklearn_eqprop.estimators.input_scale import (
+    channel_scales,
+    column_scales,
+    scaled,
+    warn_about_input_scale,
+)
+from sklearn_eqprop.estimators.layers import hidden_layers, requested_layout
 from sklearn_eqprop.estimators.parameters import (
-    check_available,
-    hidden_sizes,
     layer_rates,
     loop_bound,
     warn_about_strong_nudge,
@@ -31,6 +35,7 @@ from sklearn_eqprop.estimators.parameters import (
 from sklearn_eqprop.estimators.refused_pairs import (
     check_beta,
     check_clamp,
+    check_convolutions,
     check_credit_coordinates,
     check_objective,
 )
@@ -41,7 +46,7 @@ from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.epoch import TrainingData
 from sklearn_eqprop.learning.user_cost import UserCost
-from sklearn_eqprop.network import Network, Wiring, initial_weights
+from sklearn_eqprop.network import Layout, Network, initial_weights
 
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
@@ -82,7 +87,6 @@ class Training(Settling):
     ) -> tuple[TrainingState, EndedBy | DivergenceError, FitSettings]:
         """Validate, train and publish; return why training ended."""
         parameters = self.get_params(deep=False)
-        check_available(parameters)
         backend = get_backend(self.backend)
         check_objective(parameters)
         check_credit_coordinates(parameters)
@@ -91,7 +95,8 @@ class Training(Settling):
         if incremental and self.early_stopping:
             msg = "partial_fit does not support early_stopping=True; set it to False or use fit."
             raise ValueError(msg)
-        hidden = hidden_sizes(self.hidden_layer_sizes)
+        hidden = hidden_layers(self.hidden_layer_sizes)
+        check_convolutions(parameters, hidden)
         continuing = hasattr(self, "coefs_") and (incremental or self.warm_start)
         X, y = validate_data(
             self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=not continuing
@@ -106,23 +111,33 @@ class Training(Settling):
             self._standardise(y, sample_weight)
         if self._is_nudged:
             check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
-        sizes = (X.shape[1], *hidden, self.n_outputs_)
-        n_layers = len(sizes) - 1
+        n_layers = len(hidden) + 1
         layer_rates(self.learning_rate_init, n_layers)
         wiring = requested_wiring(
             self.connections, n_layers, feedback=self.feedback, gradient=self.gradient
         )
+        layout = requested_layout(
+            hidden,
+            self.input_shape,
+            wiring,
+            n_features=X.shape[1],
+            n_outputs=self.n_outputs_,
+        )
         if continuing:
             arrays = self._arrays().copy(None if self.dtype == "auto" else self.dtype)
-            check_same_network(arrays, sizes, wiring, tied=self.feedback == "tied")
+            check_same_network(arrays, layout, tied=self.feedback == "tied")
             state = self._training_state.copy()
             bound = loop_bound(parameters)
             state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
             state.judge_by(self.early_stopping, self._loss_name)
         else:
-            arrays, state = self._start(sizes, wiring, X.dtype)
+            arrays, state = self._start(layout, X.dtype)
             state.judge_by(self.early_stopping, self._loss_name)
-            state.input_scales = column_scales(X, arrays.coefs[0].dtype)
+            dtype = arrays.coefs[0].dtype
+            if layout.reads_maps:
+                state.input_scales = channel_scales(X, dtype, layout.shapes[0][-1])
+            else:
+                state.input_scales = column_scales(X, dtype)
             arrays.divide_inputs_by(state.input_scales)
         if not incremental:
             warn_about_input_scale(X, state.input_scales)
@@ -151,20 +166,19 @@ class Training(Settling):
         self._publish(arrays, state, state.n_epochs - n_epochs_before, backend.name)
         return state, ended, settings
 
-    def _start(
-        self, sizes: tuple[int, ...], wiring: Wiring, X_dtype: Any
-    ) -> tuple[FittedArrays, TrainingState]:
+    def _start(self, layout: Layout, X_dtype: Any) -> tuple[FittedArrays, TrainingState]:
         """Weights and training state of a network that has seen nothing."""
         rng = check_random_state(self.random_state)
         # One stream a purpose: what one of them draws never shifts the others.
         seeds = rng.randint(2**31 - 1, size=4)
         coefs, intercepts, feedback_coefs = initial_weights(
-            sizes,
-            wiring,
+            layout.sizes,
+            layout.wiring,
             feedback_init=self.feedback_init,
             feedback_scale=self.feedback_scale,
             rng=np.random.RandomState(seeds[0]),
             dtype=X_dtype if self.dtype == "auto" else np.dtype(self.dtype),
+            layout=layout,
         )
         state = TrainingState(
             split_seed=int(seeds[1]),
@@ -175,7 +189,7 @@ class Training(Settling):
             probe_rng=np.random.RandomState([seeds[3], 1]),
         )
         tied = self.feedback == "tied"
-        return FittedArrays(wiring, coefs, intercepts, None if tied else feedback_coefs), state
+        return FittedArrays(layout, coefs, intercepts, None if tied else feedback_coefs), state
 
     def _fit_settings(self, n_samples: int, *, incremental: bool) -> FitSettings:
         batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size

@@ -62,8 +62,8 @@ def arrival_scales(network: Network) -> list[float]:
     """Typical size, in each layer, of a displacement of size 1 in the output.
 
     A connection with weights W brings a random displacement of size 1 to its target at a size
-    of ||W|| / sqrt(units of the target). Of several paths the strongest counts, as in
-    `attenuations`.
+    of ||W|| / sqrt(units of the target), shared weights counted in all their places. Of several
+    paths the strongest counts, as in `attenuations`.
 
     Parameters
     ----------
@@ -81,8 +81,10 @@ def arrival_scales(network: Network) -> list[float]:
             kind = network.feedback if pair in network.wiring.feedback else network.forward
             inner = [connection for connection in kind if connection.source > 0]
             norms = network.norms([connection.weights for connection in inner])
-            norm_of.update(zip(((c.source, c.target) for c in inner), norms, strict=True))
-        return min(norm_of[pair] / math.sqrt(network.layer_sizes[pair[1] - 1]), 1.0)
+            for connection, norm in zip(inner, norms, strict=True):
+                size = norm * math.sqrt(connection.n_uses / connection.n_target)
+                norm_of[connection.source, connection.target] = size
+        return min(norm_of[pair], 1.0)
 
     return _along_strongest_paths(network.wiring, transfer)
 
@@ -124,6 +126,8 @@ def kolen_pollack_steps(
 ) -> list[Array | None]:
     """Steps that make each B follow γ F^T (Kolen & Pollack 1994; Akrout et al. 2019).
 
+    Of a convolution, γ times its kernels, which feedback uses in reverse.
+
     B gets the change of F, its forward partner, transposed and times γ, and what separates the
     two decays by the factor 1 - decay.
 
@@ -149,8 +153,9 @@ def kolen_pollack_steps(
         if partner is None:
             steps.append(None)
             continue
-        change, decay = gain * forward_steps[partner].T, decays[partner]
+        change, decay = gain * feedback.mirror(forward_steps[partner]), decays[partner]
         if decay:
-            change -= decay * (feedback.weights - gain * network.forward[partner].weights.T)
+            facing = feedback.mirror(network.forward[partner].weights)
+            change -= decay * (feedback.weights - gain * facing)
         steps.append(change)
     return steps

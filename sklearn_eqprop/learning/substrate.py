@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, cast
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
@@ -60,6 +61,24 @@ class SettlingLimits:
     literal: bool = True
 
 
+@dataclass
+class SettledPhase(FreePhase):
+    """A free phase that a simulated network has settled in.
+
+    Attributes
+    ----------
+    settled : Network
+        With the winners held that the inputs decided on.
+    """
+
+    settled: Network
+
+    @cached_property
+    def network(self) -> Network:
+        """The network as it is at this equilibrium: winners of its poolings held, if it has any."""
+        return self.settled.hold(self.result.states)
+
+
 class SimulatedNetwork:
     """A network whose dynamics are simulated by one of the relaxations.
 
@@ -93,30 +112,29 @@ class SimulatedNetwork:
 
     def settle(self, inputs: Array) -> FreePhase:
         """See `Substrate.settle`."""
-        clamped = self.network.clamp(inputs)
+        clamped, settled = self.network.clamp_and_hold(inputs)
         field = FreeField(self.network, clamped, inputs.shape[0])
         field.freezes = self._limits.literal
         field.pacing = self._free_pacing
         driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
         tolerance = self._tolerance(self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
-        return FreePhase(inputs, result)
+        return SettledPhase(inputs, result, settled)
 
     def settle_nudged(
         self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `Substrate.settle_nudged`; all strengths settle side by side, as one batch."""
         scales = None if self._limits.literal else arrival_scales(self.network)
-        return self._displace(
-            DisplacementField, self._origin(free), cost, target, strengths, scales
-        )
+        origin = self._origin(free)
+        return self._displace(DisplacementField, free, origin, cost, target, strengths, scales)
 
     def settle_corrected(
         self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `TransposableSubstrate.settle_corrected`."""
         origin = self._origin(free, with_slopes=True)
-        return self._displace(CorrectedField, origin, cost, target, strengths, None)
+        return self._displace(CorrectedField, free, origin, cost, target, strengths, None)
 
     def flow(
         self, free: FreePhase, cost: Cost, target: Array, strength: float, weights: Any
@@ -132,16 +150,17 @@ class SimulatedNetwork:
             nudge = self._share_of(push.velocity(states[-1], states[-1]))
 
         def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
-            return self._local_change(free.inputs, states, [part * weights for part in increments])
+            return self._local_change(free, states, [part * weights for part in increments])
 
+        network = held_at(free)
         return EulerFlow(
-            self.network,
+            network,
             free,
             push,
             step_size=self._relaxation.step_size,
             tolerance=self._tolerance(nudge, states),
             max_steps=self._limits.max_nudged,
-            leverages=self.network.leverages(free.inputs, states, weights),
+            leverages=network.leverages(free.inputs, states, weights),
             local_change=local_change,
         )
 
@@ -151,7 +170,7 @@ class SimulatedNetwork:
         error = target - origin.states[-1]
         scales = None if self._limits.literal else arrival_scales(self.network)
         field = DisplacementField(
-            self.network, clamped_origin(origin, error), target.shape[0], None, scales=scales
+            held_at(free), clamped_origin(origin, error), target.shape[0], None, scales=scales
         )
         if self._limits.literal:
             tolerance = self._tolerance(self._limits.nudged_tolerance, origin.states)
@@ -164,7 +183,7 @@ class SimulatedNetwork:
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
         """See `ClampableSubstrate.local_contrast`; states are displaced, or rates."""
-        network = self.network
+        network = held_at(free)
         rates, moved = network.rates(free.result.states), list(displacements)
         if self._rate_coordinates:
             layers = range(1, network.n_layers + 1)
@@ -184,15 +203,15 @@ class SimulatedNetwork:
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """See `TransposableSubstrate.settle_adjoint`; to a residual relative to each force."""
         origin = self._origin(free, with_slopes=True)
-        field = AdjointField(self.network, origin, force.shape[0], ConstantPush(force))
+        field = AdjointField(held_at(free), origin, force.shape[0], ConstantPush(force))
         return self._settle(field, None, self._share_of(force))
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """See `Substrate.local_change`."""
-        return self._local_change(free.inputs, free.result.states, deltas)
+        return self._local_change(free, free.result.states, deltas)
 
     def _local_change(
-        self, inputs: Array, states: Sequence[Array], deltas: Sequence[Array]
+        self, free: FreePhase, states: Sequence[Array], deltas: Sequence[Array]
     ) -> list[Array]:
         if self._rate_coordinates:
             layers = range(1, self.network.n_layers + 1)
@@ -200,8 +219,8 @@ class SimulatedNetwork:
                 self.network.in_rates(layer, state, delta)
                 for layer, state, delta in zip(layers, states, deltas, strict=True)
             ]
-        return self.network.local_change(
-            inputs, states, deltas, feedback_learns=self._feedback_learns
+        return held_at(free).local_change(
+            free.inputs, states, deltas, feedback_learns=self._feedback_learns
         )
 
     def local_asymmetry(
@@ -209,7 +228,7 @@ class SimulatedNetwork:
     ) -> list[Array]:
         """See `ProbedSubstrate.local_asymmetry`."""
         slopes = self._origin(free, with_slopes=True).slopes
-        return local_asymmetries(self.network, slopes, probes, gains, weights)
+        return local_asymmetries(held_at(free), slopes, probes, gains, weights)
 
     def _origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
         drives = free.result.drives
@@ -225,6 +244,7 @@ class SimulatedNetwork:
     def _displace(
         self,
         kind: type[DisplacementField],
+        free: FreePhase,
         origin: Origin,
         cost: Cost,
         target: Array,
@@ -233,13 +253,18 @@ class SimulatedNetwork:
     ) -> list[Result]:
         xp, n_samples, n_phases = self.network.backend.xp, target.shape[0], len(strengths)
         beta: Any = float(strengths[0])
+        network = held_at(free)
         if n_phases > 1:
             beta = stacked_strengths(self.network, strengths, n_samples)
             target = xp.concatenate([target] * n_phases)
-            origin = origin.each(lambda array: xp.concatenate([array] * n_phases))
+
+            def stacked(array: Array) -> Array:
+                return xp.concatenate([array] * n_phases)
+
+            origin, network = origin.each(stacked), network.each(stacked)
         output = origin.states[-1]
         push = self._push(cost, target, beta, output, output, held=min(strengths) < 0)
-        field = kind(self.network, origin, n_phases * n_samples, push, n_phases, scales)
+        field = kind(network, origin, n_phases * n_samples, push, n_phases, scales)
         if self._limits.literal:
             nudge = self._limits.nudged_tolerance * abs(strengths[0])
             tolerance = self._tolerance(nudge, origin.states)
@@ -292,6 +317,11 @@ class SimulatedNetwork:
         largest = xp.where(xp.isfinite(largest), largest, xp.ones_like(largest))
         rounding = ROUNDING_UNITS * float(xp.finfo(self.network.dtype).eps)
         return xp.maximum(tolerance, rounding * largest)
+
+
+def held_at(free: FreePhase) -> Network:
+    """The network at the equilibrium of a free phase of its own; see `Network`."""
+    return cast("SettledPhase", free).network
 
 
 def nudged_states(free: FreePhase, displacement: Result) -> Result:

@@ -1,27 +1,39 @@
 """What the network is: layers, connections, parameters and how they start."""
 
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop.network.connections import Dense, TiedFeedback
+from sklearn_eqprop.network.connections import Dense, Reversed, TiedFeedback
+from sklearn_eqprop.network.conv2d import Conv2D
+from sklearn_eqprop.network.convolution import Convolution, PooledConvolution, rates_of
 from sklearn_eqprop.network.gains import feedback_gains
+from sklearn_eqprop.network.layout import Layout, dense_layout, layout_of
 from sklearn_eqprop.network.loop_gain import LoopGainGuard, allowed_loop_product, excess_gain
 from sklearn_eqprop.network.network import Network, Parameter
-from sklearn_eqprop.network.structure import initial_weights, wired_network
+from sklearn_eqprop.network.structure import feedback_order, initial_weights, wired_network
 from sklearn_eqprop.network.wiring import Wiring, layered_wiring, reachable
 
 __all__ = [
     "ACTIVATIONS",
     "Activation",
+    "Conv2D",
+    "Convolution",
     "Dense",
+    "Layout",
     "LoopGainGuard",
     "Network",
     "Parameter",
+    "PooledConvolution",
+    "Reversed",
     "TiedFeedback",
     "Wiring",
     "allowed_loop_product",
+    "dense_layout",
     "excess_gain",
     "feedback_gains",
+    "feedback_order",
     "initial_weights",
     "layered_wiring",
+    "layout_of",
+    "rates_of",
     "reachable",
     "wired_network",
 ]

@@ -22,8 +22,7 @@ def feedback_gains(network: Network) -> list[float]:
     own_norms = norms[len(present) :]
     for feedback, partner, own in zip(network.feedback, partners, own_norms, strict=True):
         if partner is None:
-            source, target = feedback.source, feedback.target
-            norm = starting_norm(network.layer_sizes[source - 1], network.layer_sizes[target - 1])
+            norm = starting_norm(*feedback.weights.shape)
         else:
             norm = of_partner[partner]
         gains.append(own / norm if norm > 0 else 1.0)

@@ -29,6 +29,13 @@ r(K) = 0. So it first reaches λ = sqrt(c) where 1 / t is the largest eigenvalue
 
 and r(N) exceeds sqrt(c) exactly where this t is below 1. Layers in a row keep their own rule, which
 shrinks only the loops that are too strong.
+
+**Convolutions** are linear maps like any other, their norms found by the same power iteration.
+Pooling by the maximum picks one member of each window: with its winners held, its norm and that of
+what goes back to the winners are at most 1, so the norms of the convolutions without it bound
+the loop. Held winners are what the contraction is about. While they still change, a state may jump,
+but not for ever where feedback is γ F^T and rates are not negative: a maximum of linear functions
+is convex, and every sweep then lowers one energy (see docs/design.md).
 """
 
 from __future__ import annotations
@@ -116,7 +123,8 @@ class LoopGainGuard:
     ----------
     vectors : list of array
         Leading left singular vector, (1, n_source), of each forward connection
-        between layers 1..L, then of each feedback connection.
+        between layers 1..L, then of each feedback connection; of their envelopes, where they
+        are pooled by the maximum.
     """
 
     def __init__(
@@ -125,8 +133,8 @@ class LoopGainGuard:
         self._network = network
         self._bound = bound
         # The clamped input is part of no loop.
-        self._forward = [connection for connection in network.forward if connection.source > 0]
-        self._connections = [*self._forward, *network.feedback]
+        self._forward = [c.envelope for c in network.forward if c.source > 0]
+        self._connections = [*self._forward, *(c.envelope for c in network.feedback)]
         self._directions = [self._random_direction(c) for c in self._connections]
         if vectors is None:
             self.vectors = list(self._directions)
@@ -177,7 +185,7 @@ class LoopGainGuard:
                 feedback.weights /= excess
 
     def _random_direction(self, connection: Connection) -> Array:
-        draw = _unit_row(self._network.layer_sizes[connection.source - 1])
+        draw = _unit_row(connection.n_source)
         return self._network.backend.from_host(draw, self._network.dtype)
 
     def _refined(self, index: int, connection: Connection, n_steps: int) -> float:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop.network.connections import Connection, TiedFeedback
-from sklearn_eqprop.network.wiring import Wiring
+from sklearn_eqprop.network.convolution import PooledConvolution, PoolingSignal, rates_of
+from sklearn_eqprop.network.wiring import Pair, Wiring
 
 
 @dataclass
@@ -44,9 +46,11 @@ class Network:
     forward, feedback : sequences of Connection
         Those to a later layer and all others, each in the order of `Wiring`.
     biases : sequence of array
-        Entry ``l - 1``, of shape (n_l,), belongs to layer ``l``.
+        Entry ``l - 1`` belongs to layer ``l``; of shape (n_l,), or (maps,) in a layer of maps.
     backend : ArrayBackend
         Where the arrays live.
+    layer_sizes : sequence of int or None, default=None
+        Units of layers 1..L; None: as many as there are biases.
 
     Attributes
     ----------
@@ -54,6 +58,14 @@ class Network:
         The ends of every connection.
     n_layers : int
         L, the number of layers that have a state.
+
+    Notes
+    -----
+    Pooling by the maximum is linear only while its winners stay the same, and which they are
+    differs from sample to sample. A network as it is built decides on them anew with every
+    signal (`signal`, `inflow`). `clamp_and_hold` and `hold` give a network of the same weights
+    for the samples at hand, with winners held: it is linear in the rates, as everything
+    that happens around an equilibrium needs it. Without such pooling that is the network itself.
     """
 
     def __init__(
@@ -63,22 +75,32 @@ class Network:
         feedback: Sequence[Connection],
         biases: Sequence[Array],
         backend: ArrayBackend,
+        layer_sizes: Sequence[int] | None = None,
     ) -> None:
-        self.forward = tuple(forward)
-        self.feedback = tuple(feedback)
         self.biases = tuple(biases)
         self.backend = backend
         self.n_layers = len(self.biases)
         self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
-        self.layer_sizes = tuple(bias.shape[0] for bias in biases)
+        self.layer_sizes = tuple(layer_sizes or (bias.shape[0] for bias in biases))
         self.wiring = Wiring(
-            tuple((connection.source, connection.target) for connection in self.forward),
-            tuple((connection.source, connection.target) for connection in self.feedback),
+            tuple((connection.source, connection.target) for connection in forward),
+            tuple((connection.source, connection.target) for connection in feedback),
         )
+        self._connect(forward, feedback)
+
+    def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
+        self.forward = tuple(forward)
+        self.feedback = tuple(feedback)
         within = [c for c in (*self.forward, *self.feedback) if c.source > 0]
-        layers = range(1, len(biases) + 1)
+        layers = range(1, self.n_layers + 1)
         self._incoming = [[c for c in within if c.target == layer] for layer in layers]
         self._outgoing = [[c for c in within if c.source == layer] for layer in layers]
+        #: Poolings that decide on their winners themselves, by the layer that they read.
+        self._deciding: dict[int, dict[Pair, PooledConvolution]] = {}
+        for connection in self._poolings():
+            if connection.winners is None:
+                readers = self._deciding.setdefault(connection.source, {})
+                readers[connection.source, connection.target] = connection
 
     @property
     def dtype(self) -> Any:
@@ -118,12 +140,67 @@ class Network:
 
         ``inputs @ F + b`` for layers the input drives, the bias alone, of shape (n_l,), for others.
         """
-        clamped = list(self.biases)
+        return self.clamp_and_hold(inputs)[0]
+
+    def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
+        """The same, and this network with the winners held that the inputs have decided on."""
+        clamped = [self._bias_of_units(layer) for layer in range(1, self.n_layers + 1)]
+        signal = self._signal(0, inputs)
         for connection in self.forward:
             if connection.source == 0:
                 layer = connection.target
-                clamped[layer - 1] = connection.apply(inputs) + clamped[layer - 1]
-        return clamped
+                clamped[layer - 1] = self._delivered(connection, [], signal) + clamped[layer - 1]
+        return clamped, self._holding({0: signal})
+
+    def hold(self, states: Sequence[Array]) -> Network:
+        """The same network with all winners held that the states of layers 1..L decide on."""
+        if not any(layer > 0 for layer in self._deciding):
+            return self
+        rates = enumerate(self.rates(states), start=1)
+        return self._holding({layer: self._signal(layer, rate) for layer, rate in rates})
+
+    def each(self, change: Callable[[Array], Array]) -> Network:
+        """With its held winners changed alike: some of the samples, or all of them repeated."""
+        winners = {
+            (connection.source, connection.target): change(connection.winners)
+            for connection in self._poolings()
+            if connection.winners is not None
+        }
+        return self._with_winners(winners)
+
+    def _poolings(self) -> list[PooledConvolution]:
+        """Connections that pool what they read by the maximum."""
+        return [c for c in (*self.forward, *self.feedback) if isinstance(c, PooledConvolution)]
+
+    def _holding(self, signals: Mapping[int, Any]) -> Network:
+        winners = {
+            pair: signals[layer].decided(pair)[1]
+            for layer, readers in self._deciding.items()
+            if layer in signals
+            for pair in readers
+        }
+        return self._with_winners(winners)
+
+    def _with_winners(self, winners: Mapping[Pair, Array]) -> Network:
+        if not winners:
+            return self
+
+        def held(connection: Any) -> Connection:
+            pool = connection.pool
+            if pool is None or (pool.source, pool.target) not in winners:
+                return connection
+            return connection.holding(winners[pool.source, pool.target])
+
+        network = copy.copy(self)
+        network._connect(
+            [held(connection) for connection in self.forward],
+            [held(connection) for connection in self.feedback],
+        )
+        return network
+
+    def _bias_of_units(self, layer: int) -> Array:
+        bias, size = self.biases[layer - 1], self.layer_sizes[layer - 1]
+        return bias if bias.shape[0] == size else self.backend.xp.tile(bias, size // bias.shape[0])
 
     def zero_states(self, n_samples: int) -> list[Array]:
         """States that are all zero."""
@@ -138,6 +215,14 @@ class Network:
     def rates(self, states: Sequence[Array]) -> list[Array]:
         """Transmitted rates ρ(s) of every layer."""
         return [self.rate(layer, state) for layer, state in enumerate(states, start=1)]
+
+    def signal(self, layer: int, state: Array) -> Any:
+        """Rate of one layer, as `inflow` takes it: with what it decides, where it decides."""
+        return self._signal(layer, self.rate(layer, state))
+
+    def _signal(self, layer: int, rate: Array) -> Any:
+        readers = self._deciding.get(layer)
+        return rate if readers is None else PoolingSignal(rate, readers)
 
     def rate_change(self, layer: int, state: Array, displacement: Array) -> Array:
         """ρ(s + d) - ρ(s) of one layer to the full accuracy of d, without a copy where it is d."""
@@ -165,7 +250,7 @@ class Network:
         ----------
         layer : int
         signals : list of array or None
-            Signal of every layer. One that is None is silent and costs no product.
+            Signal of every layer, see `signal`. One that is None is silent and costs no product.
         sources : range
             Layers to count.
 
@@ -178,8 +263,24 @@ class Network:
         for connection in self._incoming[layer - 1]:
             signal = signals[connection.source - 1]
             if connection.source in sources and signal is not None:
-                total = _sum(total, connection.apply(signal))
+                total = _sum(total, self._delivered(connection, signals, signal))
         return total
+
+    def _delivered(self, connection: Any, signals: Sequence[Any], signal: Any) -> Array:
+        """What one connection brings, a fresh array."""
+        pool = connection.pool
+        if pool is None or (pair := (pool.source, pool.target)) not in self._deciding.get(
+            pool.source, {}
+        ):
+            return connection.apply(rates_of(signal))
+        if connection is pool:
+            return signal.decided(pair)[0].copy()
+        decider = signals[pool.source - 1]
+        if decider is None:  # at rest, where the first of each window wins
+            xp = self.backend.xp
+            resting = xp.zeros((rates_of(signal).shape[0], pool.n_source), dtype=self.dtype)
+            decider = self._signal(pool.source, resting)
+        return connection.holding(decider.decided(pair)[1]).apply(rates_of(signal))
 
     def transposed_inflow(
         self, layer: int, signals: Sequence[Array | None], sources: range
@@ -195,6 +296,8 @@ class Network:
     def leverages(self, inputs: Array, states: Sequence[Array], weights: Any) -> list[float]:
         """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, of all the rates that drive each layer.
 
+        In a layer of maps, where weights and biases are shared, as `Connection.reach` counts.
+
         Parameters
         ----------
         inputs : array of shape (n_samples, n_0)
@@ -202,12 +305,15 @@ class Network:
         weights : array of shape (n_samples, 1) or float
             A number is the weight of every sample.
         """
-        squares = [(rate * rate).sum(axis=1) for rate in (inputs, *self.rates(states))]
-        connections = (*self.forward, *self.feedback)
+        rates = [inputs, *self.rates(states)]
         totals = []
-        for layer in range(1, self.n_layers + 1):
-            sources = [squares[c.source] for c in connections if c.target == layer]
-            reach = abs(weights) * (1 + sum(sources))[:, None]
+        for layer, (bias, size) in enumerate(zip(self.biases, self.layer_sizes, strict=True), 1):
+            reaches = [
+                connection.reach(rates[connection.source])
+                for connection in (*self.forward, *self.feedback)
+                if connection.target == layer
+            ]
+            reach = abs(weights) * (size / bias.shape[0] + sum(reaches))[:, None]
             totals.append(reach.sum())
         return self.backend.numbers(totals)
 
@@ -231,7 +337,7 @@ class Network:
         """What each block of parameters measures locally, (∂μ/∂θ)^T Δ (Eqs. 18-19).
 
         ΔW = ρ(s_source)^T Δ_target for every connection, Δb_l = Σ Δ_l; tied weights receive the
-        sum of their forward and their feedback change.
+        sum of their forward and their feedback change, shared ones that of all their places.
 
         Parameters
         ----------
@@ -268,7 +374,10 @@ class Network:
             return connection.local_change(pre, post)
 
         forward = [change(connection) for connection in self.forward]
-        biases = [delta.sum(axis=0) for delta in deltas]
+        biases = [
+            delta.reshape(-1, bias.shape[0]).sum(axis=0)
+            for bias, delta in zip(self.biases, deltas, strict=True)
+        ]
         if not self.tied:
             learns = feedback_learns or [True] * len(self.feedback)
             feedback = [

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import ArrayBackend
 from sklearn_eqprop.network.activations import ACTIVATIONS
-from sklearn_eqprop.network.connections import Connection, Dense, TiedFeedback
+from sklearn_eqprop.network.connections import Connection, Dense, Reversed, TiedFeedback
+from sklearn_eqprop.network.conv2d import ConvGeometry
+from sklearn_eqprop.network.convolution import Convolution, PooledConvolution
+from sklearn_eqprop.network.layout import Layout, dense_layout
 from sklearn_eqprop.network.network import Network
 from sklearn_eqprop.network.wiring import Pair, Wiring
 
@@ -19,16 +22,20 @@ from sklearn_eqprop.network.wiring import Pair, Wiring
 FORWARD_SCALE = 0.5
 
 
-def _glorot_uniform(
-    n_source: int, n_target: int, scale: float, rng: np.random.RandomState
-) -> np.ndarray:
-    bound = scale * np.sqrt(6.0 / (n_source + n_target))
-    return rng.uniform(-bound, bound, size=(n_source, n_target))
+def _fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Weights into a unit and, of a kernel that moves by 1, weights out of one."""
+    places = math.prod(shape[:-2])
+    return places * shape[-2], places * shape[-1]
 
 
-def starting_norm(n_source: int, n_target: int) -> float:
+def _glorot_uniform(shape: Sequence[int], scale: float, rng: np.random.RandomState) -> np.ndarray:
+    bound = scale * np.sqrt(6.0 / sum(_fans(shape)))
+    return rng.uniform(-bound, bound, size=shape)
+
+
+def starting_norm(*shape: int) -> float:
     """Root mean square of the Frobenius norm that forward weights of this shape start with."""
-    return FORWARD_SCALE * math.sqrt(2 * n_source * n_target / (n_source + n_target))
+    return FORWARD_SCALE * math.sqrt(2 * math.prod(shape) / sum(_fans(shape)))
 
 
 def initial_weights(
@@ -39,6 +46,7 @@ def initial_weights(
     feedback_scale: float,
     rng: np.random.RandomState,
     dtype: Any,
+    layout: Layout | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Weights an untrained network starts from, drawn on the host.
 
@@ -58,33 +66,48 @@ def initial_weights(
         from the same numbers.
     dtype : dtype
         Type of the arrays returned.
+    layout : Layout or None, default=None
+        Which connections are convolutions; None: all are dense.
 
     Returns
     -------
     coefs, intercepts, feedback_coefs : lists of ndarray
-        Weights of shape (n_source, n_target) in the order of the wiring, biases (n_l,) of
-        layers 1..L.
+        Weights of shape (n_source, n_target), or of the shape of kernels, in the order of the
+        wiring; biases of layers 1..L, (n_l,) or one a map.
     """
+    layout = layout or dense_layout(wiring, sizes)
 
     def draw(pair: Pair, scale: float) -> np.ndarray:
-        source, target = pair
-        return _glorot_uniform(sizes[source], sizes[target], scale * FORWARD_SCALE, rng)
+        return _glorot_uniform(layout.weight_shape(pair), scale * FORWARD_SCALE, rng)
 
     coefs = [draw(pair, 1.0) for pair in wiring.forward]
     feedback = []
     for pair, partner in zip(wiring.feedback, wiring.partners, strict=True):
         if partner is not None and feedback_init == "transpose":
-            feedback.append(feedback_scale * coefs[partner].T)
+            forward = coefs[partner]
+            feedback.append(feedback_scale * (forward if layout.is_reversed(pair) else forward.T))
             continue
         feedback.append(draw(pair, feedback_scale))
         if pair[0] == pair[1]:
-            np.fill_diagonal(feedback[-1], 0)
+            np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
     return (
         [coef.astype(dtype) for coef in coefs],
-        [np.zeros(size, dtype=dtype) for size in sizes[1:]],
-        # Laid out like the forward weights they run beside, whose changes they may be given.
-        [np.asfortranarray(coef, dtype=dtype) for coef in feedback],
+        [np.zeros(shape, dtype=dtype) for shape in layout.bias_shapes],
+        [np.array(coef, dtype=dtype, order=feedback_order(coef)) for coef in feedback],
     )
+
+
+def _of_own_place(weights: np.ndarray, geometry: ConvGeometry | None) -> np.ndarray:
+    """Lateral weights that join the units of one place: all, or those in a kernel's middle."""
+    return weights if geometry is None else weights[geometry.pad_top, geometry.pad_left]
+
+
+def feedback_order(weights: np.ndarray) -> Literal["C", "F"]:
+    """Memory layout of feedback weights: that of the forward ones beside them.
+
+    Whose changes they may be given; matrices run the other way, kernels do not.
+    """
+    return "F" if weights.ndim == 2 else "C"
 
 
 def wired_network(
@@ -95,6 +118,7 @@ def wired_network(
     *,
     activation: str,
     backend: ArrayBackend,
+    layout: Layout | None = None,
 ) -> Network:
     """Network in which layers drive each other as the wiring says.
 
@@ -110,6 +134,8 @@ def wired_network(
         Name of the hidden units' activation.
     backend : ArrayBackend
         Where the arrays live.
+    layout : Layout or None, default=None
+        Which connections are convolutions, whose weights are kernels; None: all are dense.
 
     Returns
     -------
@@ -121,9 +147,18 @@ def wired_network(
     ValueError
         If feedback is to be tied, but a connection has no partner.
     """
-    forward: list[Connection] = [
-        Dense(*pair, weights) for pair, weights in zip(wiring.forward, coefs, strict=True)
-    ]
+    geometries: Mapping[Pair, ConvGeometry] = {} if layout is None else layout.geometries
+
+    def connection(pair: Pair, weights: Any) -> Connection:
+        geometry = geometries.get(pair)
+        if geometry is None:
+            return Dense(*pair, weights)
+        kind = PooledConvolution if geometry.picks_winners else Convolution
+        if layout is not None and layout.is_reversed(pair):
+            return Reversed(kind(*pair[::-1], weights, geometry, backend))
+        return kind(*pair, weights, geometry, backend)
+
+    forward = [connection(*of) for of in zip(wiring.forward, coefs, strict=True)]
     feedback: list[Connection]
     if feedback_coefs is None:
         feedback = [
@@ -131,11 +166,9 @@ def wired_network(
             for pair, partner in zip(wiring.feedback, wiring.partners, strict=True)
         ]
     else:
-        feedback = [
-            Dense(*pair, weights)
-            for pair, weights in zip(wiring.feedback, feedback_coefs, strict=True)
-        ]
-    return Network(ACTIVATIONS[activation], forward, feedback, intercepts, backend)
+        feedback = [connection(*of) for of in zip(wiring.feedback, feedback_coefs, strict=True)]
+    sizes = None if layout is None else layout.sizes[1:]
+    return Network(ACTIVATIONS[activation], forward, feedback, intercepts, backend, sizes)
 
 
 def _existing(pair: Pair, partner: int | None) -> int:

@@ -108,6 +108,7 @@ class DisplacementField(Field):
     Parameters
     ----------
     network : Network
+        As it is at the origin, see `Network.hold`.
     origin : Origin
     n_samples : int
     push : Push or None
@@ -159,7 +160,8 @@ class DisplacementField(Field):
         origin = self.origin.each(lambda array: array[rows])
         n_samples = origin.states[0].shape[0]
         push = None if self.push is None else self.push.take(rows)
-        return type(self)(self.network, origin, n_samples, push, self.n_phases, self._scales)
+        network = self.network.each(lambda array: array[rows])
+        return type(self)(network, origin, n_samples, push, self.n_phases, self._scales)
 
 
 class CorrectedField(DisplacementField):

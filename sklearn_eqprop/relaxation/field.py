@@ -184,9 +184,9 @@ class FreeField(Field):
         super().__init__(network, n_samples, push)
         self.clamped = clamped
 
-    def signal(self, layer: int, state: Array) -> Array:
+    def signal(self, layer: int, state: Array) -> Any:
         """See `Field.signal`; the rate ρ(s)."""
-        return self.network.rate(layer, state)
+        return self.network.signal(layer, state)
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
         """See `Field.inflow`."""
