@@ -175,14 +175,20 @@ def main() -> None:
 
 
 def record(outcome: dict, path: Path) -> None:
-    """Add a run to the results, in place of an earlier one of the same preset and seed."""
+    """Add a run to the results and make the table anew."""
+    runs = record_run(outcome, path)
+    text = f"# MNIST\n\n{describe_environment()}\n\n{table(runs)}\n"
+    path.with_suffix(".md").write_text(text)
+
+
+def record_run(outcome: dict, path: Path) -> list[dict]:
+    """Add a run to a file of runs, in place of an earlier one of the same preset and seed."""
     runs = json.loads(path.read_text()) if path.exists() else []
     same = ("preset", "seed")
     runs = [each for each in runs if any(each[key] != outcome[key] for key in same)]
     runs.append(outcome)
     path.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
-    text = f"# MNIST\n\n{describe_environment()}\n\n{table(runs)}\n"
-    path.with_suffix(".md").write_text(text)
+    return runs
 
 
 if __name__ == "__main__":

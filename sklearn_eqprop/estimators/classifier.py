@@ -18,8 +18,9 @@ class EqPropClassifier(Classification):
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int, default=(100,)
-        Units of each hidden layer, from the input side to the output side.
+    hidden_layer_sizes : int, Conv2D or sequence of them, default=(100,)
+        Units of each hidden layer, from the input side to the output side, or a `Conv2D` for a
+        convolutional one; these come first and need `input_shape`.
     activation : {'relu', 'hard_sigmoid', 'tanh', 'logistic', 'identity'}, default='relu'
         ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid' (the
         paper's) states are kept in the range of ρ while they settle (Eq. 77).
@@ -144,8 +145,10 @@ class EqPropClassifier(Classification):
         nudging that draws.
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
-    input_shape : None, default=None
-        Reserved for convolutional layers.
+    input_shape : (int, int), (int, int, int) or None, default=None
+        (height, width) or (height, width, channels) of the images that the rows of X are,
+        flattened in this order; needed where a hidden layer is a `Conv2D`. Dense layers read rows
+        as they are.
     backend : {'auto', 'numpy', 'cupy'}, default='auto'
         Where arrays live while training and settling: 'numpy' in main memory, 'cupy' on the current
         CUDA device; 'auto' takes the device where CuPy and a device are usable. Both start from the
@@ -164,12 +167,15 @@ class EqPropClassifier(Classification):
     coefs_ : list of ndarray
         Entry l, of shape (n_l, n_(l+1)), is the forward weights from layer l to layer l + 1.
         These arrays are the network: assign others of the same shape to change it. With
-        `connections`: one array (n_source, n_target) a forward connection.
+        `connections`: one array (n_source, n_target) a forward connection. Of a convolution:
+        (kernel height, kernel width, channels in, maps out).
     intercepts_ : list of ndarray
-        Entry l, of shape (n_(l+1),), is the bias of layer l + 1.
+        Entry l, of shape (n_(l+1),), is the bias of layer l + 1; in a convolutional layer one a
+        map.
     feedback_coefs_ : list of ndarray
         Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
-        `connections`: one array (n_source, n_target) a feedback connection.
+        `connections`: one array (n_source, n_target) a feedback connection. Beside a convolution:
+        kernels of its shape, which feedback goes through in reverse.
     connections_ : tuple of (int, int)
         (source layer, target layer) of each array of `coefs_`, then of each of
         `feedback_coefs_`; in both by target, then by source.

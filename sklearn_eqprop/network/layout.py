@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from sklearn_eqprop.network.conv2d import Conv2D, ConvGeometry, Shape, geometry_of
 from sklearn_eqprop.network.wiring import Pair, Wiring
@@ -30,7 +29,7 @@ class Layout:
     shapes: tuple[Shape, ...]
     geometries: Mapping[Pair, ConvGeometry]
 
-    @cached_property
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Units of layers 0..L."""
         return tuple(math.prod(shape) for shape in self.shapes)

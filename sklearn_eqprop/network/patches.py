@@ -38,7 +38,7 @@ class Patches:
         kernel_height, kernel_width = geometry.kernel
         self.patch_size = kernel_height * kernel_width * geometry.in_shape[2]
         self.n_positions = geometry.conv_shape[0] * geometry.conv_shape[1]
-        numbers = CACHE_NUMBERS if backend.name == "numpy" else DEVICE_NUMBERS
+        numbers = DEVICE_NUMBERS if backend.is_device else CACHE_NUMBERS
         self._block_rows = max(1, numbers // (self.n_positions * self.patch_size))
 
     def blocks(self, n_samples: int) -> Iterator[slice]:

@@ -17,25 +17,27 @@ from sklearn_eqprop.network.layout import Layout, dense_layout
 from sklearn_eqprop.network.network import Network
 from sklearn_eqprop.network.wiring import Pair, Wiring
 
-#: Forward weights start at this fraction of the Glorot-uniform range: the full range would put
-#: the loops through transposed feedback beyond the safeguard from the start.
+#: Matrices of forward weights start at this fraction of the Glorot-uniform range: the full range
+#: would put the loops through transposed feedback beyond the safeguard from the start.
 FORWARD_SCALE = 0.5
 
 
-def _fans(shape: Sequence[int]) -> tuple[int, int]:
-    """Weights into a unit and, of a kernel that moves by 1, weights out of one."""
-    places = math.prod(shape[:-2])
-    return places * shape[-2], places * shape[-1]
+def _starting_bound(shape: Sequence[int]) -> float:
+    """Range of the uniform distribution that forward weights of this shape are drawn from.
 
-
-def _glorot_uniform(shape: Sequence[int], scale: float, rng: np.random.RandomState) -> np.ndarray:
-    bound = scale * np.sqrt(6.0 / sum(_fans(shape)))
-    return rng.uniform(-bound, bound, size=shape)
+    Kernels have the variance that keeps the size of what ReLU units transmit (He et al. 2015,
+    arXiv:1502.01852); few weights lead into their units, and loops through them are bounded by
+    the safeguard. Matrices start at a fraction of Glorot's range.
+    """
+    *places, n_source, n_target = shape
+    if places:
+        return math.sqrt(6.0 / (math.prod(places) * n_source))
+    return FORWARD_SCALE * math.sqrt(6.0 / (n_source + n_target))
 
 
 def starting_norm(*shape: int) -> float:
     """Root mean square of the Frobenius norm that forward weights of this shape start with."""
-    return FORWARD_SCALE * math.sqrt(2 * math.prod(shape) / sum(_fans(shape)))
+    return _starting_bound(shape) * math.sqrt(math.prod(shape) / 3)
 
 
 def initial_weights(
@@ -78,7 +80,9 @@ def initial_weights(
     layout = layout or dense_layout(wiring, sizes)
 
     def draw(pair: Pair, scale: float) -> np.ndarray:
-        return _glorot_uniform(layout.weight_shape(pair), scale * FORWARD_SCALE, rng)
+        shape = layout.weight_shape(pair)
+        bound = scale * _starting_bound(shape)
+        return rng.uniform(-bound, bound, size=shape)
 
     coefs = [draw(pair, 1.0) for pair in wiring.forward]
     feedback = []

@@ -35,6 +35,10 @@ class Wiring:
             tuple(pair for pair in in_order if pair[0] >= pair[1]),
         )
 
+    def __getstate__(self) -> dict[str, tuple[Pair, ...]]:
+        """What it is, without what has been worked out from that: using it does not change it."""
+        return {"forward": self.forward, "feedback": self.feedback}
+
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """Every connection, the forward ones first."""

@@ -79,23 +79,6 @@ def test_bad_class_weight(binary, value):
         EqPropClassifier(**SETTINGS, class_weight=value).fit(*binary)
 
 
-@KINDS
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("input_shape", (8, 8)),
-    ],
-)
-def test_not_in_this_version(binary, estimator, name, value):
-    said = re.escape(f"{name}={value!r} is not part of this version")
-    model = estimator(**SETTINGS | {name: value})
-    with pytest.raises(ValueError, match=rf"{said}.*; use "):
-        model.fit(*binary)
-    # Refused means refused: there is no half-fitted network.
-    with pytest.raises(NotFittedError):
-        model.predict(binary[0])
-
-
 class SpecOfALayer:
     def __repr__(self):
         return "Conv2D(8, 3)"
