@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report, jacobian_symmetry
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -310,7 +311,7 @@ def test_loops_are_bounded(digits):
     model = EqPropClassifier(
         (Conv2D(4, 3), Conv2D(5, 3, pool=2)), **SETTINGS | {"feedback_scale": 30.0}
     ).fit(X, y)
-    network = model._network(model._arrays())
+    network = model._network(model._arrays(), NumpyBackend())
     forward, feedback = network.forward[1].envelope, network.feedback[0].envelope
     up = forward.apply(np.eye(forward.n_source))
     down = feedback.apply(np.eye(feedback.n_source))
