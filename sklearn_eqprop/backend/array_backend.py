@@ -53,6 +53,10 @@ class ArrayBackend(Protocol):
         """NumPy array with the same content, lying in memory as the given one."""
         ...
 
+    def take_rows(self, array: Any, rows: np.ndarray) -> Any:
+        """Rows of an array of the host or of this backend, by a mask or by numbers of the host."""
+        ...
+
     def numbers(self, values: Sequence[Any]) -> list[float]:
         """Arrays without dimensions as Python numbers, all read together."""
         ...

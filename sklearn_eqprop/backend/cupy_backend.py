@@ -47,6 +47,12 @@ class CupyBackend:
         """See `ArrayBackend.to_host`."""
         return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array, order="A")
 
+    def take_rows(self, array: Any, rows: np.ndarray) -> Any:
+        """See `ArrayBackend.take_rows`."""
+        if isinstance(array, self.xp.ndarray):
+            rows = self.xp.asarray(np.flatnonzero(rows) if rows.dtype == bool else rows)
+        return array[rows]
+
     def numbers(self, values: Sequence[Any]) -> list[float]:
         """See `ArrayBackend.numbers`."""
         on_device = [value for value in values if isinstance(value, self.xp.ndarray)]
@@ -139,9 +145,10 @@ class CupyBackend:
         return drive, largest
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
-        """See `ArrayBackend.feed`; on the device where they leave half of its memory free."""
+        """See `ArrayBackend.feed`; on the device where they are, or leave half of it free."""
         n_bytes = (inputs.size + target.size) * np.dtype(dtype).itemsize
-        if n_bytes <= RESIDENT_SHARE * self.free_bytes():
+        is_there = isinstance(inputs, self.xp.ndarray)
+        if is_there or n_bytes <= RESIDENT_SHARE * self.free_bytes():
             placed = self.from_host(inputs, dtype)
             if factors is not None:
                 placed = placed * self.from_host(factors, dtype)

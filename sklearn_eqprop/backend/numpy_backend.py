@@ -28,6 +28,10 @@ class NumpyBackend:
         """See `ArrayBackend.to_host`."""
         return np.asarray(array)
 
+    def take_rows(self, array: Any, rows: np.ndarray) -> Any:
+        """See `ArrayBackend.take_rows`."""
+        return array[rows]
+
     def numbers(self, values: Sequence[Any]) -> list[float]:
         """See `ArrayBackend.numbers`."""
         return [float(value) for value in values]

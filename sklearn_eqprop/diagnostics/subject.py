@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_eqprop._sklearn_compat import validate_data
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.assembly import what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.fitted_network import chunks
@@ -172,6 +173,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None: pass the targets that belong to X."
         raise ValueError(msg)
+    X, y = on_host(X), on_host(y)  # diagnostics compute there
     types = [np.float64, np.float32]
     if y is None:
         X = validate_data(estimator, X, dtype=types, reset=False)

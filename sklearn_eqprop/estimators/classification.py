@@ -12,7 +12,11 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklearn_eqprop._sklearn_compat import _fit_context, type_of_target
+from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import checked_classes, one_hot, without_nullable_type
 from sklearn_eqprop.learning.costs import (
     ClassificationCost,
@@ -114,7 +118,8 @@ class Classification(ClassifierMixin, BaseEqProp):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 indicator matrix.
         """
-        return self._decide(self._settled(X).states[-1])
+        settled = self._settled(X)
+        return settled.home.give_back(self._decide(settled.output, settled.backend))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Output states at the free equilibrium (averages, see `objective`), as confidence scores.
@@ -129,10 +134,13 @@ class Classification(ClassifierMixin, BaseEqProp):
             With two classes the difference of the two outputs, above 0 for ``classes_[1]``; with
             multilabel targets above 0 where the label is predicted.
         """
-        output = self._settled(X).states[-1]
+        settled = self._settled(X)
+        output = settled.output
         if self._multilabel:
-            return output - self._label_threshold()
-        return output[:, 1] - output[:, 0] if self.n_outputs_ == 2 else output
+            output = output - self._label_threshold()
+        elif self.n_outputs_ == 2:
+            output = output[:, 1] - output[:, 0]
+        return settled.home.give_back(output)
 
     @available_if(_has_probabilities)
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -150,8 +158,8 @@ class Classification(ClassifierMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        output = self._settled(X).states[-1]
-        return self._cost().probabilities(np, output)
+        settled = self._settled(X)
+        return settled.home.give_back(self._probabilities(settled))
 
     @available_if(_has_probabilities)
     def predict_log_proba(self, X: Any) -> np.ndarray:
@@ -165,8 +173,30 @@ class Classification(ClassifierMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
+        settled = self._settled(X)
         with np.errstate(divide="ignore"):  # a probability of 0 is an answer, not an accident
-            return np.log(self.predict_proba(X))
+            logarithms = settled.backend.xp.log(self._probabilities(settled))
+        return settled.home.give_back(logarithms)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Accuracy of `predict`: the share of samples whose label, or whose labels all, are right.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        settled = self._settled(X)
+        decided = on_host(self._decide(settled.output, settled.backend))
+        return float(accuracy_score(on_host(y), decided, sample_weight=on_host(sample_weight)))
+
+    def _probabilities(self, settled: Settled) -> Array:
+        return self._cost().probabilities(settled.backend.xp, settled.output)
 
     def _cost(self) -> ClassificationCost:
         if not isinstance(self.loss, str):
@@ -179,10 +209,14 @@ class Classification(ClassifierMixin, BaseEqProp):
             return 0.5 if self.loss == "squared_error" else 0.0
         return float(self.loss.label_threshold)
 
-    def _decide(self, output: np.ndarray) -> np.ndarray:
+    def _decide(self, output: Array, backend: ArrayBackend) -> Array:
+        """Labels, where the outputs are; text has no place on a device and is NumPy's."""
         if self._multilabel:
             return (output > self._label_threshold()).astype(np.int64)
-        return self.classes_[output.argmax(axis=1)]
+        columns = output.argmax(axis=1)
+        if self.classes_.dtype.kind not in "biuf":
+            return self.classes_[backend.to_host(columns)]
+        return backend.from_host(self.classes_, self.classes_.dtype)[columns]
 
     def _take_in_targets(
         self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
@@ -274,7 +308,7 @@ class Classification(ClassifierMixin, BaseEqProp):
     def _validation_score(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
-        decided = self._decide(output)
+        decided = self._decide(output, NumpyBackend())
         if self._multilabel:  # of labels: whole rows are right too rarely to show progress
             return float(np.average((decided == y).mean(axis=1), weights=sample_weight))
         return float(accuracy_score(y, decided, sample_weight=sample_weight))

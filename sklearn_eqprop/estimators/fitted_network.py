@@ -174,7 +174,7 @@ def chunks(n_rows: int) -> Iterator[slice]:
 
 def settle_rows(
     substrate: SimulatedNetwork | AveragingNetwork,
-    X: np.ndarray,
+    X: Any,
     *,
     cost: Cost | None = None,
     target: np.ndarray | None = None,
@@ -182,11 +182,13 @@ def settle_rows(
 ) -> Result:
     """Equilibrium of every row, in chunks, as host arrays.
 
+    The states of an X that lives on the backend's device stay there.
+
     Parameters
     ----------
     substrate : SimulatedNetwork or AveragingNetwork
         The latter has averages for equilibria, and no clamped output.
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or array of the backend of shape (n_samples, n_features)
     cost, target : Cost, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
     beta : float, default=0.0
@@ -216,8 +218,8 @@ def settle_rows(
                 else:
                     [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
                 result = nudged_states(free, moved)
-            parts.append(_on_host(network, result))
-    merged = _concatenated(parts)
+            parts.append(_reported(network, result, keeps_states=not isinstance(X, np.ndarray)))
+    merged = _concatenated(parts, network.backend.xp)
     if not np.isfinite(merged.residual).all():
         _refuse_broken_weights(network)
         msg = (
@@ -228,10 +230,10 @@ def settle_rows(
     return merged
 
 
-def _on_host(network: Network, result: Result) -> Result:
+def _reported(network: Network, result: Result, *, keeps_states: bool) -> Result:
     to_host = network.backend.to_host
     return Result(
-        states=[to_host(state) for state in result.states],
+        states=result.states if keeps_states else [to_host(state) for state in result.states],
         n_steps=to_host(result.n_steps),
         residual=to_host(result.residual),
         converged=to_host(result.converged),
@@ -239,14 +241,16 @@ def _on_host(network: Network, result: Result) -> Result:
     )
 
 
-def _concatenated(parts: list[Result]) -> Result:
+def _concatenated(parts: list[Result], xp: Any) -> Result:
     if len(parts) == 1:
         return parts[0]
+    if isinstance(parts[0].states[0], np.ndarray):
+        xp = np
     n_steps = np.concatenate([part.n_steps for part in parts])
     residual = np.concatenate([part.residual for part in parts])
     converged = np.concatenate([part.converged for part in parts])
     return Result(
-        states=[np.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
+        states=[xp.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
         n_steps=n_steps,
         residual=residual,
         converged=converged,

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_eqprop.backend import ArrayBackend
+
 #: Columns whose largest magnitude lies in this range are left as they are: standardised ones,
 #: images in [0, 1], the digits of scikit-learn. In others the largest is brought into [2, 4).
 ORDINARY_RANGE = (2.0**-4, 2.0**6)
@@ -20,7 +22,7 @@ SMALLEST_SPREAD = 1e-6
 CHUNK_ROWS = 4096
 
 
-def column_scales(X: np.ndarray, dtype: Any) -> np.ndarray | None:
+def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np.ndarray | None:
     """Powers of two to divide the columns of X by; None where all are 1.
 
     A network that sees x / c with weights F is the network that sees x with weights F / c, so the
@@ -32,15 +34,19 @@ def column_scales(X: np.ndarray, dtype: Any) -> np.ndarray | None:
     X : ndarray of shape (n_samples, n_features)
     dtype : dtype
         Of the weights: neither a scale nor its inverse leaves its range.
+    backend : ArrayBackend or None, default=None
+        Where X lives; None: on the host.
 
     Returns
     -------
     ndarray of shape (n_features,) or None
     """
-    return _powers_of_two(_largest(X), dtype)
+    return _powers_of_two(_largest(X, backend), dtype)
 
 
-def channel_scales(X: np.ndarray, dtype: Any, n_channels: int) -> np.ndarray | None:
+def channel_scales(
+    X: Any, dtype: Any, n_channels: int, backend: ArrayBackend | None = None
+) -> np.ndarray | None:
     """The same where kernels move over X: one scale for all columns of a channel.
 
     Parameters
@@ -49,19 +55,22 @@ def channel_scales(X: np.ndarray, dtype: Any, n_channels: int) -> np.ndarray | N
         Flattened images, the channels of a pixel side by side.
     dtype : dtype
     n_channels : int
+    backend : ArrayBackend or None, default=None
+        Where X lives; None: on the host.
 
     Returns
     -------
     ndarray of shape (n_features,) or None
     """
-    of_channel = _largest(X).reshape(-1, n_channels).max(axis=0)
+    of_channel = _largest(X, backend).reshape(-1, n_channels).max(axis=0)
     return _powers_of_two(np.tile(of_channel, X.shape[1] // n_channels), dtype)
 
 
-def _largest(X: np.ndarray) -> np.ndarray:
-    """Largest magnitude in every column."""
-    largest: np.ndarray = np.maximum(X.max(axis=0), -X.min(axis=0)).astype(np.float64)
-    return largest
+def _largest(X: Any, backend: ArrayBackend | None) -> np.ndarray:
+    """Largest magnitude in every column, on the host."""
+    read = np.asarray if backend is None else backend.to_host
+    largest: np.ndarray = np.maximum(read(X.max(axis=0)), -read(X.min(axis=0)))
+    return largest.astype(np.float64)
 
 
 def _powers_of_two(largest: np.ndarray, dtype: Any) -> np.ndarray | None:
@@ -75,12 +84,17 @@ def _powers_of_two(largest: np.ndarray, dtype: Any) -> np.ndarray | None:
     return scales
 
 
-def scaled(X: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
+def scaled(X: Any, scales: np.ndarray | None, backend: ArrayBackend | None = None) -> Any:
     """X with its columns divided by the scales; X itself where there are none."""
-    return X if scales is None else X / scales.astype(X.dtype)
+    if scales is None:
+        return X
+    scales = scales.astype(X.dtype)
+    return X / (scales if backend is None else backend.from_host(scales, X.dtype))
 
 
-def warn_about_input_scale(X: np.ndarray, scales: np.ndarray | None) -> None:
+def warn_about_input_scale(
+    X: Any, scales: np.ndarray | None, backend: ArrayBackend | None = None
+) -> None:
     """Warn where a column of X, as training sees it, drowns what the others say.
 
     Parameters
@@ -88,8 +102,10 @@ def warn_about_input_scale(X: np.ndarray, scales: np.ndarray | None) -> None:
     X : ndarray of shape (n_samples, n_features)
     scales : ndarray of shape (n_features,) or None
         What training divides the columns by.
+    backend : ArrayBackend or None, default=None
+        Where X lives; None: on the host.
     """
-    size, spread = _size_and_spread(X, scales)
+    size, spread = _size_and_spread(X, scales, backend)
     spreads = spread[spread > SMALLEST_SPREAD * size]
     if not spreads.size:
         return
@@ -106,17 +122,25 @@ def warn_about_input_scale(X: np.ndarray, scales: np.ndarray | None) -> None:
         )
 
 
-def _size_and_spread(X: np.ndarray, scales: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _size_and_spread(
+    X: Any, scales: np.ndarray | None, backend: ArrayBackend | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Root mean square and standard deviation of each column, without a copy of X."""
-    total, squares = np.zeros((2, X.shape[1]))
+    total: Any = 0.0
+    squares: Any = 0.0
     for rows in _chunks(X):
-        part = scaled(rows, scales)
-        total += part.sum(axis=0, dtype=np.float64)
-        squares += np.einsum("ij,ij->j", part, part, dtype=np.float64)
+        part = scaled(rows, scales, backend)
+        total = part.sum(axis=0, dtype=np.float64) + total
+        if backend is None:
+            squares = np.einsum("ij,ij->j", part, part, dtype=np.float64) + squares
+        else:
+            squares = (part * part).sum(axis=0, dtype=np.float64) + squares
+    if backend is not None:
+        total, squares = backend.to_host(total), backend.to_host(squares)
     mean, mean_square = total / X.shape[0], squares / X.shape[0]
     return np.sqrt(mean_square), np.sqrt(np.maximum(mean_square - mean**2, 0))
 
 
-def _chunks(X: np.ndarray) -> Iterator[np.ndarray]:
+def _chunks(X: Any) -> Iterator[Any]:
     for start in range(0, X.shape[0], CHUNK_ROWS):
         yield X[start : start + CHUNK_ROWS]

@@ -10,7 +10,10 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 
 from sklearn_eqprop._sklearn_compat import _fit_context
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import Standardisation
 from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
@@ -95,7 +98,8 @@ class Regression(RegressorMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
         """
-        return self._in_target_units(self._settled(X).states[-1])
+        settled = self._settled(X)
+        return settled.home.give_back(self._in_target_units(settled))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R² of the predictions.
@@ -112,12 +116,12 @@ class Regression(RegressorMixin, BaseEqProp):
         -------
         float
         """
-        output = self._settled(X).states[-1]
-        y = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        output = on_host(self._settled(X).output)
+        y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
         standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
-        predicted = self._standardised_prediction(output)
-        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+        predicted = self._standardised_prediction(output, np)
+        return float(r2_score(standardised, predicted, sample_weight=on_host(sample_weight)))
 
     def _check_outputs(self, y: np.ndarray) -> None:
         if _n_outputs(y) != self.n_outputs_:
@@ -127,13 +131,14 @@ class Regression(RegressorMixin, BaseEqProp):
             )
             raise ValueError(msg)
 
-    def _standardised_prediction(self, output: np.ndarray) -> np.ndarray:
+    def _standardised_prediction(self, output: Array, xp: Any) -> Array:
         """What output states stand for, in the standardised units."""
-        return np.exp(output.astype(np.float64)) if self._is_log_rate else output
+        return xp.exp(output.astype(np.float64)) if self._is_log_rate else output
 
-    def _in_target_units(self, output: np.ndarray) -> np.ndarray:
-        predicted = self._standardised_prediction(output)
-        restored = self._standardisation().invert(predicted, output.dtype)
+    def _in_target_units(self, settled: Settled) -> Array:
+        backend, dtype = settled.backend, settled.output.dtype
+        predicted = self._standardised_prediction(settled.output, backend.xp)
+        restored = self._standardisation().invert(predicted, dtype, backend)
         return restored.ravel() if self._single_output else restored
 
     def _standardisation(self) -> Standardisation:
@@ -183,7 +188,7 @@ class Regression(RegressorMixin, BaseEqProp):
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         standardised = self._encode(y, np.float64)
-        predicted = self._standardised_prediction(output)
+        predicted = self._standardised_prediction(output, np)
         return float(r2_score(standardised, predicted, sample_weight=sample_weight))
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:

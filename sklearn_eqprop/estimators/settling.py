@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -12,6 +13,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError, validate_data
+from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.array_home import Home, on_host, received, validated_on_device
 from sklearn_eqprop.estimators.assembly import prediction_substrate
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop.estimators.fitted_network import settle_rows
@@ -25,6 +29,36 @@ from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import Result
 
+#: Types of X that are kept; others become the first.
+REAL_TYPES = [np.float64, np.float32]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Where rows came to rest, and the way back to where they came from.
+
+    Attributes
+    ----------
+    result : Result
+        Its states are arrays of `backend`, everything else NumPy's.
+    backend : ArrayBackend
+    home : Home
+    """
+
+    result: Result
+    backend: ArrayBackend
+    home: Home
+
+    @property
+    def output(self) -> Array:
+        """State of the output layer."""
+        return self.result.states[-1]
+
+    @property
+    def result_at_home(self) -> Result:
+        """The result with its states where the rows came from."""
+        return replace(self.result, states=[self.home.give_back(s) for s in self.result.states])
+
 
 class Settling(FittedAttributes):
     """Equilibria of a fitted estimator."""
@@ -32,19 +66,24 @@ class Settling(FittedAttributes):
     def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
         return prediction_substrate(self.get_params(deep=False), network)
 
-    def _settled(self, X: Any) -> Result:
+    def _settled(self, X: Any) -> Settled:
         """Equilibrium of every row of X; warns where one is not reached."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._settled_rows(X)
+        backend = self._prediction_backend()
+        X, home = received(X, backend)
+        if home.on_device:
+            X, _ = validated_on_device(self, X, None, backend, reset=False)
+        else:
+            X = validate_data(self, X, dtype=REAL_TYPES, reset=False)
+        return self._settled_rows(X, backend, home)
 
-    def _settled_rows(self, X: np.ndarray, **nudge: Any) -> Result:
+    def _settled_rows(self, X: Any, backend: ArrayBackend, home: Home, **nudge: Any) -> Settled:
         """As `_settled`, of rows that have been validated."""
-        network = self._network(self._arrays(), self._prediction_backend())
+        network = self._network(self._arrays(), backend)
         result = settle_rows(self._substrate(network), X, **nudge)
         if not result.converged.all():
             warnings.warn(result.reason, ConvergenceWarning, stacklevel=4)
-        return result
+        return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.
@@ -83,7 +122,7 @@ class Settling(FittedAttributes):
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
         if beta == 0:
-            return self._settled(X)
+            return self._settled(X).result_at_home
         if y is None:
             msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
             raise ValueError(msg)
@@ -92,12 +131,18 @@ class Settling(FittedAttributes):
             check_clamped_loss(self.loss)
         cost = self._cost()
         check_beta(beta, "one_sided", self.loss, cost, held=False)
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=False
-        )
+        backend = self._prediction_backend()
+        X, home = received(X, backend)
+        if home.on_device:
+            X, y = validated_on_device(self, X, on_host(y), backend, reset=False)
+        else:
+            X, y = validate_data(
+                self, X, on_host(y), dtype=REAL_TYPES, multi_output=True, reset=False
+            )
         y = self._take_in_targets(y, reset=False)
         target = self._encode(y, self._arrays().coefs[0].dtype)
-        return self._settled_rows(X, cost=cost, target=target, beta=float(beta))
+        nudge = {"cost": cost, "target": target, "beta": float(beta)}
+        return self._settled_rows(X, backend, home, **nudge).result_at_home
 
     def transform(self, X: Any) -> np.ndarray:
         """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
@@ -112,11 +157,12 @@ class Settling(FittedAttributes):
             States s_1 .. s_{L-1} of the free phase, side by side; maps, pooled, are flattened: by
             height, then width, then map.
         """
-        states = self._settled(X).states[:-1]
+        settled = self._settled(X)
+        states = settled.result.states[:-1]
         if not states:
             msg = "transform needs a hidden layer, but hidden_layer_sizes is empty."
             raise ValueError(msg)
-        return np.concatenate(states, axis=1)
+        return settled.home.give_back(settled.backend.xp.concatenate(states, axis=1))
 
     @property
     def _n_features_out(self) -> int:

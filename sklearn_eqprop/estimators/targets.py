@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from sklearn.utils.multiclass import unique_labels
 
+from sklearn_eqprop.backend import ArrayBackend
+from sklearn_eqprop.backend.array_backend import Array
+
 
 def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
     """Indicator matrix (n_samples, n_classes) of labels that are all in `classes`."""
@@ -90,10 +93,14 @@ class Standardisation:
         standardised: np.ndarray = (y - self.mean) / self.scale
         return standardised.astype(dtype)
 
-    def invert(self, standardised: np.ndarray, dtype: Any) -> np.ndarray:
-        """Targets in the units of y; float64 where the type asked for could not hold them."""
-        restored: np.ndarray = standardised * self.scale + self.mean
+    def invert(self, standardised: Array, dtype: Any, backend: ArrayBackend) -> Array:
+        """Targets in the units of y; float64 where the type asked for could not hold them.
+
+        `standardised` and what is returned are arrays of the backend.
+        """
+        scale, mean = (backend.from_host(x, x.dtype) for x in (self.scale, self.mean))
+        restored = standardised * scale + mean
         limits = np.finfo(dtype)
-        largest = np.abs(restored).max(initial=0.0)
-        fits = largest <= limits.max and self.scale.min() >= limits.tiny
+        [largest] = backend.numbers([abs(restored).max()])
+        fits = largest <= float(limits.max) and self.scale.min() >= limits.tiny
         return restored.astype(dtype) if fits else restored

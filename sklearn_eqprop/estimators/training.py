@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
 from sklearn_eqprop.backend import ArrayBackend, get_backend
+from sklearn_eqprop.estimators.array_home import on_host, received, validated_on_device
 from sklearn_eqprop.estimators.assembly import assemble_trainer
 from sklearn_eqprop.estimators.connectivity import requested_wiring
 from sklearn_eqprop.estimators.fitted_network import (
@@ -40,7 +41,7 @@ from sklearn_eqprop.estimators.refused_pairs import (
     check_objective,
 )
 from sklearn_eqprop.estimators.reporting import warn_about_training
-from sklearn_eqprop.estimators.settling import Settling
+from sklearn_eqprop.estimators.settling import REAL_TYPES, Settling
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
 from sklearn_eqprop.exceptions import DivergenceError
@@ -98,15 +99,24 @@ class Training(Settling):
         hidden = hidden_layers(self.hidden_layer_sizes)
         check_convolutions(parameters, hidden)
         continuing = hasattr(self, "coefs_") and (incremental or self.warm_start)
-        X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], multi_output=True, reset=not continuing
-        )
+        X, home = received(X, backend)
+        #: Where X lives, if it is not the host.
+        device = backend if home.on_device else None
+        y, sample_weight = on_host(y), on_host(sample_weight)
+        if device is not None and y is not None:
+            X, y = validated_on_device(self, X, y, device, reset=not continuing)
+        else:
+            X, y = validate_data(
+                self, X, y, dtype=REAL_TYPES, multi_output=True, reset=not continuing
+            )
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X, dtype=np.float64)
-        X, y, sample_weight = rows_that_count(X, y, sample_weight, "sample_weight")
+            rows = X if device is None else y
+            sample_weight = _check_sample_weight(sample_weight, rows, dtype=np.float64)
+        take_rows = backend.take_rows
+        X, y, sample_weight = rows_that_count(X, y, sample_weight, "sample_weight", take_rows)
         y = self._take_in_targets(y, reset=not continuing, classes=classes, incremental=incremental)
         sample_weight = self._effective_weight(y, sample_weight)
-        X, y, sample_weight = rows_that_count(X, y, sample_weight, "class_weight")
+        X, y, sample_weight = rows_that_count(X, y, sample_weight, "class_weight", take_rows)
         if not continuing:
             self._standardise(y, sample_weight)
         if self._is_nudged:
@@ -135,12 +145,12 @@ class Training(Settling):
             state.judge_by(self.early_stopping, self._loss_name)
             dtype = arrays.coefs[0].dtype
             if layout.reads_maps:
-                state.input_scales = channel_scales(X, dtype, layout.shapes[0][-1])
+                state.input_scales = channel_scales(X, dtype, layout.shapes[0][-1], device)
             else:
-                state.input_scales = column_scales(X, dtype)
+                state.input_scales = column_scales(X, dtype, device)
             arrays.divide_inputs_by(state.input_scales)
         if not incremental:
-            warn_about_input_scale(X, state.input_scales)
+            warn_about_input_scale(X, state.input_scales, device)
             warn_about_tied_depth(parameters, len(hidden))
             if self._is_nudged:
                 warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
@@ -214,7 +224,7 @@ class Training(Settling):
         self,
         arrays: FittedArrays,
         state: TrainingState,
-        X: np.ndarray,
+        X: Any,
         y: np.ndarray,
         sample_weight: np.ndarray | None,
         settings: FitSettings,
@@ -226,15 +236,18 @@ class Training(Settling):
         """
         validation_score = None
         if self.early_stopping:
-            X, y, sample_weight, held_out = self._split(X, y, sample_weight, state.split_seed)
+            X, y, sample_weight, held_out = self._split(
+                X, y, sample_weight, state.split_seed, backend
+            )
             X_val, y_val, weight_val = held_out
-            X_val = scaled(X_val, state.input_scales)
+            lives_on_device = not isinstance(X_val, np.ndarray)
+            X_val = scaled(X_val, state.input_scales, backend if lives_on_device else None)
             if backend.is_device:  # once, not in every epoch
                 X_val = backend.from_host(X_val, arrays.coefs[0].dtype)
 
             def validation_score(network: Network) -> float:
                 output = settle_rows(self._substrate(network), X_val).states[-1]
-                return self._validation_score(output, y_val, weight_val)
+                return self._validation_score(backend.to_host(output), y_val, weight_val)
 
         target = self._encode(y, arrays.coefs[0].dtype)
         n_samples = X.shape[0]
@@ -242,7 +255,7 @@ class Training(Settling):
         if isinstance(cost, UserCost):
             cost.try_out(backend.xp, backend.from_host(target, target.dtype))
         state.constant_loss = cost.constant_loss(target, sample_weight)
-        if n_samples <= settings.batch_size:
+        if n_samples <= settings.batch_size and isinstance(X, np.ndarray):
             X, target, sample_weight = merged_rows(X, target, sample_weight)
         data = TrainingData(X, target, sample_weight, n_samples, state.input_scales)
         parameters = self.get_params(deep=False)
@@ -257,7 +270,12 @@ class Training(Settling):
         return ended
 
     def _split(
-        self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None, seed: int
+        self,
+        X: Any,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None,
+        seed: int,
+        backend: ArrayBackend,
     ) -> tuple[Any, Any, Any, tuple[Any, Any, Any]]:
         """Rows to train on, and rows held out for early stopping."""
         indices = np.arange(X.shape[0])
@@ -283,7 +301,8 @@ class Training(Settling):
             raise ValueError(msg)
 
         def rows(part: np.ndarray) -> tuple[Any, Any, Any]:
-            return X[part], y[part], None if sample_weight is None else sample_weight[part]
+            weight = None if sample_weight is None else sample_weight[part]
+            return backend.take_rows(X, part), y[part], weight
 
         return *rows(train), rows(val)
 

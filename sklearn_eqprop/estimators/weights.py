@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import getitem
+from typing import Any
+
 import numpy as np
 
 
 def rows_that_count(
-    X: np.ndarray, y: np.ndarray, weight: np.ndarray | None, name: str
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    name: str,
+    take_rows: Callable[[Any, np.ndarray], Any] = getitem,
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Rows of positive weight, with their weights; a weight of 0 means the row is not there.
 
     Parameters
@@ -16,6 +24,8 @@ def rows_that_count(
     weight : ndarray of shape (n_samples,) or None
     name : str
         What the weights come from, for messages.
+    take_rows : callable
+        How rows of X are chosen by a mask, if it does not live on the host.
 
     Raises
     ------
@@ -34,7 +44,7 @@ def rows_that_count(
         raise ValueError(msg)
     if counts.all():
         return X, y, weight
-    return X[counts], y[counts], weight[counts]
+    return take_rows(X, counts), y[counts], weight[counts]
 
 
 def merged_rows(

@@ -62,6 +62,8 @@ class DeviceArray:
 
     # ---- what can be known without asking the device
 
+    __cuda_array_interface__ = property(lambda self: {"shape": self.shape, "version": 3})
+
     shape = property(lambda self: self._host.shape)
     ndim = property(lambda self: self._host.ndim)
     dtype = property(lambda self: self._host.dtype)
