@@ -302,3 +302,18 @@ def test_stdp_window(tmp_path, capsys):
     assert (np.sign(change) == np.sign(interval))[close].all()
     assert float(printed.partition("window: ")[2].split()[0]) < 1.5
     assert is_png(picture)
+
+
+@pytest.mark.filterwarnings(
+    "ignore:Training reached max_iter:sklearn.exceptions.ConvergenceWarning"
+)
+def test_convolutions(tmp_path, capsys):
+    picture = tmp_path / "convolutions.png"
+    example = load_example("plot_convolutions")
+    example.main(["--epochs", "3", "--rows", "300", "--output", str(picture)])
+    printed = capsys.readouterr().out
+    accuracy = float(printed.partition("held out: ")[2].split()[0])
+    mean_cosine = float(printed.partition("beside them: ")[2].split()[0])
+    assert accuracy > 0.3
+    assert mean_cosine > 0.99
+    assert is_png(picture)

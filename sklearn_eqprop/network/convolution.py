@@ -176,7 +176,7 @@ class PooledConvolution(Convolution):
         """What `apply` gives without winners, and the winners it went by."""
         xp, side, shape = self.backend.xp, self.geometry.pool, self.geometry.out_shape
         out = self._empty(pre.shape[0], shape)
-        winners = xp.empty(out.shape, dtype=winner_type(xp, side))
+        winners = xp.empty(out.shape, dtype=winner_type(side))
         for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
             pool_maximum(xp, convolved, side, out[rows], winners[rows])
         return out.reshape(-1, self.n_target), winners

@@ -71,6 +71,7 @@ class DeviceArray:
     nbytes = property(lambda self: self._host.nbytes)
     itemsize = property(lambda self: self._host.itemsize)
     flags = property(lambda self: self._host.flags)
+    strides = property(lambda self: self._host.strides)
     T = property(lambda self: self._cp.wrap(self._host.T))
 
     def __repr__(self):
@@ -157,9 +158,9 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
 FUNCTIONS = [
     "abs", "all", "any", "arange", "argmax", "ascontiguousarray", "clip", "concatenate",
     "copyto", "cumsum", "divide", "dot", "empty", "empty_like", "exp", "expm1", "eye", "fmax",
-    "full", "isfinite", "log", "log1p", "logaddexp", "maximum", "minimum", "multiply",
+    "full", "isfinite", "log", "log1p", "logaddexp", "matmul", "maximum", "minimum", "multiply",
     "nonzero", "ones", "ones_like", "repeat", "sign", "sort", "sqrt", "stack",
-    "take_along_axis", "tanh", "trace", "vdot", "where", "zeros", "zeros_like",
+    "take_along_axis", "tanh", "tile", "trace", "vdot", "where", "zeros", "zeros_like",
 ]
 # fmt: on
 #: Of these the host waits for the outcome.
@@ -179,6 +180,8 @@ class FakeCupy(types.ModuleType):
         self.counts = Counts()
         self.cuda = FakeCuda(self)
         self.linalg = types.SimpleNamespace(solve=self._wrapping(np.linalg.solve))
+        strided = self._wrapping(np.lib.stride_tricks.as_strided)
+        self.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=strided))
         for name in FUNCTIONS:
             setattr(self, name, self._wrapping(getattr(np, name), waits=name in WAITING))
 

@@ -13,7 +13,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import get_backend
 from sklearn_eqprop.relaxation.pacing import LOOK_EVERY
 
@@ -24,6 +24,8 @@ READS_PER_MINIBATCH = 4
 #: Reads of an epoch: what its phases were like, three numbers each, whether weights are finite, and
 #: the penalty.
 READS_PER_EPOCH = 4
+MAPS = (Conv2D(3, 3, padding="same", pool=2), Conv2D(4, 2, pool=2), 9)
+AVERAGES = (Conv2D(3, 3, pool=2, pooling="average"), 9)
 WAYS = [
     {},
     {"hidden_layer_sizes": (15,), "dtype": "float32"},
@@ -44,6 +46,11 @@ WAYS = [
     {"beta": math.inf, "loss": "squared_error"},
     {"early_stopping": True},
     {"connections": [(0, 1), (1, 2), (2, 3), (0, 3), (3, 2), (2, 1), (1, 1)]},
+    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8)},
+    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "relax_tol": 1e-6},
+    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "relaxation": "euler", "step_size": 0.5},
+    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "gradient": "asymmetric"},
+    {"hidden_layer_sizes": AVERAGES, "input_shape": (8, 8), "nudging": "centered"},
     {
         "objective": "trajectory",
         "relaxation": "euler",
