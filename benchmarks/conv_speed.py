@@ -5,7 +5,9 @@
 
 The second form also times a plain PyTorch network of the same layers, trained by backpropagation
 on the same cores in the same run, through another interpreter: PyTorch is not among the
-package's dependencies. Written to ``benchmarks/results/conv_speed.md``.
+package's dependencies. All times are processor times of one thread (set OPENBLAS_NUM_THREADS=1):
+on an idle machine what the clock shows, on a busy one nearly so still. Written to
+``benchmarks/results/conv_speed.md``.
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ def best_ms(call: Callable[[], object], repeats: int) -> float:
     call()
     times = []
     for _ in range(repeats):
-        started = time.perf_counter()
+        started = time.process_time()
         call()
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return 1e3 * min(times)
 
 
@@ -141,8 +143,8 @@ def ways_table(repeats: int) -> list[str]:
 TORCH = """
 import json, sys, time, torch
 from torch import nn
-layers, batch, rows, threads, average = json.loads(sys.argv[1])
-torch.set_num_threads(threads)
+batch, rows, average = json.loads(sys.argv[1])
+torch.set_num_threads(1)
 pool = nn.AvgPool2d if average else nn.MaxPool2d
 net = nn.Sequential(
     nn.Conv2d(1, 32, 5), pool(2), nn.ReLU(), nn.Conv2d(32, 64, 5), pool(2), nn.ReLU(),
@@ -151,12 +153,12 @@ optimizer, loss = torch.optim.Adam(net.parameters(), 3e-3), nn.CrossEntropyLoss(
 X, y = torch.rand(rows, 1, 28, 28), torch.randint(10, (rows,))
 times = []
 for epoch in range(3):
-    started = time.perf_counter()
+    started = time.process_time()
     for start in range(0, rows, batch):
         optimizer.zero_grad()
         loss(net(X[start:start + batch]), y[start:start + batch]).backward()
         optimizer.step()
-    times.append(time.perf_counter() - started)
+    times.append(time.process_time() - started)
 print(json.dumps([min(times) * batch / rows, torch.__version__]))
 """
 
@@ -177,14 +179,14 @@ def seconds_a_minibatch(layers: tuple, settings: dict) -> float:
     )
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         model.partial_fit(X, y, classes=np.arange(10))
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     return min(times) * BATCH / N_ROWS
 
 
-def torch_seconds(python: str, average: bool, threads: int) -> tuple[float, str]:
-    what = json.dumps([None, BATCH, N_ROWS, threads, average])
+def torch_seconds(python: str, average: bool) -> tuple[float, str]:
+    what = json.dumps([BATCH, N_ROWS, average])
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [python, "-c", TORCH, what], capture_output=True, text=True, check=True, env=environment
@@ -193,7 +195,7 @@ def torch_seconds(python: str, average: bool, threads: int) -> tuple[float, str]
     return seconds, version
 
 
-def epoch_table(torch_python: str | None, threads: int) -> list[str]:
+def epoch_table(torch_python: str | None) -> list[str]:
     lines = [
         "| layers | rule | ms a minibatch | s an epoch of 60,000 | PyTorch, ms | ratio |",
         "|---|---|---|---|---|---|",
@@ -201,7 +203,7 @@ def epoch_table(torch_python: str | None, threads: int) -> list[str]:
     for name, layers in (("max pooling", PAPER), ("average pooling", AVERAGED)):
         torch_ms = None
         if torch_python is not None:
-            seconds, version = torch_seconds(torch_python, layers is AVERAGED, threads)
+            seconds, version = torch_seconds(torch_python, layers is AVERAGED)
             torch_ms = 1e3 * seconds
             lines[0] = lines[0].replace("PyTorch,", f"PyTorch {version},")
         for rule, settings in RULES.items():
@@ -235,7 +237,6 @@ def memory_line() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--torch-python", help="interpreter of an environment with PyTorch")
-    parser.add_argument("--threads", type=int, default=1, help="that PyTorch uses")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--output", type=Path, default=RESULTS)
     arguments = parser.parse_args()
@@ -251,10 +252,10 @@ def main() -> None:
             *ways_table(arguments.repeats),
             "",
             "Training the paper's layers, 5x5 kernels, 32 and 64 maps, each pooled over 2x2, then "
-            f"128 dense units, minibatches of {BATCH}; PyTorch with {arguments.threads} "
-            "thread(s), Adam, backpropagation; the best of three epochs each.",
+            f"128 dense units, minibatches of {BATCH}; PyTorch: backpropagation, Adam. The best of "
+            "three epochs each. Processor time of one thread throughout.",
             "",
-            *epoch_table(arguments.torch_python, arguments.threads),
+            *epoch_table(arguments.torch_python),
             "",
             memory_line(),
             "",

@@ -6,7 +6,9 @@
 Each run is written to ``benchmarks/results/mnist_conv.json`` as soon as it ends, and the table
 ``benchmarks/results/mnist_conv.md`` is made anew from all runs in that file, so that presets can
 be run one by one. Progress and the time left are printed after every epoch. ``--validate`` trains
-without the last 10,000 training rows and scores on those: hyperparameters are chosen that way.
+without the last 10,000 training rows and scores on those. The learning rate, and the range that
+kernels start in, were chosen by three epochs on the first 8,000 training rows, scored on 3,000 of
+the last 10,000; everything else is at its default. Nothing was chosen on test rows.
 """
 
 from __future__ import annotations
