@@ -320,7 +320,7 @@ class SimulatedNetwork:
 
 
 def held_at(free: FreePhase) -> Network:
-    """The network at the equilibrium of a free phase of its own; see `Network`."""
+    """The network at the equilibrium of a free phase of its own; see `Graph`."""
     return cast("SettledPhase", free).network
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop.network.connections import Connection, TiedFeedback
-from sklearn_eqprop.network.convolution import PooledConvolution, PoolingSignal, rates_of
-from sklearn_eqprop.network.wiring import Pair, Wiring
+from sklearn_eqprop.network.connections import Connection
+from sklearn_eqprop.network.graph import Graph
 
 
 @dataclass
@@ -33,7 +31,7 @@ class Parameter:
     layer: int
 
 
-class Network:
+class Network(Graph):
     """Layers 0 (input) to L (output), their connections and biases.
 
     States and rates are lists of L arrays: entry ``l - 1`` is layer ``l``, of shape
@@ -58,14 +56,13 @@ class Network:
         The ends of every connection.
     n_layers : int
         L, the number of layers that have a state.
+    dtype : dtype
+        Floating-point type of every parameter and state.
 
     Notes
     -----
-    Pooling by the maximum is linear only while its winners stay the same, and which they are
-    differs from sample to sample. A network as it is built decides on them anew with every
-    signal (`signal`, `inflow`). `clamp_and_hold` and `hold` give a network of the same weights
-    for the samples at hand, with winners held: it is linear in the rates, as everything
-    that happens around an equilibrium needs it. Without such pooling that is the network itself.
+    `clamp_and_hold` and `hold` give the network as it is around an equilibrium, with the winners
+    of its poolings held, see `Graph`.
     """
 
     def __init__(
@@ -77,40 +74,10 @@ class Network:
         backend: ArrayBackend,
         layer_sizes: Sequence[int] | None = None,
     ) -> None:
+        super().__init__(forward, feedback, len(biases), biases[0].dtype, backend)
         self.biases = tuple(biases)
-        self.backend = backend
-        self.n_layers = len(self.biases)
         self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
         self.layer_sizes = tuple(layer_sizes or (bias.shape[0] for bias in biases))
-        self.wiring = Wiring(
-            tuple((connection.source, connection.target) for connection in forward),
-            tuple((connection.source, connection.target) for connection in feedback),
-        )
-        self._connect(forward, feedback)
-
-    def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
-        self.forward = tuple(forward)
-        self.feedback = tuple(feedback)
-        within = [c for c in (*self.forward, *self.feedback) if c.source > 0]
-        layers = range(1, self.n_layers + 1)
-        self._incoming = [[c for c in within if c.target == layer] for layer in layers]
-        self._outgoing = [[c for c in within if c.source == layer] for layer in layers]
-        #: Poolings that decide on their winners themselves, by the layer that they read.
-        self._deciding: dict[int, dict[Pair, PooledConvolution]] = {}
-        for connection in self._poolings():
-            if connection.winners is None:
-                readers = self._deciding.setdefault(connection.source, {})
-                readers[connection.source, connection.target] = connection
-
-    @property
-    def dtype(self) -> Any:
-        """Floating-point type of every parameter and state."""
-        return self.biases[0].dtype
-
-    @property
-    def tied(self) -> bool:
-        """Whether feedback uses the transposed forward weights."""
-        return any(isinstance(connection, TiedFeedback) for connection in self.feedback)
 
     def parameters(self) -> list[Parameter]:
         """Every trainable block: forward, then feedback, then biases."""
@@ -145,58 +112,19 @@ class Network:
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
         """The same, and this network with the winners held that the inputs have decided on."""
         clamped = [self._bias_of_units(layer) for layer in range(1, self.n_layers + 1)]
-        signal = self._signal(0, inputs)
+        signal = self.signal_of(0, inputs)
         for connection in self.forward:
             if connection.source == 0:
                 layer = connection.target
-                clamped[layer - 1] = self._delivered(connection, [], signal) + clamped[layer - 1]
-        return clamped, self._holding({0: signal})
+                clamped[layer - 1] = self.delivered(connection, [], signal) + clamped[layer - 1]
+        return clamped, self.holding({0: signal})
 
     def hold(self, states: Sequence[Array]) -> Network:
         """The same network with all winners held that the states of layers 1..L decide on."""
-        if not any(layer > 0 for layer in self._deciding):
+        if not self.decides:
             return self
         rates = enumerate(self.rates(states), start=1)
-        return self._holding({layer: self._signal(layer, rate) for layer, rate in rates})
-
-    def each(self, change: Callable[[Array], Array]) -> Network:
-        """With its held winners changed alike: some of the samples, or all of them repeated."""
-        winners = {
-            (connection.source, connection.target): change(connection.winners)
-            for connection in self._poolings()
-            if connection.winners is not None
-        }
-        return self._with_winners(winners)
-
-    def _poolings(self) -> list[PooledConvolution]:
-        """Connections that pool what they read by the maximum."""
-        return [c for c in (*self.forward, *self.feedback) if isinstance(c, PooledConvolution)]
-
-    def _holding(self, signals: Mapping[int, Any]) -> Network:
-        winners = {
-            pair: signals[layer].decided(pair)[1]
-            for layer, readers in self._deciding.items()
-            if layer in signals
-            for pair in readers
-        }
-        return self._with_winners(winners)
-
-    def _with_winners(self, winners: Mapping[Pair, Array]) -> Network:
-        if not winners:
-            return self
-
-        def held(connection: Any) -> Connection:
-            pool = connection.pool
-            if pool is None or (pool.source, pool.target) not in winners:
-                return connection
-            return connection.holding(winners[pool.source, pool.target])
-
-        network = copy.copy(self)
-        network._connect(
-            [held(connection) for connection in self.forward],
-            [held(connection) for connection in self.feedback],
-        )
-        return network
+        return self.holding({layer: self.signal_of(layer, rate) for layer, rate in rates})
 
     def _bias_of_units(self, layer: int) -> Array:
         bias, size = self.biases[layer - 1], self.layer_sizes[layer - 1]
@@ -218,11 +146,7 @@ class Network:
 
     def signal(self, layer: int, state: Array) -> Any:
         """Rate of one layer, as `inflow` takes it: with what it decides, where it decides."""
-        return self._signal(layer, self.rate(layer, state))
-
-    def _signal(self, layer: int, rate: Array) -> Any:
-        readers = self._deciding.get(layer)
-        return rate if readers is None else PoolingSignal(rate, readers)
+        return self.signal_of(layer, self.rate(layer, state))
 
     def rate_change(self, layer: int, state: Array, displacement: Array) -> Array:
         """ρ(s + d) - ρ(s) of one layer to the full accuracy of d, without a copy where it is d."""
@@ -242,56 +166,6 @@ class Network:
         slope = activation.slope(self.backend.xp, state)
         slope *= displacement
         return slope
-
-    def inflow(self, layer: int, signals: Sequence[Array | None], sources: range) -> Array | None:
-        """What the connections into a layer bring from some of the layers 1..L, a fresh array.
-
-        Parameters
-        ----------
-        layer : int
-        signals : list of array or None
-            Signal of every layer, see `signal`. One that is None is silent and costs no product.
-        sources : range
-            Layers to count.
-
-        Returns
-        -------
-        array of shape (n_samples, n_l) or None
-            None if nothing flows in.
-        """
-        total = None
-        for connection in self._incoming[layer - 1]:
-            signal = signals[connection.source - 1]
-            if connection.source in sources and signal is not None:
-                total = _sum(total, self._delivered(connection, signals, signal))
-        return total
-
-    def _delivered(self, connection: Any, signals: Sequence[Any], signal: Any) -> Array:
-        """What one connection brings, a fresh array."""
-        pool = connection.pool
-        if pool is None or (pair := (pool.source, pool.target)) not in self._deciding.get(
-            pool.source, {}
-        ):
-            return connection.apply(rates_of(signal))
-        if connection is pool:
-            return signal.decided(pair)[0].copy()
-        decider = signals[pool.source - 1]
-        if decider is None:  # at rest, where the first of each window wins
-            xp = self.backend.xp
-            resting = xp.zeros((rates_of(signal).shape[0], pool.n_source), dtype=self.dtype)
-            decider = self._signal(pool.source, resting)
-        return connection.holding(decider.decided(pair)[1]).apply(rates_of(signal))
-
-    def transposed_inflow(
-        self, layer: int, signals: Sequence[Array | None], sources: range
-    ) -> Array | None:
-        """The same through the connections out of a layer, each used in reverse."""
-        total = None
-        for connection in self._outgoing[layer - 1]:
-            signal = signals[connection.target - 1]
-            if connection.target in sources and signal is not None:
-                total = _sum(total, connection.apply_transposed(signal))
-        return total
 
     def leverages(self, inputs: Array, states: Sequence[Array], weights: Any) -> list[float]:
         """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, of all the rates that drive each layer.
@@ -389,11 +263,3 @@ class Network:
             assert partner is not None  # or it could not be tied
             forward[partner] += change(connection)
         return forward + biases
-
-
-def _sum(total: Array | None, term: Array) -> Array:
-    """Add in place: ``total`` is a fresh product that nobody else holds."""
-    if total is None:
-        return term
-    total += term
-    return total
