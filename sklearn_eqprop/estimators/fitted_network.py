@@ -17,8 +17,10 @@ from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Layout, Network, dense_layout, feedback_order
 from sklearn_eqprop.relaxation import Result
 
-#: Most rows settled at once by predict, transform and relax: bounds their memory.
+#: Most rows settled at once by predict, transform and relax, and most numbers in one copy of their
+#: states, which maps may have many of: bounds their memory.
 CHUNK_ROWS = 1024
+CHUNK_NUMBERS = 2**23
 
 
 @dataclass
@@ -166,10 +168,11 @@ def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> N
         raise ValueError(msg)
 
 
-def chunks(n_rows: int) -> Iterator[slice]:
-    """Slices of at most `CHUNK_ROWS` rows."""
-    for start in range(0, n_rows, CHUNK_ROWS):
-        yield slice(start, min(start + CHUNK_ROWS, n_rows))
+def chunks(n_rows: int, network: Network) -> Iterator[slice]:
+    """Slices of as many rows as a network is to settle at once."""
+    most = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // sum(network.layer_sizes)))
+    for start in range(0, n_rows, most):
+        yield slice(start, min(start + most, n_rows))
 
 
 def settle_rows(
@@ -207,7 +210,7 @@ def settle_rows(
     network = substrate.network
     parts = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in chunks(X.shape[0]):
+        for rows in chunks(X.shape[0], network):
             free = substrate.settle(network.backend.from_host(X[rows], network.dtype))
             result = free.result
             if beta != 0 and cost is not None and target is not None:

@@ -76,6 +76,9 @@ class EqPropRegressor(Regression):
         does not go with tied feedback. ValueError where a layer has no part in what leads from
         input to output, or where ``gradient='vector_field'`` has to train a layer that no path
         reaches from the output.
+        Between two convolutional layers, and from the input to one, a connection is a convolution
+        by the `Conv2D` of the layer it drives, and must make maps of that layer's shape; all other
+        connections are dense.
     loop_gain : float, 'auto' or None, default='auto'
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
         shrinking feedback; settling is then a contraction. With `connections` other than layers

@@ -277,6 +277,16 @@ def test_predictions_do_not_depend_on_who_shares_the_batch(fitted, digits):
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-7)
 
 
+def test_large_maps_settle_in_small_chunks(fitted, digits, monkeypatch):
+    X, _ = digits
+    whole = fitted.relax(X)
+    monkeypatch.setattr("sklearn_eqprop.estimators.fitted_network.CHUNK_NUMBERS", 1000)
+    cut = fitted.relax(X)
+    for one, other in zip(whole.states, cut.states, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(whole.n_steps, cut.n_steps)
+
+
 def test_single_precision_comes_close_to_double(fitted, digits):
     X, _ = digits
     single = pickle.loads(pickle.dumps(fitted))
