@@ -57,6 +57,13 @@ class Conv2D:
     pool: int | None = None
     pooling: Literal["max", "average"] = "max"
 
+    def __post_init__(self) -> None:
+        """Turn lists into tuples: with a list the spec would not be hashable."""
+        for name in ("kernel_size", "stride"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+
     def __repr__(self) -> str:
         """As it would be written, without what is at its default."""
         shown = [repr(self.filters), repr(self.kernel_size)]

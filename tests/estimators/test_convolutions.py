@@ -191,13 +191,19 @@ def test_channels_stand_side_by_side(digits):
 def test_a_convolution_of_one_pixel_is_a_dense_layer():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((60, 5)), rng.randint(3, size=60)
-    settings = {"max_iter": 4, "random_state": 0, "n_iter_no_change": None, "dtype": "float64"}
+    settings = {"max_iter": 4, "random_state": 0, "n_iter_no_change": None, "optimizer": "sgd"}
+    settings |= {"momentum": 0.0, "learning_rate_init": 0.05, "batch_size": 20, "dtype": "float64"}
     conv = EqPropClassifier((Conv2D(7, 1), 6), input_shape=(1, 1, 5), **settings).fit(X, y)
     dense = EqPropClassifier((7, 6), **settings).fit(X, y)
-    dense.coefs_ = [conv.coefs_[0][0, 0], *conv.coefs_[1:]]
-    dense.intercepts_, dense.feedback_coefs_ = conv.intercepts_, conv.feedback_coefs_
+    dense.coefs_ = [conv.coefs_[0][0, 0].copy(), *(coef.copy() for coef in conv.coefs_[1:])]
+    dense.intercepts_ = [bias.copy() for bias in conv.intercepts_]
+    dense.feedback_coefs_ = [coef.copy() for coef in conv.feedback_coefs_]
+    before = dense.coefs_[1].copy()
     for model in (conv, dense):
-        model.set_params(warm_start=True, max_iter=3)
+        model.set_params(warm_start=True, max_iter=3).fit(X, y)
+    np.testing.assert_allclose(conv.coefs_[0][0, 0], dense.coefs_[0], rtol=0, atol=1e-12)
+    np.testing.assert_allclose(conv.coefs_[1], dense.coefs_[1], rtol=0, atol=1e-12)
+    assert abs(dense.coefs_[1] - before).max() > 1e-3
     np.testing.assert_allclose(conv.transform(X), dense.transform(X), rtol=0, atol=1e-12)
     conv_alignment, dense_alignment = (gradient_alignment(m, X, y) for m in (conv, dense))
     assert abs(conv_alignment.overall - dense_alignment.overall) < 1e-9

@@ -250,6 +250,7 @@ def test_a_spec_is_a_value():
     assert eval(repr(Conv2D(4, 3, stride=2, padding="same"))) == Conv2D(
         4, 3, stride=2, padding="same"
     )
+    assert hash(Conv2D(4, [3, 2])) == hash(Conv2D(4, (3, 2)))
     with pytest.raises(AttributeError):
         Conv2D(8, 3).filters = 4
 
