@@ -46,6 +46,7 @@ class Kernels:
     def __init__(self, cp: Any) -> None:
         self._cp = cp
         self._modules: dict[str, Any] = {}
+        self._functions: dict[tuple[str, str], Any] = {}
 
     def over_rows(self, name: str, shape: tuple[int, ...], dtype: Any, *arguments: Any) -> None:
         """Run a kernel with one block a row; the number of columns is its last argument."""
@@ -62,12 +63,17 @@ class Kernels:
 
     def _launch(self, name: str, blocks: int, threads: int, dtype: Any, *arguments: Any) -> None:
         dtype = np.dtype(dtype)
+        kernel = self._functions.get((name, dtype.name))
+        if kernel is None:
+            kernel = self._functions[name, dtype.name] = self._compiled(name, dtype)
+        kernel((blocks,), (threads,), tuple(_argument(value, dtype) for value in arguments))
+
+    def _compiled(self, name: str, dtype: np.dtype) -> Any:
         if dtype.name not in self._modules:
             self._modules[dtype.name] = self._cp.RawModule(
                 code=kernel_source(), options=compile_options(dtype)
             )
-        kernel = self._modules[dtype.name].get_function(name)
-        kernel((blocks,), (threads,), tuple(_argument(value, dtype) for value in arguments))
+        return self._modules[dtype.name].get_function(name)
 
 
 def range_arguments(lower: Any, upper: Any) -> tuple[Any, ...]:

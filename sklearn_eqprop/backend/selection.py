@@ -53,9 +53,13 @@ def get_backend(name: str) -> ArrayBackend:
 
 def available_backend() -> ArrayBackend:
     """CuPy's where it is usable, else NumPy's; never fails and never warns."""
-    if find_spec("cupy") is None or not _has_driver() or why_no_device():
-        return NumpyBackend()
-    return CupyBackend(import_module("cupy"))
+    return CupyBackend(import_module("cupy")) if is_usable() else NumpyBackend()
+
+
+@cache
+def is_usable() -> bool:
+    """Whether CuPy and a device are usable; imports CuPy only where there is a driver."""
+    return find_spec("cupy") is not None and _has_driver() and not why_no_device()
 
 
 @cache

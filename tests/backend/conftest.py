@@ -46,6 +46,12 @@ def installed(fake, monkeypatch):
     """The pretended CuPy as the estimators find it: installed, with a driver and a device."""
     monkeypatch.setitem(sys.modules, "cupy", fake)
     monkeypatch.setattr(selection, "_has_driver", lambda: True)
-    selection.why_no_device.cache_clear()
+    look_again()
     yield fake
+    look_again()
+
+
+def look_again():
+    """Forget what has been found out about devices."""
     selection.why_no_device.cache_clear()
+    selection.is_usable.cache_clear()

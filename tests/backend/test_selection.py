@@ -11,6 +11,7 @@ import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
+from tests.backend.conftest import look_again
 from tests.backend.fake_cupy import CUDARuntimeError
 
 X = np.random.RandomState(0).standard_normal((20, 3))
@@ -20,9 +21,9 @@ Y = (X[:, 0] > 0).astype(int)
 @pytest.fixture
 def no_cupy(monkeypatch):
     monkeypatch.setattr(selection, "find_spec", lambda name: None)
-    selection.why_no_device.cache_clear()
+    look_again()
     yield
-    selection.why_no_device.cache_clear()
+    look_again()
 
 
 def _refused(estimator=EqPropClassifier):
@@ -83,7 +84,7 @@ def test_a_driver_of_the_same_major_version_is_enough(installed):
 def test_there_is_no_device(installed, monkeypatch):
     installed.cuda.runtime.n_devices = 0
     assert "no CUDA device" in _refused()
-    selection.why_no_device.cache_clear()
+    look_again()
 
     def fail():
         raise CUDARuntimeError("cudaErrorNoDevice: no CUDA-capable device is detected.")
@@ -140,7 +141,7 @@ def test_auto_without_cupy(no_cupy):
 def test_the_real_cupy_says_what_is_missing():
     """Where CuPy is installed: either it works, or one of the reasons above is given."""
     assert "fake" not in repr(sys.modules.get("cupy"))
-    selection.why_no_device.cache_clear()
+    look_again()
     why = selection.why_no_device()
     if why:
         known = ("needs an NVIDIA driver", "the NVIDIA driver supports", "no usable CUDA device")
