@@ -12,7 +12,20 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+try:  # scikit-learn 1.9 and later
+    from sklearn.callback import CallbackSupportMixin
+
+    HAS_CALLBACKS = True
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in where scikit-learn knows no callbacks: no set_callbacks, as before."""
+
+    HAS_CALLBACKS = False
+
 __all__ = [
+    "HAS_CALLBACKS",
+    "CallbackSupportMixin",
     "HasMethods",
     "Interval",
     "InvalidParameterError",

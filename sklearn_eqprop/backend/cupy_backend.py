@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.backend.feeding import DeviceRows, Feed, StreamedRows
@@ -148,7 +149,9 @@ class CupyBackend:
         """See `ArrayBackend.feed`; on the device where they are, or leave half of it free."""
         n_bytes = (inputs.size + target.size) * np.dtype(dtype).itemsize
         is_there = isinstance(inputs, self.xp.ndarray)
-        if is_there or n_bytes <= RESIDENT_SHARE * self.free_bytes():
+        # Sparse rows become dense a minibatch at a time, on the host.
+        fits = not sparse.issparse(inputs) and n_bytes <= RESIDENT_SHARE * self.free_bytes()
+        if is_there or fits:
             placed = self.from_host(inputs, dtype)
             if factors is not None:
                 placed = placed * self.from_host(factors, dtype)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array
 
@@ -56,7 +57,7 @@ class HostRows:
     ) -> Iterator[tuple[Any, Array, Array]]:
         """See `Feed.minibatches`."""
         for rows in host_rows(self._inputs.shape[0], order, batch_size):
-            inputs = np.asarray(self._inputs[rows], dtype=self._dtype)
+            inputs = np.asarray(dense_rows(self._inputs, rows), dtype=self._dtype)
             if self._factors is not None:
                 inputs = inputs * self._factors
             yield rows, inputs, np.asarray(self._target[rows], dtype=self._dtype)
@@ -162,7 +163,7 @@ class _Slot:
         self.arrived.synchronize()  # the pinned buffers are free once their last copy is made
         self._stream.wait_event(self.used)
         for source, pinned, there in zip(sources, self._pinned, self._there, strict=True):
-            part = source[rows]
+            part = dense_rows(source, rows)
             self._n_rows = part.shape[0]
             pinned[: self._n_rows] = part
             there[: self._n_rows].set(pinned[: self._n_rows], stream=self._stream)
@@ -186,3 +187,15 @@ def host_rows(n_rows: int, order: np.ndarray | None, batch_size: int) -> Iterato
     for start in range(0, n_rows, batch_size):
         rows = slice(start, min(start + batch_size, n_rows))
         yield rows if order is None else order[rows]
+
+
+def dense_rows(X: Any, rows: Any) -> Array:
+    """Some rows of X, dense: sparse data are never made dense as a whole.
+
+    Parameters
+    ----------
+    X : array or CSR matrix of shape (n_samples, n_features)
+    rows : slice or ndarray of indices
+    """
+    part = X[rows]
+    return part.toarray() if sparse.issparse(part) else part

@@ -11,6 +11,9 @@ from sklearn_eqprop.diagnostics.displays import (
     GradientAlignmentDisplay,
     HealthReportDisplay,
     JacobianSymmetryDisplay,
+    LossCurveDisplay,
+    RelaxationCurveDisplay,
+    WeightsDisplay,
 )
 from sklearn_eqprop.diagnostics.error_processes import ErrorProcesses, error_processes
 from sklearn_eqprop.diagnostics.good_parameter import GoodParameter, good_parameter
@@ -31,6 +34,9 @@ __all__ = [
     "HealthReportDisplay",
     "JacobianSymmetry",
     "JacobianSymmetryDisplay",
+    "LossCurveDisplay",
+    "RelaxationCurveDisplay",
+    "WeightsDisplay",
     "error_processes",
     "good_parameter",
     "gradient_alignment",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn_eqprop.estimators.notebook_display import NotebookDisplay
 from sklearn_eqprop.estimators.parameters import PARAMETER_CONSTRAINTS
-from sklearn_eqprop.estimators.training import Training
 
 
-class BaseEqProp(Training):
+class BaseEqProp(NotebookDisplay):
     """Common part of the estimators; see `EqPropClassifier` for the parameters."""
 
     _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS
@@ -17,5 +17,6 @@ class BaseEqProp(Training):
         """See scikit-learn's developer guide."""
         tags = super().__sklearn_tags__()
         preserved = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
+        tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = preserved
         return tags

@@ -7,17 +7,16 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d, compute_class_weight
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from sklearn_eqprop._sklearn_compat import _fit_context, type_of_target
+from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
-from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.class_targets import ClassTargets
+from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
 from sklearn_eqprop.estimators.settling import Settled
-from sklearn_eqprop.estimators.targets import checked_classes, one_hot, without_nullable_type
+from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.learning.costs import (
     ClassificationCost,
     LogLoss,
@@ -40,21 +39,36 @@ def _has_probabilities(classifier: Classification) -> bool:
     return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
 
 
-class Classification(ClassifierMixin, BaseEqProp):
+class Classification(ClassifierMixin, ClassTargets):
     """Methods of `EqPropClassifier`, which adds the parameters."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Inputs; best brought to zero mean and unit variance (StandardScaler).
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or a 0/1 indicator matrix (multilabel).
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0; a sample of weight 0 is left out.
+        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+            Samples to judge training by, with ``early_stopping=True``.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights in the score.
 
         Returns
         -------
@@ -68,7 +82,13 @@ class Classification(ClassifierMixin, BaseEqProp):
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
         """
-        self._fit(X, without_nullable_type(y), sample_weight, incremental=False)
+        self._fit(
+            X,
+            without_nullable_type(y),
+            sample_weight,
+            incremental=False,
+            validation=(X_val, y_val, sample_weight_val),
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -79,7 +99,7 @@ class Classification(ClassifierMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         classes : array-like of shape (n_classes,), default=None
             All labels there will ever be; needed in the first call (not for multilabel y).
@@ -111,7 +131,7 @@ class Classification(ClassifierMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -126,7 +146,7 @@ class Classification(ClassifierMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -152,7 +172,7 @@ class Classification(ClassifierMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -167,7 +187,7 @@ class Classification(ClassifierMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -178,25 +198,29 @@ class Classification(ClassifierMixin, BaseEqProp):
             logarithms = settled.backend.xp.log(self._probabilities(settled))
         return settled.home.give_back(logarithms)
 
+    def _probabilities(self, settled: Settled) -> Array:
+        return self._cost().probabilities(settled.backend.xp, settled.output)
+
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy of `predict`: the share of samples whose label, or whose labels all, are right.
+        """Accuracy of the predictions; with multilabel targets of whole rows.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
         sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0.
 
         Returns
         -------
         float
         """
+        refuse_unusable(y, "y")
         settled = self._settled(X)
         decided = on_host(self._decide(settled.output, settled.backend))
-        return float(accuracy_score(on_host(y), decided, sample_weight=on_host(sample_weight)))
-
-    def _probabilities(self, settled: Settled) -> Array:
-        return self._cost().probabilities(settled.backend.xp, settled.output)
+        weight = weight_of_scores(sample_weight, decided)
+        y = without_nullable_type(on_host(y))
+        return float(accuracy_score(y, decided, sample_weight=weight))
 
     def _cost(self) -> ClassificationCost:
         if not isinstance(self.loss, str):
@@ -218,93 +242,6 @@ class Classification(ClassifierMixin, BaseEqProp):
             return self.classes_[backend.to_host(columns)]
         return backend.from_host(self.classes_, self.classes_.dtype)[columns]
 
-    def _take_in_targets(
-        self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False
-    ) -> np.ndarray:
-        y = y.toarray() if hasattr(y, "toarray") else y
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        check_classification_targets(y)
-        multilabel = type_of_target(y).startswith("multilabel")
-        if multilabel and self.class_weight is not None:
-            msg = f"class_weight={self.class_weight!r} is not supported for multilabel targets."
-            raise ValueError(msg)
-        if multilabel and not (isinstance(self.loss, str) or hasattr(self.loss, "label_threshold")):
-            msg = (
-                f"loss={self.loss!r} has no attribute label_threshold, the output above which a "
-                "label is predicted; multilabel targets need it."
-            )
-            raise ValueError(msg)
-        if reset and incremental and classes is None and not multilabel:
-            msg = "classes must be passed on the first call to partial_fit: all labels ever."
-            raise ValueError(msg)
-        if classes is not None:
-            classes = checked_classes(classes)
-        if reset:
-            self._set_classes(y, classes, multilabel=multilabel)
-        else:
-            self._check_labels(y, classes, multilabel=multilabel)
-        return y
-
-    def _set_classes(self, y: np.ndarray, classes: Any, *, multilabel: bool) -> None:
-        if multilabel:
-            found = np.arange(y.shape[1])
-        else:
-            found = unique_labels(y) if classes is None else classes
-            if found.shape[0] < 2:
-                msg = (
-                    f"The training data hold 1 class ({found[0]!r}); a classifier needs samples "
-                    "of at least 2 classes."
-                )
-                raise ValueError(msg)
-        self._multilabel = multilabel
-        self.classes_ = found
-        self.n_outputs_ = found.shape[0]
-        if classes is not None and not multilabel:
-            self._check_labels(y, None, multilabel=False)
-
-    def _check_labels(self, y: np.ndarray, classes: Any, *, multilabel: bool) -> None:
-        if multilabel != self._multilabel or (multilabel and y.shape[1] != self.n_outputs_):
-            was = f"multilabel with {self.n_outputs_} labels" if self._multilabel else "one label"
-            now = f"multilabel with {y.shape[1]} labels" if multilabel else "one label"
-            msg = f"y was {was} a sample when training started and is now {now}."
-            raise ValueError(msg)
-        if classes is not None and not np.array_equal(classes, self.classes_):
-            msg = (
-                f"classes={classes.tolist()!r} is not the same as in the first call, which had "
-                f"{self.classes_.tolist()!r}."
-            )
-            raise ValueError(msg)
-        if not multilabel:
-            # Not np.setdiff1d: older NumPy cannot compare text with numbers.
-            known = set(self.classes_.tolist())
-            unknown = [label for label in np.unique(y).tolist() if label not in known]
-            if unknown:
-                msg = (
-                    f"y holds labels {unknown} that are not in classes_ "
-                    f"({self.classes_.tolist()}): name all classes in the first call."
-                )
-                raise ValueError(msg)
-
-    def _effective_weight(
-        self, y: np.ndarray, sample_weight: np.ndarray | None
-    ) -> np.ndarray | None:
-        if self.class_weight is None:
-            return sample_weight
-        columns = np.searchsorted(self.classes_, y)
-        weight = np.ones(y.shape[0]) if sample_weight is None else sample_weight
-        if self.class_weight == "balanced":
-            # Counts are sums of weights, so that a weight of 2 is the same as two rows.
-            counts = np.bincount(columns, weights=weight, minlength=self.n_outputs_)
-            n_present = np.count_nonzero(counts)
-            by_class = weight.sum() / (n_present * np.where(counts > 0, counts, 1.0))
-        else:
-            by_class = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
-        return weight * by_class[columns]
-
-    def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
-        return y.astype(dtype) if self._multilabel else one_hot(y, self.classes_, dtype)
-
     def _validation_score(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
@@ -312,9 +249,6 @@ class Classification(ClassifierMixin, BaseEqProp):
         if self._multilabel:  # of labels: whole rows are right too rarely to show progress
             return float(np.average((decided == y).mean(axis=1), weights=sample_weight))
         return float(accuracy_score(y, decided, sample_weight=sample_weight))
-
-    def _stratify(self, y: np.ndarray) -> np.ndarray | None:
-        return None if self._multilabel else y
 
     def __sklearn_tags__(self) -> Any:
         """See scikit-learn's developer guide."""

@@ -129,10 +129,17 @@ class EqPropClassifier(Classification):
     max_iter : int, default=200
         Most epochs.
     early_stopping : bool, default=False
-        Hold out `validation_fraction` of the samples, stop when their accuracy no longer
-        improves, and keep the best weights.
+        Stop when the score of samples that are not trained on no longer improves, and keep the best
+        weights. The samples are `X_val` and `y_val` of `fit`, else `validation_fraction` of
+        X.
     validation_fraction : float, default=0.1
-        In (0, 1); with `early_stopping` only.
+        In (0, 1); with `early_stopping` and without `X_val` only.
+    scoring : str, callable or None, default=None
+        With `early_stopping`, what they are judged by: None is accuracy, 'loss' the negative
+        loss, without penalty; any other name or callable is a scorer of scikit-learn's.
+    restore_best_weights : bool, default=False
+        Whether training that is judged by its training loss also ends with the weights
+        of its best epoch instead of its last. With `early_stopping` it always does.
     n_iter_no_change : int or None, default=10
         Epochs in a row without an improvement of `tol` after which training stops. None: never.
     tol : float, default=1e-4
@@ -148,6 +155,9 @@ class EqPropClassifier(Classification):
         nudging that draws.
     class_weight : dict, 'balanced' or None, default=None
         Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
+    transform_layers : int, sequence of int or None, default=None
+        Layers whose states `transform` returns: 1 is the first hidden layer, the last one the
+        output. None is all hidden layers.
     input_shape : (int, int), (int, int, int) or None, default=None
         (height, width) or (height, width, channels) of the images that the rows of X are,
         flattened in this order; needed where a hidden layer is a `Conv2D`. Dense layers read rows
@@ -198,7 +208,9 @@ class EqPropClassifier(Classification):
         Training loss of every epoch: mean cost at the free equilibria (average cost along the
         free trajectories, see `objective`) plus the L2 penalty.
     validation_scores_ : list of float or None
-        With early stopping, the accuracy on the held-out samples after every epoch.
+        With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
+    best_validation_score_ : float or None
+        Largest of `validation_scores_`.
     relaxation_ : dict of str to list of float
         For every epoch: 'free_steps' and 'nudged_steps' (mean sweeps), 'free_residual' and
         'nudged_residual' (largest, the latter in units of β), 'free_unconverged' and
@@ -263,6 +275,8 @@ class EqPropClassifier(Classification):
         max_iter: int = 200,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
+        scoring: Any = None,
+        restore_best_weights: bool = False,
         n_iter_no_change: int | None = 10,
         tol: float = 1e-4,
         shuffle: bool = True,
@@ -270,6 +284,7 @@ class EqPropClassifier(Classification):
         verbose: bool | int = False,
         random_state: Any = None,
         class_weight: Any = None,
+        transform_layers: Any = None,
         input_shape: tuple[int, ...] | None = None,
         backend: str = "auto",
         dtype: str = "auto",
@@ -303,6 +318,8 @@ class EqPropClassifier(Classification):
         self.max_iter = max_iter
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
+        self.scoring = scoring
+        self.restore_best_weights = restore_best_weights
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.shuffle = shuffle
@@ -310,6 +327,7 @@ class EqPropClassifier(Classification):
         self.verbose = verbose
         self.random_state = random_state
         self.class_weight = class_weight
+        self.transform_layers = transform_layers
         self.input_shape = input_shape
         self.backend = backend
         self.dtype = dtype

@@ -8,11 +8,16 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
+from sklearn_eqprop._sklearn_compat import CallbackSupportMixin
 from sklearn_eqprop.learning.costs import Cost
 
 
 class EstimatorHooks(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, metaclass=ABCMeta
+    CallbackSupportMixin,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Questions the common part asks of the classifier and the regressor."""
 
@@ -44,6 +49,14 @@ class EstimatorHooks(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         """Score of output states on held-out rows, higher is better."""
+
+    @abstractmethod
+    def _plain_targets(self, y: Any) -> Any:
+        """Targets as scikit-learn's validation turns them into no other type."""
+
+    @abstractmethod
+    def _original_targets(self, y: np.ndarray) -> np.ndarray:
+        """Clean targets in the shape predictions have, as scorers compare them."""
 
     @abstractmethod
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:

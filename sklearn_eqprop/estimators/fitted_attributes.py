@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,9 +11,10 @@ from sklearn_eqprop.backend import ArrayBackend, NumpyBackend, available_backend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.estimator_hooks import EstimatorHooks
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, checked_arrays
+from sklearn_eqprop.estimators.model_file import packed_estimator, unpacked_estimator
 from sklearn_eqprop.estimators.parameters import loop_bound
 from sklearn_eqprop.estimators.training_state import TrainingState
-from sklearn_eqprop.network import Network, wired_network
+from sklearn_eqprop.network import Layout, Network, wired_network
 
 
 class FittedAttributes(EstimatorHooks):
@@ -23,23 +25,64 @@ class FittedAttributes(EstimatorHooks):
     ) -> None:
         """Set every fitted attribute."""
         self.backend_ = backend
-        self._layout = arrays.layout
-        self.connections_ = arrays.layout.wiring.pairs
-        self.coefs_ = arrays.coefs
-        self.intercepts_ = arrays.intercepts
-        self._feedback_coefs = arrays.feedback_coefs
-        bound = loop_bound(self.get_params(deep=False))
+        self._set_arrays(arrays)
+        self._checked_parameters = self.get_params(deep=False)
+        bound = loop_bound(self._checked_parameters)
         state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
         self._training_state = state
         self.n_iter_ = n_epochs
-        self.n_layers_ = len(arrays.intercepts) + 1
         self.t_ = state.n_samples_seen
         self.loss_curve_ = state.loss_curve
         curve = state.loss_curve or [math.nan]  # empty: interrupted in the first epoch
         self.loss_ = curve[-1]
         self.best_loss_ = None if self.early_stopping else min(curve)
-        self.validation_scores_ = state.validation_scores if self.early_stopping else None
+        scores = state.validation_scores if self.early_stopping else None
+        self.validation_scores_ = scores
+        self.best_validation_score_ = max(scores) if scores else None
         self.relaxation_ = state.relaxation
+
+    def _usable_parameters(self) -> dict[str, Any]:
+        """The parameters, validated anew if set_params has changed any since training.
+
+        scikit-learn validates them in fit and in the first call of partial_fit only.
+        """
+        parameters: dict[str, Any] = self.get_params(deep=False)
+        checked = getattr(self, "_checked_parameters", {})
+        if any(value is not checked.get(name, self) for name, value in parameters.items()):
+            self._validate_params()
+        return parameters
+
+    def _with_weights_of(
+        self, network: Network, layout: Layout, input_scales: np.ndarray | None
+    ) -> Self:
+        """A copy of the estimator, as fitted as a network in training is.
+
+        `input_scales` is what the network sees the columns of X divided by.
+        """
+        arrays = FittedArrays.copied_from(network, layout)
+        arrays.divide_inputs_by(input_scales)
+        fitted = type(self).__new__(type(self))
+        fitted.__dict__.update(vars(self))
+        fitted._set_arrays(arrays)
+        return fitted
+
+    def _set_arrays(self, arrays: FittedArrays) -> None:
+        self._layout = arrays.layout
+        self.connections_ = arrays.layout.wiring.pairs
+        self.coefs_ = arrays.coefs
+        self.intercepts_ = arrays.intercepts
+        self._feedback_coefs = arrays.feedback_coefs
+        self.n_layers_ = len(arrays.intercepts) + 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes into a model file."""
+        stored = super().__getstate__()
+        return packed_estimator(stored)
+
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        """Restore what `__getstate__` gave."""
+        attributes = unpacked_estimator(stored)
+        super().__setstate__(attributes)
 
     @property
     def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:

@@ -9,7 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
+from sklearn_eqprop.backend.feeding import dense_rows
+from sklearn_eqprop.estimators.input_scale import scaled
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
@@ -63,6 +66,15 @@ class FittedArrays:
             ]
         return FittedArrays(self.layout, fresh(self.coefs), fresh(self.intercepts), feedback)
 
+    @classmethod
+    def copied_from(cls, network: Network, layout: Layout) -> FittedArrays:
+        """Copies, on the host, of a network's parameters as they stand."""
+        blocks: dict[str, list[np.ndarray]] = {"forward": [], "bias": [], "feedback": []}
+        for parameter in network.parameters():
+            blocks[parameter.role].append(np.array(network.backend.to_host(parameter.array)))
+        feedback = None if network.tied else blocks["feedback"]
+        return cls(layout, blocks["forward"], blocks["bias"], feedback)
+
     def divide_inputs_by(self, scales: np.ndarray | None) -> None:
         """From facing X / scales to facing X: the division moves into the weights."""
         if scales is None:
@@ -104,12 +116,13 @@ def checked_arrays(
     Raises
     ------
     ValueError
-        If their number or shapes do not make such a network; naming the attribute.
+        If they are no real numbers, or their number or shapes do not make such a network; naming
+        the attribute.
     """
-    coefs = [np.asarray(coef) for coef in coefs]
+    coefs = _numbers("coefs_", coefs)
     dtype = coefs[0].dtype if coefs and coefs[0].dtype == np.float32 else np.dtype(np.float64)
     coefs = [coef.astype(dtype, copy=False) for coef in coefs]
-    intercepts = [np.asarray(intercept, dtype=dtype) for intercept in intercepts]
+    intercepts = [b.astype(dtype, copy=False) for b in _numbers("intercepts_", intercepts)]
     if not layout.geometries:
         hidden = [intercept.size for intercept in intercepts[: layout.wiring.n_layers - 1]]
         layout = dense_layout(layout.wiring, [layout.sizes[0], *hidden, layout.sizes[-1]])
@@ -120,6 +133,17 @@ def checked_arrays(
         shapes = [layout.weight_shape(pair) for pair in layout.wiring.feedback]
         _check_shapes("feedback_coefs_", feedback_coefs, shapes)
     return FittedArrays(layout, coefs, intercepts, feedback_coefs)
+
+
+def _numbers(name: str, arrays: Any) -> list[np.ndarray]:
+    """Arrays of real numbers, not masked."""
+    found = [np.asarray(array) for array in arrays]
+    for array, given in zip(found, arrays, strict=True):
+        if array.dtype.kind not in "fiu" or np.ma.is_masked(given):
+            what = "masked numbers" if array.dtype.kind in "fiu" else f"{array.dtype} entries"
+            msg = f"{name} holds {what}, but weights are real numbers: assign arrays of floats."
+            raise ValueError(msg)
+    return found
 
 
 def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]) -> None:
@@ -168,9 +192,13 @@ def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> N
         raise ValueError(msg)
 
 
-def chunks(n_rows: int, network: Network) -> Iterator[slice]:
-    """Slices of as many rows as a network is to settle at once."""
-    most = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // sum(network.layer_sizes)))
+def chunks(n_rows: int, n_columns: int, network: Network) -> Iterator[slice]:
+    """Slices of as many rows as a network is to settle at once.
+
+    Of inputs too: sparse rows, which may be very long, become dense a slice at a time.
+    """
+    widest = max(n_columns, sum(network.layer_sizes))
+    most = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // widest))
     for start in range(0, n_rows, most):
         yield slice(start, min(start + most, n_rows))
 
@@ -182,6 +210,7 @@ def settle_rows(
     cost: Cost | None = None,
     target: np.ndarray | None = None,
     beta: float = 0.0,
+    input_scales: np.ndarray | None = None,
 ) -> Result:
     """Equilibrium of every row, in chunks, as host arrays.
 
@@ -191,12 +220,14 @@ def settle_rows(
     ----------
     substrate : SimulatedNetwork or AveragingNetwork
         The latter has averages for equilibria, and no clamped output.
-    X : ndarray or array of the backend of shape (n_samples, n_features)
+    X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
     cost, target : Cost, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
     beta : float, default=0.0
         0 for the free equilibrium; anything else goes on from there to the nudged one, infinity
         to that with the output held at the target.
+    input_scales : ndarray of shape (n_features,) or None, default=None
+        What the network sees the columns of X divided by.
 
     Returns
     -------
@@ -208,10 +239,12 @@ def settle_rows(
         If a state is not finite.
     """
     network = substrate.network
+    keeps_states = not (isinstance(X, np.ndarray) or sparse.issparse(X))
     parts = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in chunks(X.shape[0], network):
-            free = substrate.settle(network.backend.from_host(X[rows], network.dtype))
+        for rows in chunks(*X.shape, network):
+            part = scaled(dense_rows(X, rows), input_scales)
+            free = substrate.settle(network.backend.from_host(part, network.dtype))
             result = free.result
             if beta != 0 and cost is not None and target is not None:
                 nudge_target = network.backend.from_host(target[rows], network.dtype)
@@ -221,7 +254,7 @@ def settle_rows(
                 else:
                     [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
                 result = nudged_states(free, moved)
-            parts.append(_reported(network, result, keeps_states=not isinstance(X, np.ndarray)))
+            parts.append(_reported(network, result, keeps_states=keeps_states))
     merged = _concatenated(parts, network.backend.xp)
     if not np.isfinite(merged.residual).all():
         _refuse_broken_weights(network)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from sklearn_eqprop.estimators.epoch_callbacks import EpochCallbacks
 from sklearn_eqprop.estimators.reporting import print_epoch
 from sklearn_eqprop.estimators.stopping import PatienceStop
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
@@ -26,6 +27,7 @@ def run_training(
     state: TrainingState,
     settings: FitSettings,
     validation_score: Callable[[Network], float] | None,
+    callbacks: EpochCallbacks,
 ) -> EndedBy:
     """Train for up to `max_iter` epochs; the network and `state` are changed in place.
 
@@ -37,6 +39,7 @@ def run_training(
     settings : FitSettings
     validation_score : callable or None
         Score of a network on held-out rows; with early stopping only.
+    callbacks : EpochCallbacks
 
     Returns
     -------
@@ -54,13 +57,15 @@ def run_training(
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
     last_good = _weights(network)
-    # An earlier fit with early stopping has left its best weights: they are still to be beaten.
-    best_weights = last_good if validation_score and math.isfinite(state.best_score) else None
+    # An earlier fit that was judged likewise has left its best weights: still to be beaten.
+    beatable = settings.restore_best and math.isfinite(state.best_score)
+    best_weights = last_good if beatable else None
     n_done = 0
     ended_by = EndedBy.LIMIT
     started = time.perf_counter()
     try:
         while n_done < settings.max_iter:
+            callbacks.epoch_begins()
             with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
                 epoch = _finite_epoch(trainer, data, state, settings)
                 held_out = None if validation_score is None else validation_score(network)
@@ -71,14 +76,19 @@ def run_training(
             if held_out is not None:
                 state.validation_scores.append(held_out)
             is_best = stop.update(-epoch.loss if held_out is None else held_out)
-            if is_best and held_out is not None:
+            if is_best and settings.restore_best:
                 best_weights = last_good
             if settings.verbose:
                 print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
+            if callbacks.epoch_ended(network, state):
+                ended_by = EndedBy.CALLBACK
+                break
             if _out_of_patience(stop, state, settings):
                 ended_by = EndedBy.PATIENCE
                 break
     except KeyboardInterrupt:
+        if settings.incremental:  # the caller's loop over slices is what is to end
+            raise
         _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
     if best_weights is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop.backend import ArrayBackend
@@ -31,7 +32,7 @@ def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
     dtype : dtype
         Of the weights: neither a scale nor its inverse leaves its range.
     backend : ArrayBackend or None, default=None
@@ -51,7 +52,7 @@ def channel_scales(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
         Flattened images, the channels of a pixel side by side.
     dtype : dtype
     n_channels : int
@@ -68,7 +69,7 @@ def channel_scales(
 
 def _largest(X: Any, backend: ArrayBackend | None) -> np.ndarray:
     """Largest magnitude in every column, on the host."""
-    read = np.asarray if backend is None else backend.to_host
+    read = _row if backend is None else backend.to_host
     largest: np.ndarray = np.maximum(read(X.max(axis=0)), -read(X.min(axis=0)))
     return largest.astype(np.float64)
 
@@ -99,7 +100,7 @@ def warn_about_input_scale(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
     scales : ndarray of shape (n_features,) or None
         What training divides the columns by.
     backend : ArrayBackend or None, default=None
@@ -128,17 +129,29 @@ def _size_and_spread(
     """Root mean square and standard deviation of each column, without a copy of X."""
     total: Any = 0.0
     squares: Any = 0.0
-    for rows in _chunks(X):
-        part = scaled(rows, scales, backend)
-        total = part.sum(axis=0, dtype=np.float64) + total
-        if backend is None:
-            squares = np.einsum("ij,ij->j", part, part, dtype=np.float64) + squares
-        else:
-            squares = (part * part).sum(axis=0, dtype=np.float64) + squares
+    if sparse.issparse(X):
+        numbers = np.asarray(X.data, dtype=np.float64)
+        if scales is not None:
+            numbers = numbers / scales[X.indices]
+        total = np.bincount(X.indices, numbers, minlength=X.shape[1])
+        squares = np.bincount(X.indices, numbers**2, minlength=X.shape[1])
+    else:
+        for rows in _chunks(X):
+            part = scaled(rows, scales, backend)
+            total = part.sum(axis=0, dtype=np.float64) + total
+            if backend is None:
+                squares = np.einsum("ij,ij->j", part, part, dtype=np.float64) + squares
+            else:
+                squares = (part * part).sum(axis=0, dtype=np.float64) + squares
     if backend is not None:
         total, squares = backend.to_host(total), backend.to_host(squares)
     mean, mean_square = total / X.shape[0], squares / X.shape[0]
     return np.sqrt(mean_square), np.sqrt(np.maximum(mean_square - mean**2, 0))
+
+
+def _row(extremes: Any) -> np.ndarray:
+    """Largest or smallest number of each column, which sparse matrices give as one of their own."""
+    return extremes.toarray().ravel() if sparse.issparse(extremes) else np.asarray(extremes)
 
 
 def _chunks(X: Any) -> Iterator[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import Any
 
@@ -21,6 +21,13 @@ def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
     InvalidParameterError
         If an entry is neither a positive integer nor a `Conv2D`.
     """
+    if isinstance(hidden_layer_sizes, (Set, Mapping)):
+        msg = (
+            "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
+            f"positive integers, one a hidden layer. Got {hidden_layer_sizes!r}, whose entries "
+            "have no order; use a tuple."
+        )
+        raise InvalidParameterError(msg)
     is_single = isinstance(hidden_layer_sizes, Conv2D) or not isinstance(
         hidden_layer_sizes, Iterable
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import get_scorer_names
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
 from sklearn_eqprop.network import ACTIVATIONS, Conv2D, allowed_loop_product
@@ -42,6 +43,8 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean"],
+    "scoring": [None, StrOptions(set(get_scorer_names()) | {"loss"}), callable],
+    "restore_best_weights": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
     "tol": [Interval(Real, 0, None, closed="left")],
@@ -49,6 +52,7 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
     "warm_start": ["boolean"],
     "verbose": ["verbose"],
     "random_state": ["random_state"],
+    "transform_layers": [None, "array-like", Interval(Integral, 1, None, closed="left")],
     "input_shape": [None, tuple, list],
     "backend": [StrOptions({"auto", "numpy", "cupy"})],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
@@ -181,3 +185,28 @@ def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:
         )
         raise InvalidParameterError(msg)
     return tuple(float(rate) for rate in rates)
+
+
+def chosen_layers(transform_layers: Any, n_layers: int) -> tuple[int, ...]:
+    """Layers whose states `transform` returns.
+
+    Raises
+    ------
+    InvalidParameterError
+        If an entry is no layer of the network, or there is none.
+    """
+    if transform_layers is None:
+        return tuple(range(1, n_layers))
+    entries = [transform_layers] if np.ndim(transform_layers) == 0 else list(transform_layers)
+    valid = all(_is_integer(entry) and 1 <= entry <= n_layers for entry in entries)
+    if not entries or not valid:
+        msg = (
+            "The 'transform_layers' parameter must be None, or one or more layers from 1, the "
+            f"first hidden layer, to {n_layers}, the output. Got {transform_layers!r}."
+        )
+        raise InvalidParameterError(msg)
+    return tuple(int(entry) for entry in entries)
+
+
+def _is_integer(entry: Any) -> bool:
+    return isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, column_or_1d
 
@@ -13,6 +15,7 @@ from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import Standardisation
 from sklearn_eqprop.learning.costs import Cost, SquaredError
@@ -32,17 +35,32 @@ class Regression(RegressorMixin, BaseEqProp):
     """Methods of `EqPropRegressor`, which adds the parameters."""
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Train the network.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Inputs; best brought to zero mean and unit variance (StandardScaler).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets, on any scale.
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0; a sample of weight 0 is left out.
+        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+            Samples to judge training by, with ``early_stopping=True``.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights in the score.
 
         Returns
         -------
@@ -56,7 +74,13 @@ class Regression(RegressorMixin, BaseEqProp):
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
         """
-        self._fit(X, y, sample_weight, incremental=False)
+        self._fit(
+            X,
+            y,
+            sample_weight,
+            incremental=False,
+            validation=(X_val, y_val, sample_weight_val),
+        )
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -68,7 +92,7 @@ class Regression(RegressorMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
 
@@ -92,7 +116,7 @@ class Regression(RegressorMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
@@ -108,7 +132,7 @@ class Regression(RegressorMixin, BaseEqProp):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         sample_weight : array-like of shape (n_samples,), default=None
 
@@ -116,12 +140,14 @@ class Regression(RegressorMixin, BaseEqProp):
         -------
         float
         """
+        refuse_unusable(y, "y")
         output = on_host(self._settled(X).output)
+        weight = weight_of_scores(sample_weight, output)
         y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
         standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
         predicted = self._standardised_prediction(output, np)
-        return float(r2_score(standardised, predicted, sample_weight=on_host(sample_weight)))
+        return float(r2_score(standardised, predicted, sample_weight=weight))
 
     def _check_outputs(self, y: np.ndarray) -> None:
         if _n_outputs(y) != self.n_outputs_:
@@ -138,7 +164,17 @@ class Regression(RegressorMixin, BaseEqProp):
     def _in_target_units(self, settled: Settled) -> Array:
         backend, dtype = settled.backend, settled.output.dtype
         predicted = self._standardised_prediction(settled.output, backend.xp)
-        restored = self._standardisation().invert(predicted, dtype, backend)
+        with np.errstate(over="ignore"):
+            restored = self._standardisation().invert(predicted, dtype, backend)
+        largest = np.finfo(restored.dtype).max
+        if not backend.is_device and np.isinf(restored).any():
+            warnings.warn(
+                f"Predictions beyond {largest:.3g}, the largest number of {restored.dtype}, are "
+                "cut off there: divide the targets by a constant before fit.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+            restored = np.clip(restored, -largest, largest)
         return restored.ravel() if self._single_output else restored
 
     def _standardisation(self) -> Standardisation:
@@ -190,6 +226,12 @@ class Regression(RegressorMixin, BaseEqProp):
         standardised = self._encode(y, np.float64)
         predicted = self._standardised_prediction(output, np)
         return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+
+    def _plain_targets(self, y: Any) -> Any:
+        return y
+
+    def _original_targets(self, y: np.ndarray) -> np.ndarray:
+        return y.ravel() if self._single_output else y
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None

@@ -12,13 +12,15 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_eqprop._sklearn_compat import InvalidParameterError, validate_data
+from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.estimators.array_home import Home, on_host, received, validated_on_device
+from sklearn_eqprop.estimators.array_home import Home
 from sklearn_eqprop.estimators.assembly import prediction_substrate
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
+from sklearn_eqprop.estimators.parameters import chosen_layers
 from sklearn_eqprop.estimators.refused_pairs import (
     check_beta,
     check_clamped_loss,
@@ -28,9 +30,6 @@ from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import Result
-
-#: Types of X that are kept; others become the first.
-REAL_TYPES = [np.float64, np.float32]
 
 
 @dataclass(frozen=True)
@@ -64,21 +63,18 @@ class Settling(FittedAttributes):
     """Equilibria of a fitted estimator."""
 
     def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
-        return prediction_substrate(self.get_params(deep=False), network)
+        return prediction_substrate(self._usable_parameters(), network)
 
     def _settled(self, X: Any) -> Settled:
         """Equilibrium of every row of X; warns where one is not reached."""
         check_is_fitted(self)
         backend = self._prediction_backend()
-        X, home = received(X, backend)
-        if home.on_device:
-            X, _ = validated_on_device(self, X, None, backend, reset=False)
-        else:
-            X = validate_data(self, X, dtype=REAL_TYPES, reset=False)
+        X, home = validated_inputs(self, X, backend)
         return self._settled_rows(X, backend, home)
 
     def _settled_rows(self, X: Any, backend: ArrayBackend, home: Home, **nudge: Any) -> Settled:
         """As `_settled`, of rows that have been validated."""
+        self._usable_parameters()
         network = self._network(self._arrays(), backend)
         result = settle_rows(self._substrate(network), X, **nudge)
         if not result.converged.all():
@@ -90,7 +86,7 @@ class Settling(FittedAttributes):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
             Inputs, clamped.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
             Targets the output is nudged towards; needed where `beta` is not 0.
@@ -118,7 +114,7 @@ class Settling(FittedAttributes):
             If a state is not finite.
         """
         check_is_fitted(self)
-        if not isinstance(beta, Real):
+        if not isinstance(beta, Real) or isinstance(beta, (bool, np.bool_)):
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
         if beta == 0:
@@ -132,13 +128,7 @@ class Settling(FittedAttributes):
         cost = self._cost()
         check_beta(beta, "one_sided", self.loss, cost, held=False)
         backend = self._prediction_backend()
-        X, home = received(X, backend)
-        if home.on_device:
-            X, y = validated_on_device(self, X, on_host(y), backend, reset=False)
-        else:
-            X, y = validate_data(
-                self, X, on_host(y), dtype=REAL_TYPES, multi_output=True, reset=False
-            )
+        X, y, home = validated_pair(self, X, self._plain_targets(y), backend)
         y = self._take_in_targets(y, reset=False)
         target = self._encode(y, self._arrays().coefs[0].dtype)
         nudge = {"cost": cost, "target": target, "beta": float(beta)}
@@ -149,22 +139,34 @@ class Settling(FittedAttributes):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
+        X : array-like or sparse matrix of shape (n_samples, n_features)
 
         Returns
         -------
-        ndarray of shape (n_samples, units of the hidden layers)
-            States s_1 .. s_{L-1} of the free phase, side by side; maps, pooled, are flattened: by
-            height, then width, then map.
+        ndarray of shape (n_samples, n_units)
+            States s_1 .. s_{L-1} of the free phase, or those of `transform_layers`, side by side;
+            maps, pooled, are flattened: by height, then width, then map.
+
+        Raises
+        ------
+        ValueError
+            If there is no hidden layer, or `transform_layers` names one that is not there.
         """
         settled = self._settled(X)
-        states = settled.result.states[:-1]
-        if not states:
-            msg = "transform needs a hidden layer, but hidden_layer_sizes is empty."
+        states = settled.result.states
+        layers = chosen_layers(self.transform_layers, len(states))
+        if not layers:
+            msg = (
+                "transform needs a hidden layer, but hidden_layer_sizes is empty; "
+                "transform_layers=1 would give the output."
+            )
             raise ValueError(msg)
-        return settled.home.give_back(settled.backend.xp.concatenate(states, axis=1))
+        chosen = [states[layer - 1] for layer in layers]
+        return settled.home.give_back(settled.backend.xp.concatenate(chosen, axis=1))
 
     @property
     def _n_features_out(self) -> int:
         """Columns of `transform`, for get_feature_names_out."""
-        return sum(self._arrays().layout.sizes[1:-1])
+        sizes = self._arrays().layout.sizes
+        layers = chosen_layers(self.transform_layers, len(sizes) - 1)
+        return sum(sizes[layer] for layer in layers)

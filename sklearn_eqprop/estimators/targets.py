@@ -21,14 +21,35 @@ def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
 
 
 def without_nullable_type(y: Any) -> Any:
-    """Labels of a pandas nullable integer or boolean type as plain ones; all else as it is.
+    """Labels of pandas' nullable integer or boolean types as plain ones; all else as it is.
 
     scikit-learn's validation would turn them into floats.
     """
-    plain = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
-    if plain is None or plain.kind not in "iub" or y.isna().any():
+    dtypes = getattr(y, "dtypes", None)  # of a frame, one a column
+    if dtypes is None or not np.iterable(dtypes):
+        dtypes = [getattr(y, "dtype", None)]
+    plain = [getattr(dtype, "numpy_dtype", None) for dtype in dtypes]
+    if not plain or any(dtype is None or dtype.kind not in "iub" for dtype in plain):
         return y
-    return y.to_numpy(dtype=plain)
+    return y if np.any(y.isna()) else y.to_numpy(dtype=np.result_type(*plain))
+
+
+def refuse_missing_labels(y: np.ndarray) -> None:
+    """Refuse labels that are None or NaN among objects, which cannot be sorted.
+
+    Raises
+    ------
+    ValueError
+        Naming the remedy.
+    """
+    if y.dtype != object:
+        return
+    missing = [label for label in y.ravel() if label is None or label != label]
+    if missing:
+        msg = (
+            f"y holds {missing[0]!r} {len(missing)} times, which is no label: leave out those rows."
+        )
+        raise ValueError(msg)
 
 
 def checked_classes(classes: Any) -> np.ndarray:
@@ -39,7 +60,7 @@ def checked_classes(classes: Any) -> np.ndarray:
     ValueError
         If they are not a sequence of labels.
     """
-    labels = np.asarray(classes)
+    labels = np.asarray(without_nullable_type(classes))
     if labels.ndim != 1 or labels.size == 0:
         msg = f"classes={classes!r} must be a sequence of all class labels to come."
         raise ValueError(msg)

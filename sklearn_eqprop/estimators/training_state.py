@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_eqprop.estimators.model_file import packed_stream, unpacked_stream
 from sklearn_eqprop.learning.epoch import EpochRecord
 
 #: Columns of ``relaxation_``.
@@ -29,6 +30,7 @@ class EndedBy(Enum):
     LIMIT = "max_iter was reached"
     PATIENCE = "no more improvement"
     INTERRUPT = "the user interrupted it"
+    CALLBACK = "a callback asked for it"
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class FitSettings:
     tol: float
     n_iter_no_change: int | None
     early_stopping: bool
+    restore_best: bool
     shuffle: bool
     alpha: float
     beta: float
@@ -58,6 +61,8 @@ class TrainingState:
     ----------
     split_seed : int
         Of the split into training and validation rows.
+    stream_seeds : dict of str to int or list of int
+        What the random streams were seeded with.
     shuffle_rng, nudging_rng, probe_rng : RandomState
     input_scales : ndarray or None
         What training divides the columns of X by, see `column_scales`.
@@ -82,6 +87,7 @@ class TrainingState:
     """
 
     split_seed: int
+    stream_seeds: dict[str, Any]
     shuffle_rng: np.random.RandomState
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
@@ -103,6 +109,28 @@ class TrainingState:
     signal: float = math.inf
     guarded: tuple[Any, ...] = ()
 
+    @classmethod
+    def seeded(cls, split_seed: int, stream_seeds: dict[str, Any]) -> TrainingState:
+        """State of training that has not begun."""
+        streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
+        return cls(split_seed, stream_seeds, **streams)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What goes into a model file."""
+        stored = dict(vars(self))
+        del stored["relaxation"]  # it is an attribute of the estimator
+        for name, seed in self.stream_seeds.items():
+            stored[name] = packed_stream(stored[name], seed)
+        return stored
+
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        """Restore what `__getstate__` gave."""
+        streams = {
+            name: unpacked_stream(stored[name], seed)
+            for name, seed in stored["stream_seeds"].items()
+        }
+        self.__dict__.update(stored | streams)
+
     def copy(self) -> TrainingState:
         """State that can be changed without touching this one."""
         return replace(
@@ -116,8 +144,13 @@ class TrainingState:
             relaxation={name: list(values) for name, values in self.relaxation.items()},
         )
 
-    def judge_by(self, *measure: Any) -> None:
-        """Forget the best score, and what patience has done, if it measured something else."""
+    def judge_by(self, *measure: Any, held_out: Any = None) -> None:
+        """Forget the best score, and what patience has done, if it measured something else.
+
+        `held_out` is the user's validation X, of which only a fingerprint is kept.
+        """
+        if held_out is not None:
+            measure = (*measure, held_out.shape, float(held_out.sum(dtype=np.float64)))
         if self.judged_by != measure:
             self.judged_by = measure
             self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0

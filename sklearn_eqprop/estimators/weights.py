@@ -8,6 +8,24 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_eqprop.backend.feeding import dense_rows
+
+
+def check_not_negative(weight: np.ndarray, name: str) -> None:
+    """Refuse weights that are negative or not finite.
+
+    Raises
+    ------
+    ValueError
+        Naming where the weights come from, and the first that is wrong.
+    """
+    wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
+    if wrong.size:
+        msg = (
+            f"{name} gives a sample the weight {wrong[0]:g}; weights must be 0 or positive numbers."
+        )
+        raise ValueError(msg)
+
 
 def rows_that_count(
     X: Any,
@@ -34,10 +52,7 @@ def rows_that_count(
     """
     if weight is None:
         return X, y, None
-    if not (np.isfinite(weight) & (weight >= 0)).all():
-        wrong = weight[~(np.isfinite(weight) & (weight >= 0))][0]
-        msg = f"{name} gives a sample the weight {wrong:g}; weights must be 0 or positive numbers."
-        raise ValueError(msg)
+    check_not_negative(weight, name)
     counts = weight > 0
     if not counts.any():
         msg = f"{name} gives every sample the weight 0; at least one must be positive."
@@ -59,7 +74,7 @@ def merged_rows(
 
     Parameters
     ----------
-    X : ndarray of shape (n_samples, n_features)
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
     target : ndarray of shape (n_samples, n_outputs)
     weight : ndarray of shape (n_samples,) or None
 
@@ -68,6 +83,7 @@ def merged_rows(
     X, target, weight : as given
         Weight stays None where no two rows are equal.
     """
+    X = dense_rows(X, slice(None))  # a minibatch is made dense anyway
     # Adding 0 turns -0.0 into 0.0, which the comparison of bytes would tell apart.
     rows = np.ascontiguousarray(np.hstack([X, target]) + 0.0)
     as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()

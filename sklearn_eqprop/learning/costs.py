@@ -163,7 +163,7 @@ class MultilabelLogLoss(ClassificationCost):
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         """See `Cost.force`; y - logistic(s_L)."""
-        return target - self.probabilities(xp, output)
+        return target - 0.5 * (1 + xp.tanh(0.5 * output))
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
         """See `Cost.constant_loss`; entropies of the label frequencies."""
@@ -171,8 +171,8 @@ class MultilabelLogLoss(ClassificationCost):
         return _entropy(frequency) + _entropy(1 - frequency)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationCost.probabilities`; the logistic function."""
-        return 0.5 * (1 + xp.tanh(0.5 * output))
+        """See `ClassificationCost.probabilities`; the logistic function, small values too."""
+        return xp.exp(-xp.logaddexp(0, -output))
 
 
 def _entropy(frequency: np.ndarray) -> float:

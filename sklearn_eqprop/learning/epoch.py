@@ -21,7 +21,7 @@ class TrainingData:
 
     Attributes
     ----------
-    X : array of shape (n_samples, n_features)
+    X : array or CSR matrix of shape (n_samples, n_features)
     target : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,) or None
     n_samples_given : int

@@ -7,7 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-import sklearn_eqprop.estimators.training as training_module
+import sklearn_eqprop.estimators.held_out as held_out_module
 from sklearn_eqprop import EqPropClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -148,14 +148,14 @@ def test_early_stopping_keeps_the_best_weights(three_classes, monkeypatch):
     X, y = three_classes
     flipped = np.where(np.random.RandomState(0).uniform(size=120) < 0.3, (y + 1) % 3, y)
     held_out = []
-    original = training_module.train_test_split
+    original = held_out_module.train_test_split
 
     def remembering(*arrays, **options):
         parts = original(*arrays, **options)
         held_out.append(parts[1])
         return parts
 
-    monkeypatch.setattr(training_module, "train_test_split", remembering)
+    monkeypatch.setattr(held_out_module, "train_test_split", remembering)
     model = small(
         early_stopping=True,
         validation_fraction=0.3,

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.costs import MultilabelSquaredError
+from sklearn_eqprop.learning.costs import MultilabelLogLoss, MultilabelSquaredError
 from tests.dense_truth import COSTS as TRUTH
 from tests.dense_truth import random_task
 from tests.engine import COSTS
@@ -189,3 +189,13 @@ def test_multilabel_squared_error_cuts_off_at_0_and_1():
     found = MultilabelSquaredError().probabilities(np, output)
     assert np.allclose(found, [[0.0, 0.3, 1.0]], rtol=0, atol=1e-15)
     assert ((found > 0) & (found < 1)).all()  # scikit-learn's own checks ask for it
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_small_probabilities_of_labels_are_not_rounded_to_zero(dtype):
+    from scipy.special import expit
+
+    output = np.array([[-80.0, -40.0, -1.0, 0.0, 3.0, 50.0]], dtype=dtype)
+    probabilities = MultilabelLogLoss().probabilities(np, output)
+    assert probabilities.dtype == dtype
+    np.testing.assert_allclose(probabilities, expit(output), rtol=20 * np.finfo(dtype).eps)

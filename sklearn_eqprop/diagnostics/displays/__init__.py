@@ -9,6 +9,8 @@ from sklearn_eqprop.diagnostics.displays.processes import (
     ErrorProcessesDisplay,
     GoodParameterDisplay,
 )
+from sklearn_eqprop.diagnostics.displays.training import LossCurveDisplay, RelaxationCurveDisplay
+from sklearn_eqprop.diagnostics.displays.weights import WeightsDisplay
 
 __all__ = [
     "ErrorProcessesDisplay",
@@ -16,4 +18,7 @@ __all__ = [
     "GradientAlignmentDisplay",
     "HealthReportDisplay",
     "JacobianSymmetryDisplay",
+    "LossCurveDisplay",
+    "RelaxationCurveDisplay",
+    "WeightsDisplay",
 ]

@@ -1,0 +1,131 @@
+"""X, y and sample weights as users pass them, checked and turned into arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
+from sklearn_eqprop.backend import ArrayBackend
+from sklearn_eqprop.estimators.array_home import Home, on_host, received, validated_on_device
+from sklearn_eqprop.estimators.weights import rows_that_count
+
+#: How names of types of dates and times begin, in NumPy, pandas and polars.
+_TIMES = ("date", "time", "duration")
+#: What scikit-learn's validation is asked for: sparse X stays sparse, by rows.
+_ACCEPTED: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
+
+
+def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
+    """X for a fitted estimator: an array, a CSR matrix, or an array of the backend's device.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X : as passed by the user
+    backend : ArrayBackend
+
+    Returns
+    -------
+    X, home : array or CSR matrix, Home
+
+    Raises
+    ------
+    ValueError
+        If X does not fit the estimator or holds what is no number.
+    """
+    refuse_unusable(X, "X")
+    X, home = received(X, backend)
+    if home.on_device:
+        X, _ = validated_on_device(estimator, X, None, backend, reset=False)
+        return X, home
+    with np.errstate(invalid="ignore"):  # sums of huge numbers, on the look-out for NaN
+        return validate_data(estimator, X, reset=False, **_ACCEPTED), home
+
+
+def validated_pair(
+    estimator: Any, X: Any, y: Any, backend: ArrayBackend, *, reset: bool = False
+) -> tuple[Any, Any, Home]:
+    """X and y of the same length.
+
+    Parameters
+    ----------
+    estimator : estimator
+    X, y : as passed by the user
+    backend : ArrayBackend
+    reset : bool, default=False
+        Whether the estimator learns number and names of the features, or checks them.
+
+    Returns
+    -------
+    X, y, home : array or CSR matrix, array of the host, Home
+
+    Raises
+    ------
+    ValueError
+        If they do not fit each other or the estimator, or hold what is no number.
+    """
+    refuse_unusable(X, "X")
+    refuse_unusable(y, "y")
+    X, home = received(X, backend)
+    y = on_host(y)
+    if home.on_device and y is not None:
+        X, y = validated_on_device(estimator, X, y, backend, reset=reset)
+        return X, y, home
+    with np.errstate(invalid="ignore"):  # sums of huge numbers, on the look-out for NaN
+        X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
+    return X, y, home
+
+
+def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
+    """Sample weights in float64 on the host, one a row; None stays None."""
+    if sample_weight is None:
+        return None
+    refuse_unusable(sample_weight, name)
+    return _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
+
+
+def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
+    """Sample weights of a score, one a prediction; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If one is negative or not finite, or all are 0.
+    """
+    weight = validated_weight(sample_weight, predicted)
+    if weight is not None:
+        rows_that_count(predicted, predicted, weight, "sample_weight")
+    return weight
+
+
+def refuse_unusable(values: Any, name: str) -> None:
+    """Refuse what would silently be used as something it is not.
+
+    Masked entries, of which NumPy would use what lies underneath; dates and times, which would
+    count as very large integers.
+
+    Raises
+    ------
+    ValueError
+        Naming the argument and the remedy.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        n_masked = int(np.ma.getmaskarray(values).sum())
+        msg = (
+            f"{name} is a masked array with {n_masked} masked entries, which would be used as if "
+            f"they were not masked: fill them ({name}.filled(...)), impute them or leave out those "
+            "rows."
+        )
+        raise ValueError(msg)
+    dtypes = getattr(values, "dtypes", None)  # of a frame, one a column
+    if dtypes is None or not np.iterable(dtypes):
+        dtypes = [getattr(values, "dtype", None)]
+    for dtype in dtypes:
+        if str(dtype).lower().startswith(_TIMES):
+            msg = (
+                f"{name} holds dates or times ({dtype}), which would count as very large integers: "
+                "turn them into numbers that mean something, such as days since a first day."
+            )
+            raise ValueError(msg)

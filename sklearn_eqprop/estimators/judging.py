@@ -1,0 +1,99 @@
+"""What early stopping judges a network by: the default score, the loss, or any scorer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.metrics import check_scoring
+
+from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.estimators.held_out import Rows
+from sklearn_eqprop.estimators.input_scale import scaled
+from sklearn_eqprop.network import Layout, Network
+
+if TYPE_CHECKING:
+    from sklearn_eqprop.estimators.settling import Settling
+
+
+def name_of_scoring(scoring: Any) -> str | None:
+    """A name for what `scoring` stands for, which goes into model files."""
+    return scoring if scoring is None or isinstance(scoring, str) else repr(scoring)
+
+
+def judge_by_held_out(
+    estimator: Settling, held_out: Rows, layout: Layout, input_scales: np.ndarray | None
+) -> Callable[[Network], float]:
+    """Score of a network in training on rows it does not train on; higher is better.
+
+    Parameters
+    ----------
+    estimator : Settling
+        With what it has learned about the targets.
+    held_out : Rows
+    layout : Layout
+    input_scales : ndarray or None
+        What the network sees the columns of X divided by.
+
+    Returns
+    -------
+    callable
+        From a network to a score.
+    """
+    scoring = estimator.scoring
+    if scoring is None or scoring == "loss":
+        return _own_score(estimator, held_out, input_scales)
+    scorer = check_scoring(estimator, scoring=scoring)
+    X = held_out.X if held_out.device is None else held_out.device.to_host(held_out.X)
+    target = estimator._original_targets(held_out.y)
+    weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+
+    def score(network: Network) -> float:
+        fitted = estimator._with_weights_of(network, layout, input_scales)
+        # The rows have lost their column names in validation.
+        fitted.__dict__.pop("feature_names_in_", None)
+        try:
+            value = scorer(fitted, X, target, **weight)
+        except (ValueError, TypeError) as error:
+            msg = f"scoring={scoring!r} does not work on the validation set: {error}"
+            raise ValueError(msg) from error
+        if not isinstance(value, Real) or not math.isfinite(value):
+            msg = (
+                f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
+                "compared: use another scoring, or a larger validation set."
+            )
+            raise ValueError(msg)
+        return float(value)
+
+    return score
+
+
+def _own_score(
+    estimator: Settling, held_out: Rows, input_scales: np.ndarray | None
+) -> Callable[[Network], float]:
+    """Accuracy or R², or the negative mean cost with ``scoring='loss'``."""
+    by_loss = estimator.scoring == "loss"
+    cost = estimator._cost()
+    X, scales = held_out.X, input_scales
+
+    def score(network: Network) -> float:
+        nonlocal X, scales
+        backend = network.backend
+        if backend.is_device and X is held_out.X and not sparse.issparse(X):
+            # Moved once, not in every epoch.
+            X = backend.from_host(scaled(X, scales, held_out.device), network.dtype)
+            scales = None
+        settled = settle_rows(estimator._substrate(network), X, input_scales=scales)
+        output = backend.to_host(settled.states[-1])
+        if not by_loss:
+            return estimator._validation_score(output, held_out.y, held_out.weight)
+        target = estimator._encode(held_out.y, output.dtype)
+        # In float64 on the host, whatever the network is computed with.
+        values = cost.value(np, output.astype(np.float64), target.astype(np.float64))
+        return -float(np.average(values, weights=held_out.weight))
+
+    return score

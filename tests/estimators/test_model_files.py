@@ -1,0 +1,137 @@
+"""Model files: pickle, joblib, skops; smaller than MLP's, exact, and readable by later versions."""
+
+import copy
+import pickle
+import warnings
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes, load_digits, load_iris
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.estimators.model_file import TRUSTED_TYPES, packed_numbers, unpacked_numbers
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
+KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+SETTINGS = {"hidden_layer_sizes": (8, 6), "max_iter": 6, "batch_size": 16, "random_state": 0}
+#: Ways of training that leave different things to remember.
+WAYS = {
+    "default": {},
+    "sgd tied": {"optimizer": "sgd", "feedback": "tied"},
+    "random sign": {"nudging": "random_sign"},
+    "homeostasis": {"feedback_learning": "homeostasis"},
+    "early stopping": {"early_stopping": True},
+    "images": {"hidden_layer_sizes": (Conv2D(3, 2, padding="same"), 5), "input_shape": (3, 2)},
+    "graph": {"connections": [(0, 1), (1, 2), (2, 3), (3, 2), (2, 1), (0, 3), (1, 1)]},
+}
+FIXTURES = Path(__file__).parent / "model_files"
+
+
+def through_pickle(model, folder):
+    return pickle.loads(pickle.dumps(model))
+
+
+def through_joblib(model, folder):
+    joblib.dump(model, folder / "model.joblib", compress=3)
+    return joblib.load(folder / "model.joblib")
+
+
+def through_skops(model, folder):
+    skops = pytest.importorskip("skops.io")
+    skops.dump(model, folder / "model.skops")
+    found = skops.get_untrusted_types(file=folder / "model.skops")
+    assert set(found) <= set(TRUSTED_TYPES)
+    return skops.load(folder / "model.skops", trusted=list(TRUSTED_TYPES))
+
+
+def through_copy(model, folder):
+    return copy.deepcopy(model)
+
+
+@KINDS
+@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize(
+    "store", [through_pickle, through_joblib, through_skops, through_copy], ids=lambda f: f.__name__
+)
+def test_training_goes_on_exactly(binary, estimator, way, store, tmp_path):
+    X, y = binary
+    model = estimator(**SETTINGS | WAYS[way] | {"warm_start": True}).fit(X, y)
+    stored = store(model, tmp_path)
+    assert vars(stored).keys() - {"_checked_parameters"} == (
+        vars(model).keys() - {"_checked_parameters"}
+    )
+    assert stored.get_params() == model.get_params()
+    assert stored.relaxation_ == model.relaxation_
+    assert_array_equal(stored.predict(X), model.predict(X))
+    for fitted in (model, stored):
+        fitted.fit(X, y)
+    for name in ("coefs_", "intercepts_", "feedback_coefs_"):
+        for left, right in zip(getattr(model, name), getattr(stored, name), strict=True):
+            assert_array_equal(left, right)
+    assert stored.loss_curve_ == model.loss_curve_
+    assert stored.relaxation_ == model.relaxation_
+
+
+@pytest.mark.parametrize("load", [load_iris, load_digits, load_diabetes])
+@pytest.mark.parametrize("hidden", [(20,), (100,), (64, 64, 64)])
+def test_smaller_than_the_file_of_mlp(load, hidden):
+    X, y = load(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    regression = load is load_diabetes
+    settings = {"hidden_layer_sizes": hidden, "max_iter": 4, "random_state": 0}
+    ours = (EqPropRegressor if regression else EqPropClassifier)(**settings)
+    theirs = (MLPRegressor if regression else MLPClassifier)(**settings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        sizes = [len(pickle.dumps(model.fit(X, y))) for model in (ours, theirs)]
+    assert sizes[0] < sizes[1]
+
+
+def test_numbers_are_packed_without_loss():
+    values = [0.1, -0.0, np.inf, 1e-320, 3.0]
+    assert unpacked_numbers(packed_numbers(values)) == values
+    assert np.isnan(unpacked_numbers(packed_numbers([np.nan]))[0])
+    assert unpacked_numbers(packed_numbers([])) == []
+
+
+@KINDS
+def test_an_estimator_that_is_not_fitted(binary, estimator):
+    model = pickle.loads(pickle.dumps(estimator(**SETTINGS)))
+    assert model.get_params() == estimator(**SETTINGS).get_params()
+    assert not hasattr(model, "coefs_")
+    assert_array_equal(model.fit(*binary).coefs_[0], clone(model).fit(*binary).coefs_[0])
+
+
+def test_a_file_of_a_later_version_is_refused(binary):
+    model = EqPropClassifier(**SETTINGS).fit(*binary)
+    stored = model.__getstate__()
+    stored["_model_format"] += 1
+    with pytest.raises(ValueError, match=r"model file has format 2, this version .* format 1"):
+        EqPropClassifier.__new__(EqPropClassifier).__setstate__(stored)
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.joblib")), ids=lambda p: p.stem)
+def test_models_of_earlier_versions(path):
+    """Each fixture is a model, inputs, and what the version that stored it predicted for them."""
+    fixture = joblib.load(path)
+    model, X, y = fixture["model"], fixture["X"], fixture["y"]
+    assert_allclose(model.predict(X), fixture["predicted"], rtol=1e-6)
+    assert_allclose(model.relax(X).states[-1], fixture["output"], rtol=1e-6, atol=1e-8)
+    assert model.get_params()["hidden_layer_sizes"] == (5, 4)
+    n_epochs = len(model.loss_curve_)
+    model.partial_fit(X, y)
+    assert len(model.loss_curve_) == n_epochs + 1
+    assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=1e-6)
+
+
+def test_there_are_fixtures():
+    assert {path.stem.split("-")[0] for path in FIXTURES.glob("*.joblib")} == {
+        "classifier",
+        "regressor",
+    }
