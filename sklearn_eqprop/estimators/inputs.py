@@ -11,8 +11,8 @@ from sklearn_eqprop.backend import ArrayBackend
 from sklearn_eqprop.estimators.array_home import Home, on_host, received, validated_on_device
 from sklearn_eqprop.estimators.weights import rows_that_count
 
-#: How names of types of dates and times begin, in NumPy, pandas and polars.
-_TIMES = ("date", "time", "duration")
+#: How names of types of dates and times begin, in NumPy, pandas, polars and Arrow.
+_TIMES = ("date", "time", "duration", "timestamp")
 #: What scikit-learn's validation is asked for: sparse X stays sparse, by rows.
 _ACCEPTED: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
 
@@ -120,6 +120,8 @@ def refuse_unusable(values: Any, name: str) -> None:
         )
         raise ValueError(msg)
     dtypes = getattr(values, "dtypes", None)  # of a frame, one a column
+    if dtypes is None:
+        dtypes = getattr(getattr(values, "schema", None), "types", None)  # of an Arrow table
     if dtypes is None or not np.iterable(dtypes):
         dtypes = [getattr(values, "dtype", None)]
     for dtype in dtypes:

@@ -133,6 +133,25 @@ def test_data_frames(binary, estimator, frame):
 
 
 @KINDS
+def test_arrow_tables(binary, estimator):
+    try:
+        import pyarrow as pa
+    except (ImportError, AttributeError):  # wheels of PyArrow ask for newer NumPy than the oldest
+        pytest.skip("PyArrow does not work with this NumPy")
+    X, y = binary
+    table = pa.table(dict(zip(COLUMNS, X.T, strict=True)))
+    plain = estimator(**SETTINGS).fit(X, y)
+    for labels in (y, pa.array(y), pa.chunked_array([y[:30], y[30:]])):
+        model = estimator(**SETTINGS).fit(table, labels)
+        assert_array_equal(model.predict(table), plain.predict(X))
+        assert model.score(table, labels) == plain.score(X, y)
+    if estimator is EqPropClassifier:
+        assert model.classes_.dtype.kind == "i"
+    of_scikit_learn = getattr(StandardScaler().fit(table), "feature_names_in_", np.array(None))
+    assert getattr(model, "feature_names_in_", np.array(None)).tolist() == of_scikit_learn.tolist()
+
+
+@KINDS
 def test_other_column_names_are_refused(binary, estimator):
     X, y = binary
     table = pd.DataFrame(X, columns=COLUMNS)
