@@ -80,7 +80,7 @@ class Subject:
 
     def chunks(self) -> Iterator[slice]:
         """Rows to look at together, so that memory stays bounded."""
-        return chunks(*self.X.shape, self.network)
+        return chunks(self.X.shape[0], self.X.shape[1], self.network)
 
     def on_device(self, array: Any, rows: slice) -> Array:
         """Some rows of a host array where the network lives."""

@@ -242,7 +242,7 @@ def settle_rows(
     keeps_states = not (isinstance(X, np.ndarray) or sparse.issparse(X))
     parts = []
     with np.errstate(over="ignore", invalid="ignore"):
-        for rows in chunks(*X.shape, network):
+        for rows in chunks(X.shape[0], X.shape[1], network):
             part = scaled(dense_rows(X, rows), input_scales)
             free = substrate.settle(network.backend.from_host(part, network.dtype))
             result = free.result
