@@ -130,9 +130,11 @@ def _finite_epoch(
     DivergenceError
         If a loss or a weight stops being finite.
     """
-    factor = rate_factor(
-        settings.learning_rate, state.n_epochs, settings.schedule_length, state.n_rate_cuts
-    )
+    schedule, length = settings.learning_rate, settings.schedule_length
+
+    def factor(done: float) -> float:
+        return rate_factor(schedule, state.n_epochs + done, length, state.n_rate_cuts)
+
     epoch = run_epoch(
         trainer,
         data,

@@ -124,7 +124,8 @@ class EqPropRegressor(Regression):
         Learning rate, or one for each layer from the first hidden layer to the output.
     learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default='constant'
         Schedule: unchanged; divided by the square root of the epoch; divided by 5 whenever
-        training stalls; or half a cosine down to 0 at `max_iter` epochs.
+        training stalls; or half a cosine that falls with every update, down to 0 at `max_iter`
+        epochs.
     momentum : float, default=0.9
         Of 'sgd', in [0, 1).
     alpha : float, default=0.0001

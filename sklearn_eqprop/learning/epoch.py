@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,7 +104,7 @@ def run_epoch(
     data: TrainingData,
     *,
     batch_size: int,
-    rate_factor: float,
+    rate_factor: float | Callable[[float], float],
     shuffle_rng: np.random.RandomState | None,
     nudging_rng: np.random.RandomState,
     beta: float,
@@ -115,8 +116,9 @@ def run_epoch(
     trainer : Trainer
     data : TrainingData
     batch_size : int
-    rate_factor : float
-        Factor of the learning-rate schedule.
+    rate_factor : float or callable
+        Factor of the learning-rate schedule, or what gives it for the fraction of the epoch that is
+        done.
     shuffle_rng : RandomState or None
         None keeps the rows in their order.
     nudging_rng : RandomState
@@ -144,7 +146,9 @@ def run_epoch(
     for rows, inputs, target in data.feed(network).minibatches(order, batch_size):
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         batch_weight = float(inputs.shape[0] if weight is None else weight.sum())
-        loss, credit = trainer.train_on(inputs, target, weight, rate_factor, nudging_rng)
+        done = n_batches * batch_size / n_samples
+        factor = rate_factor(done) if callable(rate_factor) else rate_factor
+        loss, credit = trainer.train_on(inputs, target, weight, factor, nudging_rng)
         total_loss += loss * batch_weight
         total_weight += batch_weight
         n_batches += 1

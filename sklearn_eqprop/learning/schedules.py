@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor on every learning rate, by epoch."""
+"""Learning-rate schedules: a factor on every learning rate, over the epochs."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ ADAPTIVE_DIVISOR = 5.0
 ADAPTIVE_FLOOR = 1e-4
 
 
-def rate_factor(schedule: str, n_epochs_done: int, max_epochs: int, n_cuts: int) -> float:
-    """Factor on the learning rates during the next epoch.
+def rate_factor(schedule: str, n_epochs_done: float, max_epochs: int, n_cuts: int) -> float:
+    """Factor on the learning rates of the next update.
 
     Parameters
     ----------
     schedule : {'constant', 'invscaling', 'adaptive', 'cosine'}
-    n_epochs_done : int
-        Epochs finished so far.
+    n_epochs_done : float
+        Epochs done so far. The cosine falls with every update; 'invscaling' changes from epoch to
+        epoch.
     max_epochs : int
         Length of the cosine, in epochs; after that many it starts again from the top (warm
         restarts, Loshchilov & Hutter 2017), so that warm starts and partial_fit go on learning.
@@ -30,7 +31,7 @@ def rate_factor(schedule: str, n_epochs_done: int, max_epochs: int, n_cuts: int)
     float
     """
     if schedule == "invscaling":
-        return float((n_epochs_done + 1) ** -POWER_T)
+        return float((math.floor(n_epochs_done) + 1) ** -POWER_T)
     if schedule == "adaptive":
         return float(ADAPTIVE_DIVISOR**-n_cuts)
     if schedule == "cosine":

@@ -22,3 +22,10 @@ def test_each_starts_at_1_and_never_rises(schedule):
     factors = [rate_factor(schedule, n_done, 20, n_done // 5) for n_done in range(20)]
     assert factors[0] == 1
     assert all(later <= earlier for earlier, later in itertools.pairwise(factors))
+
+
+def test_within_an_epoch_only_the_cosine_falls():
+    for schedule in ("constant", "invscaling", "adaptive"):
+        assert rate_factor(schedule, 3.9, 20, 2) == rate_factor(schedule, 3, 20, 2)
+    expected = (1 + math.cos(math.pi * 3.9 / 20)) / 2
+    assert rate_factor("cosine", 3.9, 20, 0) == pytest.approx(expected, abs=1e-15)
