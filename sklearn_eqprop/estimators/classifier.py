@@ -79,11 +79,11 @@ class EqPropClassifier(Classification):
         connections are dense.
     loop_gain : float, 'auto' or None, default='auto'
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
-        shrinking feedback; settling is then a contraction. With `connections` other than layers
-        in a row it bounds the spectral radius of the norms of all connections by sqrt(c). None:
-        no safeguard (paper). 'auto' is 0.2. With tied feedback, where shrinking feedback is
-        shrinking the forward weights, it is None for activations of limited range and 0.9 for
-        others.
+        shrinking feedback; settling is then a contraction (with max pooling, while winners stay).
+        With `connections` other than layers in a row it bounds the spectral radius of the norms of
+        all connections by sqrt(c). None: no safeguard (paper). 'auto' is 0.2. With tied feedback,
+        where shrinking feedback is shrinking the forward weights, it is None for activations of
+        limited range and 0.9 for others.
     layerwise_rescale : bool, default=True
         Undo, layer by layer, the attenuation that weak feedback puts on the error signal. False:
         one scale for all parameters (paper).
@@ -96,7 +96,8 @@ class EqPropClassifier(Classification):
         learning.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
-        paper), or by Anderson acceleration. All reach the same fixed point.
+        paper), or by Anderson acceleration. All reach the same fixed point where there is only one,
+        as with the default `loop_gain` (max pooling apart).
     step_size : float, default=1.0
         Euler step ε, or damping of the layer updates, in (0, 1].
     max_relax_iter, max_nudge_iter : int, default=200

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer_names
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
+from sklearn_eqprop.estimators.layers import hidden_layers
 from sklearn_eqprop.network import ACTIVATIONS, Conv2D, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
 
@@ -67,6 +68,7 @@ EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
 UNTIED_LOOP_GAIN = 0.2
 TIED_LOOP_GAIN = 0.9
 BOUNDED_RATES = {"hard_sigmoid", "tanh", "logistic"}
+SIGNED_RATES = {"tanh", "identity"}
 
 
 def loop_bound(parameters: dict[str, Any]) -> float | None:
@@ -96,6 +98,42 @@ def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
             "(loop_gain): tied weights are their own feedback, and the bound keeps them too small "
             "to carry much through several layers. Use feedback='untied', or "
             "activation='hard_sigmoid' with loop_gain=None.",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+
+def pools_with_winners(parameters: dict[str, Any]) -> list[Conv2D]:
+    """Convolutional layers in which winners of max pooling may change while a network settles."""
+    entries = hidden_layers(parameters["hidden_layer_sizes"])
+    if parameters["connections"] is None:
+        entries = entries[1:]  # the first reads the input, which does not change
+    return [entry for entry in entries if isinstance(entry, Conv2D) and entry.picks_winners]
+
+
+def warn_about_winners(parameters: dict[str, Any]) -> None:
+    """Warn where winners of max pooling may go round in a circle.
+
+    They come to rest for certain where rates are not negative and feedback is γ F^T: settling then
+    lowers an energy (docs/design.md).
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    """
+    pooled = pools_with_winners(parameters)
+    reasons = {
+        "activation": parameters["activation"] in SIGNED_RATES,
+        "feedback_init": parameters["feedback"] == "untied"
+        and parameters["feedback_init"] == "independent",
+    }
+    names = [f"{name}={parameters[name]!r}" for name, holds in reasons.items() if holds]
+    if pooled and names:
+        warnings.warn(
+            f"{pooled[0]!r} pools by the maximum, and with {' and '.join(names)} its winners may "
+            "go round in a circle in some samples, which then never settle, whatever the limit of "
+            "steps. Use pooling='average', or activation='relu' with feedback_init='transpose'.",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -118,8 +118,7 @@ def check_convolutions(parameters: dict[str, Any], hidden: Sequence[int | Conv2D
                 "that have a weight of their own; use feedback_learning='kolen_pollack'."
             )
             raise ValueError(msg)
-        pools = entry.pool is not None and entry.pooling == "max"
-        if parameters["objective"] == "trajectory" and pools:
+        if parameters["objective"] == "trajectory" and entry.picks_winners:
             msg = (
                 f"objective='trajectory' does not go with {entry!r}: along a trajectory the "
                 "winners of a window change, and averages of the rates do not tell which have "

@@ -20,7 +20,7 @@ from sklearn_eqprop.estimators.assembly import prediction_substrate
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop.estimators.fitted_network import settle_rows
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
-from sklearn_eqprop.estimators.parameters import chosen_layers
+from sklearn_eqprop.estimators.parameters import chosen_layers, pools_with_winners
 from sklearn_eqprop.estimators.refused_pairs import (
     check_beta,
     check_clamped_loss,
@@ -78,7 +78,13 @@ class Settling(FittedAttributes):
         network = self._network(self._arrays(), backend)
         result = settle_rows(self._substrate(network), X, **nudge)
         if not result.converged.all():
-            warnings.warn(result.reason, ConvergenceWarning, stacklevel=4)
+            reason = result.reason
+            if pools_with_winners(self.get_params(deep=False)):
+                reason += (
+                    " Winners of max pooling may be going round in a circle, which no limit of "
+                    "steps ends: pooling='average' has none."
+                )
+            warnings.warn(reason, ConvergenceWarning, stacklevel=4)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:

@@ -29,6 +29,7 @@ from sklearn_eqprop.estimators.parameters import (
     loop_bound,
     warn_about_strong_nudge,
     warn_about_tied_depth,
+    warn_about_winners,
 )
 from sklearn_eqprop.estimators.refused_pairs import (
     check_beta,
@@ -269,6 +270,7 @@ class Training(Settling):
         parameters = self.get_params(deep=False)
         warn_about_input_scale(rows.X, state.input_scales, rows.device)
         warn_about_tied_depth(parameters, n_layers - 1)
+        warn_about_winners(parameters)
         if self._is_nudged:
             warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
 

@@ -41,7 +41,9 @@ class Conv2D:
         What a window says. With 'max' feedback goes to the unit of the window that has won;
         which one that is, is decided by the current state in the free phase, and held in the
         nudged one. 'average' is linear, and costs less: it is a convolution by a wider kernel
-        with a longer stride. Without effect where `pool` is None.
+        with a longer stride. With 'max' there may be more than one equilibrium, and where units
+        have negative rates ('tanh', 'identity') or ``feedback_init='independent'`` some samples
+        may never settle: fit warns. Without effect where `pool` is None.
 
     Examples
     --------
@@ -63,6 +65,11 @@ class Conv2D:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
+
+    @property
+    def picks_winners(self) -> bool:
+        """Whether it pools by the maximum, over windows of more than one unit."""
+        return isinstance(self.pool, Integral) and self.pool > 1 and self.pooling == "max"
 
     def __repr__(self) -> str:
         """As it would be written, without what is at its default."""
@@ -185,7 +192,7 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
         padding[1],
         (size[0], size[1], filters),
         pool,
-        spec.pooling,
+        spec.pooling if pool > 1 else "average",  # of one unit: the unit
         (size[0] // pool, size[1] // pool, filters),
     )
 

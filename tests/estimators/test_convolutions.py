@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -117,6 +117,51 @@ def test_trajectories_of_linear_pooling(digits):
     limits = {"max_relax_iter": 10, "max_nudge_iter": 10}
     model = EqPropClassifier(AVERAGE, **SETTINGS | settings | limits).fit(X[:100], y[:100])
     assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+def test_a_window_of_one_unit_is_no_pooling(digits):
+    X, y = digits[0][:60], digits[1][:60]
+    settings = {"objective": "trajectory", "relaxation": "euler", "max_relax_iter": 5}
+    EqPropClassifier((Conv2D(3, 3, pool=1), 8), **SETTINGS | settings).fit(X, y)
+    model = EqPropClassifier((Conv2D(3, 3), 8), **SETTINGS | {"warm_start": True}).fit(X, y)
+    model.set_params(hidden_layer_sizes=(Conv2D(3, 3, pooling="average"), 8)).fit(X, y)
+
+
+TWO_POOLS = (Conv2D(8, 3, padding="same", pool=2), Conv2D(16, 3, padding="same", pool=2), 32)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"activation": "tanh"},
+        {"feedback_init": "independent"},
+    ],
+    ids=" ".join,
+)
+def test_winners_that_may_never_come_to_rest_are_pointed_out(digits, settings):
+    X, y = digits[0][:60], digits[1][:60]
+    with pytest.warns(ConvergenceWarning, match="Conv2D.*pools by the maximum.*average"):
+        EqPropClassifier(TWO_POOLS, **SETTINGS | settings).fit(X, y)
+
+
+def test_circles_of_winners_are_reported_with_their_remedy(digits):
+    # Ten of these samples go round in a circle at any limit of steps.
+    X, y = load_digits(return_X_y=True)
+    model = EqPropClassifier(TWO_POOLS, **SETTINGS | {"max_iter": 5, "activation": "tanh"})
+    with pytest.warns(ConvergenceWarning, match="pools by the maximum"):
+        model.fit(X[:200] / 16, y[:200])
+    with pytest.warns(ConvergenceWarning, match="had not settled.*pooling='average'"):
+        model.predict(X[:200] / 16)
+
+
+@pytest.mark.parametrize(
+    ("layers", "settings"),
+    [(TWO_POOLS, {}), (MAX, {"activation": "tanh"})],
+    ids=["relu", "the input alone decides"],
+)
+def test_winners_that_come_to_rest_are_not(digits, layers, settings):
+    X, y = digits[0][:60], digits[1][:60]
+    EqPropClassifier(layers, **SETTINGS | settings).fit(X, y).predict(X)  # warnings are errors
 
 
 def test_what_does_not_go_with_convolutions_is_refused(digits):
