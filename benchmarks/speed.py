@@ -26,12 +26,15 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.network.connections import Dense
 
 DEPTHS = [(512,), (512, 512), (512, 512, 512)]
 CLASSES = np.arange(10)
+#: Ours, where only the time to a given accuracy counts.
+FAST = {"learning_rate": "cosine", "learning_rate_init": 5e-3}
 
 
 def timed(action, *arguments) -> float:
@@ -93,7 +96,7 @@ def time_to_error(data, repeats):
     """Seconds of training until the test error is at most 3 % and 2 %.
 
     MLP: its defaults, epoch by epoch, scoring not counted. Ours: whole fits with a cosine rate that
-    ends there, the shortest that gets below.
+    starts at 5e-3 and ends there, the shortest that gets below.
     """
     X, y, X_test, y_test = data
     goals = {3.0: (1.0, 1.2, 1.5), 2.0: (1.0, 1.2, 1.5)}
@@ -106,9 +109,7 @@ def time_to_error(data, repeats):
             for epochs in range(1, 16):
                 if not left:
                     break
-                model = EqPropClassifier(
-                    hidden, learning_rate="cosine", max_iter=epochs, random_state=seed
-                )
+                model = EqPropClassifier(hidden, max_iter=epochs, random_state=seed, **FAST)
                 seconds = timed(model.fit, X, y)
                 reached = 100 * (1 - model.score(X_test, y_test))
                 while left and reached <= left[0]:
@@ -310,23 +311,45 @@ def memory(data, repeats):
 
 
 def two_at_once(data, repeats):
-    """Two fits in two processes against the same one after the other."""
+    """Two fits in two processes against the same one after the other.
+
+    The latter with as many BLAS threads as there are, and with one, as each process has. What two
+    processes can do at most on this machine is seen from products alone.
+    """
     X, y, *_ = data
     X, y = X[:20_000], y[:20_000]
-
-    def both(n_jobs):
-        model = EqPropClassifier((512,), max_iter=3, random_state=0)
-        joblib.Parallel(n_jobs)(joblib.delayed(_fit)(model, X, y) for _ in range(2))
-
-    both(2)  # starts the workers
-    apart, together = alternating([lambda: both(1), lambda: both(2)], repeats)
-    yield (
-        "two fits, n_jobs=2 against one after the other",
-        f"{together:.1f} s",
-        f"{apart:.1f} s",
-        f"{apart / together:.2f}x",
-        ">= 1.7x",
+    model = EqPropClassifier((512,), max_iter=6, random_state=0)
+    cases = (
+        ("two fits", _fit, (model, X, y), ">= 1.7x"),
+        ("products alone", _multiply, (3000,), ""),
     )
+    for what, action, arguments, goal in cases:
+
+        def both(n_jobs, action=action, arguments=arguments):
+            joblib.Parallel(n_jobs)(joblib.delayed(action)(*arguments) for _ in range(2))
+
+        def alone(both=both):
+            with threadpool_limits(1):
+                both(1)
+
+        both(2)  # starts the workers
+        apart, single, together = alternating(
+            [lambda both=both: both(1), alone, lambda both=both: both(2)], repeats
+        )
+        for threads, seconds in (("all threads", apart), ("one thread", single)):
+            yield (
+                f"{what}, n_jobs=2 against one after the other with {threads}",
+                f"{together:.1f} s",
+                f"{seconds:.1f} s",
+                f"{seconds / together:.2f}x",
+                goal,
+            )
+
+
+def _multiply(n_products):
+    rows, weights = np.ones((200, 512), np.float32), np.ones((512, 512), np.float32)
+    for _ in range(n_products):
+        rows @ weights
 
 
 def _fit(model, X, y):

@@ -104,7 +104,7 @@ def draw(path, dial, measured):
             xlabel="a, share of the feedback along $F^T$",
             ylabel="cosine of ν with $-dJ/d\\theta$",
             title=f"{name}, layer by layer",
-            ylim=(-0.15, 1.05),
+            ylim=(-0.3, 1.05),
         )
         ax.legend(loc="lower right")
     for name, (_, overall, symmetry) in measured.items():

@@ -36,6 +36,8 @@ SWEPT_TOLERANCE = 0.25
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
 PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
+#: At which it is first asked whether a decision can still change.
+EARLY_TOLERANCE = 3e-3
 
 
 def prediction_substrate(
@@ -55,6 +57,14 @@ def prediction_substrate(
     if tolerance == "auto":
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
     limits = SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
+    return SimulatedNetwork(network, _relaxation(parameters), limits)
+
+
+def early_substrate(parameters: dict[str, Any], network: Network) -> SimulatedNetwork:
+    """A network that settles just far enough for most decisions."""
+    limits = SettlingLimits(
+        EARLY_TOLERANCE, EARLY_TOLERANCE, *_most_steps(parameters), literal=False
+    )
     return SimulatedNetwork(network, _relaxation(parameters), limits)
 
 

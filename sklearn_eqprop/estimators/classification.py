@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -138,8 +139,8 @@ class Classification(ClassifierMixin, ClassTargets):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 indicator matrix.
         """
-        settled = self._settled(X)
-        return settled.home.give_back(self._decide(settled.output, settled.backend))
+        output, backend, home = self._output_to_decide_by(X, self._is_decided)
+        return home.give_back(self._decide(output, backend))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Output states at the free equilibrium (averages, see `objective`), as confidence scores.
@@ -232,6 +233,14 @@ class Classification(ClassifierMixin, ClassTargets):
         if isinstance(self.loss, str):
             return 0.5 if self.loss == "squared_error" else 0.0
         return float(self.loss.label_threshold)
+
+    def _is_decided(self, output: np.ndarray, error: np.ndarray) -> np.ndarray:
+        """Rows whose label is the same wherever within `error` of the output equilibrium is."""
+        if self._multilabel:
+            return np.abs(output - self._label_threshold()).min(axis=1) > error
+        second, first = np.partition(output, -2, axis=1)[:, -2:].T
+        # The two may move towards each other, by the error along the diagonal.
+        return first - second > math.sqrt(2) * error
 
     def _decide(self, output: Array, backend: ArrayBackend) -> Array:
         """Labels, where the outputs are; text has no place on a device and is NumPy's."""

@@ -16,7 +16,13 @@ from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import Home
-from sklearn_eqprop.estimators.assembly import prediction_substrate
+from sklearn_eqprop.estimators.assembly import early_substrate, prediction_substrate
+from sklearn_eqprop.estimators.early_decision import (
+    FEWEST_ROWS,
+    IsDecided,
+    may_decide_early,
+    settle_until_decided,
+)
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop.estimators.fitted_network import settle_rows
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
@@ -86,6 +92,23 @@ class Settling(FittedAttributes):
                 )
             warnings.warn(reason, ConvergenceWarning, stacklevel=4)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
+
+    def _output_to_decide_by(
+        self, X: Any, is_decided: IsDecided
+    ) -> tuple[Array, ArrayBackend, Home]:
+        """Output of every row, settled no further than its decision needs, and where it lives."""
+        check_is_fitted(self)
+        backend = self._prediction_backend()
+        X, home = validated_inputs(self, X, backend)
+        parameters = self._usable_parameters()
+        if backend.is_device or X.shape[0] < FEWEST_ROWS or not may_decide_early(parameters):
+            settled = self._settled_rows(X, backend, home)
+            return settled.output, settled.backend, home
+        early = early_substrate(parameters, self._network(self._arrays(), backend))
+        output, decided = settle_until_decided(early, X, is_decided)
+        if not decided.all():
+            output[~decided] = self._settled_rows(X[~decided], backend, home).output
+        return output, NumpyBackend(), home
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.

@@ -2,6 +2,7 @@
 
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop.network.connections import Dense, Reversed, TiedFeedback
+from sklearn_eqprop.network.contraction import output_error_factors
 from sklearn_eqprop.network.conv2d import Conv2D
 from sklearn_eqprop.network.convolution import Convolution, PooledConvolution, rates_of
 from sklearn_eqprop.network.gains import feedback_gains
@@ -33,6 +34,7 @@ __all__ = [
     "initial_weights",
     "layered_wiring",
     "layout_of",
+    "output_error_factors",
     "rates_of",
     "reachable",
     "wired_network",

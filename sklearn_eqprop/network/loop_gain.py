@@ -185,7 +185,7 @@ class LoopGainGuard:
                 feedback.weights /= excess
 
     def _random_direction(self, connection: Connection) -> Array:
-        draw = _unit_row(connection.n_source)
+        draw = unit_row(connection.n_source)
         return self._network.backend.from_host(draw, self._network.dtype)
 
     def _refined(self, index: int, connection: Connection, n_steps: int) -> float:
@@ -226,7 +226,7 @@ def _or_one(xp: Any, norm: Array) -> Array:
 
 
 @cache
-def _unit_row(size: int) -> np.ndarray:
+def unit_row(size: int) -> np.ndarray:
     """A random direction, (1, size), the same every time.
 
     Any with a part along the leading singular vector will do; a fixed draw keeps fits reproducible

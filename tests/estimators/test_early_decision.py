@@ -1,0 +1,119 @@
+"""Labels that are decided before a network has settled are those of the equilibrium."""
+
+import warnings
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_digits, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
+
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.estimators import settling
+from sklearn_eqprop.exceptions import DivergenceError
+
+SETTINGS = {"max_iter": 4, "random_state": 0}
+
+
+def fit(model, X, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    X, y = load_digits(return_X_y=True)
+    return X / 16, y
+
+
+@pytest.fixture
+def fully_settled(monkeypatch):
+    """How many rows were settled all the way."""
+    counts = []
+    original = settling.Settling._settled_rows
+
+    def counting(self, X, *arguments, **nudge):
+        counts.append(X.shape[0])
+        return original(self, X, *arguments, **nudge)
+
+    monkeypatch.setattr(settling.Settling, "_settled_rows", counting)
+    return counts
+
+
+def assert_decided_as_settled(model, X):
+    decided = model.predict(X)
+    scores = model.decision_function(X)
+    if scores.ndim == 1:
+        settled = model.classes_[(scores > 0).astype(int)]
+    elif model._multilabel:
+        settled = (scores > 0).astype(int)
+    else:
+        settled = model.classes_[scores.argmax(axis=1)]
+    assert np.array_equal(decided, settled)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"hidden_layer_sizes": (32, 32, 32)},
+        {"hidden_layer_sizes": (), "dtype": "float32"},
+        {"loss": "squared_error", "loop_gain": 0.8, "dtype": "float32"},
+        {"activation": "hard_sigmoid", "relaxation": "euler"},
+        {"activation": "tanh", "relaxation": "anderson", "loop_gain": 0.5},
+        {"feedback": "tied", "activation": "logistic", "loop_gain": 0.5},
+    ],
+    ids=str,
+)
+def test_labels_are_those_of_the_equilibrium(digits, settings, fully_settled):
+    X, y = digits
+    model = fit(EqPropClassifier(**SETTINGS | settings), X[:400], y[:400])
+    model.predict(X)
+    assert sum(fully_settled) < 0.5 * len(X)  # the rest was decided early
+    assert_decided_as_settled(model, X)
+
+
+def test_two_classes_and_several_labels(digits, fully_settled):
+    X, y = digits
+    several, labels = make_multilabel_classification(800, random_state=0)
+    for rows, targets in ((X, y > 4), (several / several.std(), labels)):
+        model = fit(EqPropClassifier(**SETTINGS), rows, targets)
+        fully_settled.clear()
+        model.predict(rows)
+        assert sum(fully_settled) < 0.5 * len(rows)
+        assert_decided_as_settled(model, rows)
+
+
+def test_sparse_rows(digits):
+    X, y = digits
+    model = fit(EqPropClassifier(**SETTINGS), X[:400], y[:400])
+    assert np.array_equal(model.predict(sparse.csr_matrix(X)), model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"loop_gain": None, "feedback_scale": 3.0, "max_relax_iter": 500}, {"relax_tol": 1e-6}],
+    ids=["no bound", "the user's own tolerance"],
+)
+def test_all_rows_settle_where_nothing_can_be_decided_early(digits, settings, fully_settled):
+    X, y = digits
+    model = fit(EqPropClassifier(**SETTINGS | settings), X[:400], y[:400])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.predict(X)
+    assert fully_settled == [len(X)]
+
+
+def test_few_rows_settle(digits, fully_settled):
+    X, y = digits
+    fit(EqPropClassifier(**SETTINGS), X[:400], y[:400]).predict(X[:20])
+    assert fully_settled == [20]
+
+
+def test_broken_weights_are_no_decision(digits):
+    X, y = digits
+    model = fit(EqPropClassifier(**SETTINGS), X[:400], y[:400])
+    model.coefs_[1][0, 0] = np.nan
+    with pytest.raises(DivergenceError, match="coefs_"):
+        model.predict(X)

@@ -1,0 +1,94 @@
+"""The bound on how far the output can be from rest, against equilibria found independently."""
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop.network import output_error_factors
+from sklearn_eqprop.network.contraction import ALLOWANCE
+from tests.dense_graph import GRAPHS, random_graph_net
+from tests.dense_truth import DenseNet, random_net, random_task
+from tests.engine import network_of
+
+ACTIVATIONS = ("relu", "hard_sigmoid", "tanh", "logistic")
+
+
+def _weakened(net, radius):
+    """The same net with all weights above the input scaled to this spectral radius of the norms."""
+    norms = _norm_matrix(net)
+    scale = radius / abs(np.linalg.eigvals(norms)).max()
+    coefs = [
+        block * (1.0 if pair[0] == 0 else scale)
+        for pair, block in zip(net.connections, net.coefs, strict=False)
+    ]
+    feedback = [scale * block for block in net.feedback]
+    return net.with_theta(
+        np.concatenate([block.ravel() for block in (*coefs, *feedback, *net.biases)])
+    )
+
+
+def _norm_matrix(net):
+    blocks = [*net.coefs, *net.feedback]
+    norms = np.zeros((net.n_layers, net.n_layers))
+    for (source, target), block in zip(net.connections, blocks, strict=True):
+        if source:
+            norms[target - 1, source - 1] = np.linalg.norm(block, 2)
+    return norms
+
+
+def _nets(activation, seed):
+    yield random_net((4, 9, 8, 7, 3), activation, seed=seed)
+    for graph in GRAPHS.values():
+        yield random_graph_net(graph, activation, seed=seed)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_no_output_is_further_from_rest_than_the_bound(activation):
+    rng = np.random.RandomState(0)
+    for seed in range(3):
+        for net in _nets(activation, seed):
+            net = _weakened(net, 0.8)
+            X = random_task(5, (4, 3))[0]
+            rest = net.equilibrium(X)
+            factors = output_error_factors(network_of(net))
+            for size in (1e-3, 0.1, 3.0):
+                start = rest + size * rng.standard_normal(rest.shape)
+                S = np.clip(start, net.low, net.high)
+                left = np.clip(net.drive(S, X), net.low, net.high) - S
+                residuals = [np.linalg.norm(part, axis=1) for part in net.split(left)]
+                bound = sum(f * r for f, r in zip(factors, residuals, strict=True))
+                error = np.linalg.norm(net.split(S - rest)[-1], axis=1)
+                assert (error <= bound * (1 + 1e-12)).all()
+
+
+def test_factors_are_those_of_the_spectral_norms():
+    net = _weakened(random_net((4, 9, 8, 7, 3), "relu"), 0.5)
+    exact = np.linalg.inv(np.eye(4) - _norm_matrix(net))[-1]
+    allowed = np.linalg.inv(np.eye(4) - ALLOWANCE * _norm_matrix(net))[-1]
+    factors = output_error_factors(network_of(net))
+    assert (exact <= factors).all()
+    assert np.allclose(factors, allowed, rtol=0.02)
+
+
+def test_a_bound_is_reached():
+    # One unit a layer, all signs alike: every inequality is an equality, but for the allowance.
+    coefs = [np.array([[1.0]]), np.array([[0.5]])]
+    net = DenseNet("identity", coefs, [np.zeros(1)] * 2, [np.array([[0.4]])])
+    first, second = output_error_factors(network_of(net))
+    loop = 0.5 * 0.4 * ALLOWANCE**2
+    assert first == pytest.approx(0.5 * ALLOWANCE / (1 - loop))
+    assert second == pytest.approx(1 / (1 - loop))
+
+
+def test_no_bound_where_settling_need_not_contract():
+    net = random_net((4, 9, 8, 3), "relu")
+    assert output_error_factors(network_of(_weakened(net, 0.99))) is None
+    assert output_error_factors(network_of(_weakened(net, 3.0))) is None
+    broken = _weakened(net, 0.5)
+    broken.coefs[1][0, 0] = np.nan
+    assert output_error_factors(network_of(broken)) is None
+
+
+def test_weights_of_zero_are_no_trouble():
+    net = random_net((4, 9, 3), "relu")
+    zero = net.with_theta(0 * net.theta())
+    assert output_error_factors(network_of(zero)) == [0.0, 1.0]
