@@ -26,7 +26,7 @@ class FittedAttributes(EstimatorHooks):
         """Set every fitted attribute."""
         self.backend_ = backend
         self._set_arrays(arrays)
-        self._checked_parameters = self.get_params(deep=False)
+        self._checked_parameters = self._parameters()
         bound = loop_bound(self._checked_parameters)
         state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
         self._training_state = state
@@ -46,7 +46,7 @@ class FittedAttributes(EstimatorHooks):
 
         scikit-learn validates them in fit and in the first call of partial_fit only.
         """
-        parameters: dict[str, Any] = self.get_params(deep=False)
+        parameters = self._parameters()
         checked = getattr(self, "_checked_parameters", {})
         if any(value is not checked.get(name, self) for name, value in parameters.items()):
             self._validate_params()

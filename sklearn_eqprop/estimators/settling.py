@@ -85,7 +85,7 @@ class Settling(FittedAttributes):
         result = settle_rows(self._substrate(network), X, **nudge)
         if not result.converged.all():
             reason = result.reason
-            if pools_with_winners(self.get_params(deep=False)):
+            if pools_with_winners(self._parameters()):
                 reason += (
                     " Winners of max pooling may be going round in a circle, which no limit of "
                     "steps ends: pooling='average' has none."

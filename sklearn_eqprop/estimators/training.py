@@ -219,7 +219,7 @@ class Training(Settling):
             arrays = self._arrays().copy(None if self.dtype == "auto" else self.dtype)
             check_same_network(arrays, layout, tied=self.feedback == "tied")
             state = self._training_state.copy()
-            bound = loop_bound(self.get_params(deep=False))
+            bound = loop_bound(self._parameters())
             state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
         else:
             arrays, state = self._start(layout, rows.X.dtype)
@@ -267,7 +267,7 @@ class Training(Settling):
         return FittedArrays(layout, coefs, intercepts, None if tied else feedback_coefs), state
 
     def _warn_beforehand(self, rows: Rows, state: TrainingState, n_layers: int) -> None:
-        parameters = self.get_params(deep=False)
+        parameters = self._parameters()
         warn_about_input_scale(rows.X, state.input_scales, rows.device)
         warn_about_tied_depth(parameters, n_layers - 1)
         warn_about_winners(parameters)
@@ -326,7 +326,7 @@ class Training(Settling):
             X, target, weight = merged_rows(X, target, weight)
         data = TrainingData(X, target, weight, rows.n_samples, state.input_scales)
         network = self._network(arrays, backend)
-        trainer = assemble_trainer(self.get_params(deep=False), network, cost, state)
+        trainer = assemble_trainer(self._parameters(), network, cost, state)
         try:
             ended = run_training(trainer, data, state, settings, validation_score, callbacks)
         except DivergenceError:  # it holds the last good weights

@@ -69,3 +69,8 @@ def test_checks_called_by_hand(estimator, name):
 
 def test_checks_called_by_hand_exist():
     assert set(AVAILABLE) >= NEVER_MISSING
+
+
+@pytest.mark.parametrize("estimator", [EqPropClassifier(beta=0.1), EqPropRegressor(beta=0.1)])
+def test_parameters_read_without_the_signature_are_those_of_get_params(estimator):
+    assert estimator._parameters() == estimator.get_params(deep=False)
