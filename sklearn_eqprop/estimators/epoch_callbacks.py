@@ -38,7 +38,7 @@ class EpochCallbacks:
         self._input_scales: np.ndarray | None = None
         self._fit_context: Any = None
         self._epoch_context: Any = None
-        # A nested fit, as in a search, has callbacks above it to tell even if it has none itself.
+        # In a search the callbacks of the search have been set on the estimator by now.
         if HAS_CALLBACKS and of_fit and hasattr(estimator, "_skl_callbacks"):
             self._fit_context = estimator._init_callback_context(
                 task_name="fit", max_subtasks=estimator.max_iter
