@@ -87,7 +87,8 @@ def _warn_about_settling(state: TrainingState) -> None:
             _warn(
                 f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
                 f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain or step_size, or leave relaxation at 'gauss_seidel'{more}."
+                f"{limit}, lower loop_gain or step_size, or leave relaxation at 'gauss_seidel'"
+                f"{more}."
             )
 
 
