@@ -22,6 +22,8 @@ from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
 from sklearn_eqprop.learning.user_cost import UserCost
 
+#: Errors that are squared in scores, in units of the largest target: larger ones are cut off.
+LARGEST_ERROR = 1e140
 #: Cost by loss.
 COSTS: dict[str, type[Cost]] = {
     "squared_error": SquaredError,
@@ -145,9 +147,7 @@ class Regression(RegressorMixin, BaseEqProp):
         weight = weight_of_scores(sample_weight, output)
         y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
-        standardised = self._standardisation().apply(y.reshape(y.shape[0], -1), np.float64)
-        predicted = self._standardised_prediction(output, np)
-        return float(r2_score(standardised, predicted, sample_weight=weight))
+        return self._validation_score(output, y.reshape(y.shape[0], -1), weight)
 
     def _check_outputs(self, y: np.ndarray) -> None:
         if _n_outputs(y) != self.n_outputs_:
@@ -225,7 +225,7 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> float:
         standardised = self._encode(y, np.float64)
         predicted = self._standardised_prediction(output, np)
-        return float(r2_score(standardised, predicted, sample_weight=sample_weight))
+        return _r2_of(standardised, predicted, sample_weight)
 
     def _plain_targets(self, y: Any) -> Any:
         return y
@@ -235,6 +235,24 @@ class Regression(RegressorMixin, BaseEqProp):
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None
+
+
+def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """R², in units in which targets can be squared; errors that cannot be are cut off."""
+    unit = max(np.abs(y).max(), 1.0)
+    y, predicted = y / unit, predicted.astype(np.float64) / unit
+    error = predicted - y
+    largest = np.abs(error).max()
+    if largest > LARGEST_ERROR:
+        warnings.warn(
+            f"Predictions are wrong by up to {largest:.3g} times the targets; in the score, errors "
+            f"beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of training make "
+            "them so: leave them out, or fit on data that includes them.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+        predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
+    return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 
 def _n_outputs(y: np.ndarray) -> int:

@@ -110,9 +110,25 @@ class Standardisation:
         return cls(mean * unit, np.where(constant, 1.0, scale * unit))
 
     def apply(self, y: np.ndarray, dtype: Any) -> np.ndarray:
-        """Standardised targets."""
-        standardised: np.ndarray = (y - self.mean) / self.scale
-        return standardised.astype(dtype)
+        """Standardised targets.
+
+        Raises
+        ------
+        ValueError
+            If one is beyond the largest number of `dtype`.
+        """
+        with np.errstate(over="ignore"):
+            standardised: np.ndarray = ((y - self.mean) / self.scale).astype(dtype)
+        row, column = np.unravel_index(np.argmax(np.abs(standardised)), standardised.shape)
+        if np.isinf(standardised[row, column]):
+            msg = (
+                f"y holds {y[row, column]:.4g}, too far from the targets that training started "
+                f"with (mean {self.mean[column]:.4g}, scale {self.scale[column]:.4g}): in units "
+                f"of that scale it is beyond the largest number of {np.dtype(dtype)}. Leave out "
+                "such targets, or fit a fresh clone on data that includes them."
+            )
+            raise ValueError(msg)
+        return standardised
 
     def invert(self, standardised: Array, dtype: Any, backend: ArrayBackend) -> Array:
         """Targets in the units of y; float64 where the type asked for could not hold them.

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
 from sklearn_eqprop import EqPropRegressor
@@ -64,6 +65,32 @@ def test_score_on_huge_targets_is_a_number(regression):
     model = small().fit(X, y)
     assert r2_score(y / 1e300, model.predict(X) / 1e300) > 0.9
     assert model.score(X, y) > 0.9
+
+
+def test_targets_far_beyond_those_of_training_are_refused(regression):
+    X, y = regression
+    model = small(max_iter=2).fit(X.astype(np.float32), y)
+    y = y.copy()
+    y[7] = -1e300
+    with pytest.raises(ValueError, match=r"y holds -1e\+300, too far from .*float32"):
+        model.relax(X, y, beta=0.1)
+    with pytest.raises(ValueError, match=r"y holds -1e\+300, too far from .*float32"):
+        model.partial_fit(X, y)
+
+
+def test_score_on_huge_targets_after_constant_ones(regression):
+    X, y = regression
+    model = small(max_iter=2, n_iter_no_change=None).fit(X, np.full(100, 3.0))
+    huge = y / np.abs(y).max() * 1e300
+    assert_allclose(model.score(X, huge), r2_score(huge / 1e300, np.zeros(100)), rtol=1e-6)
+
+
+def test_score_of_predictions_too_wrong_to_be_squared(regression):
+    X, y = regression
+    model = small(max_iter=2).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+        score = model.score(X * 1e299, y)
+    assert -np.inf < score < -1e100
 
 
 def test_shift_of_the_targets_does_not_matter(regression):
