@@ -23,7 +23,7 @@ from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
 from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
 from sklearn_eqprop.network import LoopGainGuard, Network
-from sklearn_eqprop.relaxation import RELAXATIONS
+from sklearn_eqprop.relaxation import RELAXATIONS, Enough
 
 #: relax_tol='auto' while training: only the displacement is needed, and it is settled in
 #: coordinates of its own. Free phase, then nudged phase relative to the force on each sample.
@@ -36,12 +36,10 @@ SWEPT_TOLERANCE = 0.25
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
 PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
-#: At which it is first asked whether a decision can still change.
-EARLY_TOLERANCE = 3e-3
 
 
 def prediction_substrate(
-    parameters: dict[str, Any], network: Network
+    parameters: dict[str, Any], network: Network, enough: Enough | None = None
 ) -> SimulatedNetwork | AveragingNetwork:
     """A network that settles as closely as predictions need, or is averaged.
 
@@ -50,6 +48,8 @@ def prediction_substrate(
     parameters : dict
         The estimator's.
     network : Network
+    enough : callable or None, default=None
+        Samples that need not settle any further, see `Enough`; equilibria only.
     """
     if parameters["objective"] == "trajectory":
         return _averaging_network(parameters, network, records=False)
@@ -57,15 +57,7 @@ def prediction_substrate(
     if tolerance == "auto":
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
     limits = SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
-    return SimulatedNetwork(network, _relaxation(parameters), limits)
-
-
-def early_substrate(parameters: dict[str, Any], network: Network) -> SimulatedNetwork:
-    """A network that settles just far enough for most decisions."""
-    limits = SettlingLimits(
-        EARLY_TOLERANCE, EARLY_TOLERANCE, *_most_steps(parameters), literal=False
-    )
-    return SimulatedNetwork(network, _relaxation(parameters), limits)
+    return SimulatedNetwork(network, _relaxation(parameters), limits, enough=enough)
 
 
 def training_limits(parameters: dict[str, Any]) -> SettlingLimits:

@@ -139,8 +139,8 @@ class Classification(ClassifierMixin, ClassTargets):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 indicator matrix.
         """
-        output, backend, home = self._output_to_decide_by(X, self._is_decided)
-        return home.give_back(self._decide(output, backend))
+        settled = self._settled_to_decide(X, self._is_decided)
+        return settled.home.give_back(self._decide(settled.output, settled.backend))
 
     def decision_function(self, X: Any) -> np.ndarray:
         """Output states at the free equilibrium (averages, see `objective`), as confidence scores.

@@ -8,11 +8,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.backend.feeding import dense_rows
-from sklearn_eqprop.estimators.fitted_network import chunks
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Network, output_error_factors
-from sklearn_eqprop.relaxation import Result
+from sklearn_eqprop.relaxation import Enough
 
 #: Rows that repay the work on the bound.
 FEWEST_ROWS = 500
@@ -27,47 +24,38 @@ def may_decide_early(parameters: dict[str, Any]) -> bool:
     return parameters["relax_tol"] == "auto" and parameters["objective"] == "fixed_point"
 
 
-def settle_until_decided(
-    substrate: SimulatedNetwork, X: Any, is_decided: IsDecided
-) -> tuple[np.ndarray, np.ndarray]:
-    """Output of every row after a short settling, and which of them it decides.
+def enough_to_decide(network: Network, is_decided: IsDecided) -> Enough | None:
+    """Which samples are settled far enough: their equilibrium cannot stand for another label.
 
     Parameters
     ----------
-    substrate : SimulatedNetwork
-        Settles loosely.
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    network : Network
     is_decided : callable
         See `IsDecided`.
 
     Returns
     -------
-    output : ndarray of shape (n_samples, n_outputs)
-    decided : ndarray of bool, shape (n_samples,)
-        All False, at no cost, where it is not known that settling is a contraction.
+    callable or None
+        See `Enough`. None where it is not known that settling is a contraction.
     """
-    network = substrate.network
-    output = np.empty((X.shape[0], network.layer_sizes[-1]), dtype=network.dtype)
-    decided = np.zeros(X.shape[0], dtype=bool)
     with np.errstate(over="ignore", invalid="ignore"):
         factors = output_error_factors(network)
-        if factors is None:
-            return output, decided
-        for rows in chunks(X.shape[0], X.shape[1], network):
-            inputs = network.backend.from_host(dense_rows(X, rows), network.dtype)
-            result = substrate.settle(inputs).result
-            output[rows] = result.states[-1]
-            decided[rows] = is_decided(output[rows], _output_error(network, result, factors))
-    return output, decided
+    if factors is None:
+        return None
+
+    def enough(states: Sequence[Array], drives: Sequence[Array]) -> Array:
+        return is_decided(states[-1], _output_error(network, states, drives, factors))
+
+    return enough
 
 
-def _output_error(network: Network, result: Result, factors: Sequence[float]) -> Array:
+def _output_error(
+    network: Network, states: Sequence[Array], drives: Sequence[Array], factors: Sequence[float]
+) -> Array:
     """Most that each output can be from its equilibrium, see `network.contraction`."""
-    assert result.drives is not None  # the free field keeps them
     total = 0.0
-    for layer, factor in enumerate(factors, start=1):
-        left = network.project(layer, result.drives[layer - 1])
-        left -= result.states[layer - 1]
-        left *= left
-        total = total + factor * network.backend.xp.sqrt(left.sum(axis=1))
+    for layer, (state, drive, factor) in enumerate(zip(states, drives, factors, strict=True), 1):
+        left = network.project(layer, drive)
+        left -= state
+        total = total + factor * np.sqrt(np.einsum("ij,ij->i", left, left))
     return total

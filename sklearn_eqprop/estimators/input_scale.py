@@ -106,7 +106,8 @@ def warn_about_input_scale(
     backend : ArrayBackend or None, default=None
         Where X lives; None: on the host.
     """
-    size, spread = _size_and_spread(X, scales, backend)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers that large end training anyway
+        size, spread = _size_and_spread(X, scales, backend)
     spreads = spread[spread > SMALLEST_SPREAD * size]
     if not spreads.size:
         return

@@ -16,12 +16,12 @@ from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import Home
-from sklearn_eqprop.estimators.assembly import early_substrate, prediction_substrate
+from sklearn_eqprop.estimators.assembly import prediction_substrate
 from sklearn_eqprop.estimators.early_decision import (
     FEWEST_ROWS,
     IsDecided,
+    enough_to_decide,
     may_decide_early,
-    settle_until_decided,
 )
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop.estimators.fitted_network import settle_rows
@@ -78,11 +78,19 @@ class Settling(FittedAttributes):
         X, home = validated_inputs(self, X, backend)
         return self._settled_rows(X, backend, home)
 
-    def _settled_rows(self, X: Any, backend: ArrayBackend, home: Home, **nudge: Any) -> Settled:
-        """As `_settled`, of rows that have been validated."""
-        self._usable_parameters()
+    def _settled_rows(
+        self,
+        X: Any,
+        backend: ArrayBackend,
+        home: Home,
+        is_decided: IsDecided | None = None,
+        **nudge: Any,
+    ) -> Settled:
+        """As `_settled`, of rows that have been validated; some need only be decided."""
+        parameters = self._usable_parameters()
         network = self._network(self._arrays(), backend)
-        result = settle_rows(self._substrate(network), X, **nudge)
+        enough = None if is_decided is None else enough_to_decide(network, is_decided)
+        result = settle_rows(prediction_substrate(parameters, network, enough), X, **nudge)
         if not result.converged.all():
             reason = result.reason
             if pools_with_winners(self._parameters()):
@@ -93,22 +101,15 @@ class Settling(FittedAttributes):
             warnings.warn(reason, ConvergenceWarning, stacklevel=4)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
-    def _output_to_decide_by(
-        self, X: Any, is_decided: IsDecided
-    ) -> tuple[Array, ArrayBackend, Home]:
-        """Output of every row, settled no further than its decision needs, and where it lives."""
+    def _settled_to_decide(self, X: Any, is_decided: IsDecided | None) -> Settled:
+        """Every row, settled no further than its decision needs."""
         check_is_fitted(self)
         backend = self._prediction_backend()
         X, home = validated_inputs(self, X, backend)
-        parameters = self._usable_parameters()
-        if backend.is_device or X.shape[0] < FEWEST_ROWS or not may_decide_early(parameters):
-            settled = self._settled_rows(X, backend, home)
-            return settled.output, settled.backend, home
-        early = early_substrate(parameters, self._network(self._arrays(), backend))
-        output, decided = settle_until_decided(early, X, is_decided)
-        if not decided.all():
-            output[~decided] = self._settled_rows(X[~decided], backend, home).output
-        return output, NumpyBackend(), home
+        many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
+        if not many or not may_decide_early(self._usable_parameters()):
+            is_decided = None
+        return self._settled_rows(X, backend, home, is_decided)
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.

@@ -20,6 +20,7 @@ from sklearn_eqprop.relaxation import (
     AdjointField,
     CorrectedField,
     DisplacementField,
+    Enough,
     Field,
     FreeField,
     Origin,
@@ -92,6 +93,8 @@ class SimulatedNetwork:
     rate_coordinates : bool, default=False
         Whether synapses see displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
         The output is linear, so that the nudge D^{-1} C_s that belongs to it is C_s.
+    enough : callable or None, default=None
+        Which samples need not go on with their free phase; no second phase then starts from it.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class SimulatedNetwork:
         *,
         feedback_learns: Sequence[bool] | None = None,
         rate_coordinates: bool = False,
+        enough: Enough | None = None,
     ) -> None:
         self.network = network
+        self._enough = enough
         self._feedback_learns = feedback_learns
         self._rate_coordinates = rate_coordinates
         self._relaxation = relaxation
@@ -116,6 +121,8 @@ class SimulatedNetwork:
         field = FreeField(self.network, clamped, inputs.shape[0])
         field.freezes = self._limits.literal
         field.pacing = self._free_pacing
+        field.enough = self._enough
+        field.keeps_drives = self._enough is None
         driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
         tolerance = self._tolerance(self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)

@@ -10,7 +10,7 @@ from sklearn_eqprop.relaxation.displacement import (
     origin_of,
 )
 from sklearn_eqprop.relaxation.euler import Euler, flow
-from sklearn_eqprop.relaxation.field import Field, FreeField, Push
+from sklearn_eqprop.relaxation.field import Enough, Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.pacing import Pacing
 from sklearn_eqprop.relaxation.result import Result
@@ -31,6 +31,7 @@ __all__ = [
     "Average",
     "CorrectedField",
     "DisplacementField",
+    "Enough",
     "Euler",
     "Field",
     "FreeField",

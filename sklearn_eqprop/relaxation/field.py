@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
@@ -25,6 +25,11 @@ class Push(Protocol):
     def take(self, rows: Array) -> Push:
         """The same push for some of the samples."""
         ...
+
+
+#: ``enough(states, drives)``: which samples, given every layer's state and drive, need not settle
+#: any further, whatever their residuals.
+Enough = Callable[[Sequence[Array], Sequence[Array]], Array]
 
 
 class Field(ABC):
@@ -49,6 +54,8 @@ class Field(ABC):
     #: Whether a settled sample must stay where it settled, so that no result depends on which
     #: samples share the batch; or may go on settling while others do, which is cheaper.
     freezes = True
+    #: What else than the tolerance lets a sample stop; not asked on a device.
+    enough: Enough | None = None
     #: On a device: when to look whether all samples have settled. None: every few sweeps.
     pacing: Pacing | None = None
 

@@ -26,7 +26,7 @@ class Result:
         Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`: 0 at
         a fixed point of Eq. 10 (Eq. 16 in the nudged phase).
     converged : array of bool, shape (n_samples,)
-        Whether each sample's residual is within its tolerance.
+        Whether each sample's residual is within its tolerance, or it was asked to come no closer.
     drives : list of array or None, default=None
         Drive of layers 1..L at `states`, for the phase that starts there; None where nobody
         asked for it.

@@ -103,6 +103,8 @@ class ActiveSamples:
         self.field = field
         self.states = list(states)
         self._freezes = field.freezes
+        self._enough = field.enough
+        self._keeps_drives = field.keeps_drives
         self._tolerance = tolerance
         n_samples = field.n_samples
         self._rows: Array | None = None  # sample of each row; None: every sample, in order
@@ -144,6 +146,8 @@ class ActiveSamples:
         """
         xp = self.field.backend.xp
         converged = residual <= self._tolerance
+        if self._enough is not None and drives is not None:
+            converged |= self._enough(self.states, drives)
         # A state that is not finite will never be so again: waiting for it is no use.
         done = xp.ones_like(converged) if everything else converged | ~xp.isfinite(residual)
         if self.field.n_phases > 1:
@@ -156,7 +160,7 @@ class ActiveSamples:
         (rows,) = xp.nonzero(done)
         if not rows.shape[0]:
             return None
-        kept = drives if self.field.keeps_drives else None
+        kept = drives if self._keeps_drives else None
         self._record(rows, residual, converged, n_steps, kept)
         self._idle = done if self._idle is None else self._idle | done
         self._n_active -= rows.shape[0]

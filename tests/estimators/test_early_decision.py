@@ -13,6 +13,8 @@ from sklearn_eqprop.estimators import settling
 from sklearn_eqprop.exceptions import DivergenceError
 
 SETTINGS = {"max_iter": 4, "random_state": 0}
+#: Residuals of rows that are far from settled.
+UNSETTLED = 1e-4
 
 
 def fit(model, X, y):
@@ -28,16 +30,17 @@ def digits():
 
 
 @pytest.fixture
-def fully_settled(monkeypatch):
-    """How many rows were settled all the way."""
+def n_unsettled(monkeypatch):
+    """How many rows of each call were left before they had settled, and how many there were."""
     counts = []
-    original = settling.Settling._settled_rows
+    original = settling.settle_rows
 
-    def counting(self, X, *arguments, **nudge):
-        counts.append(X.shape[0])
-        return original(self, X, *arguments, **nudge)
+    def counting(*arguments, **nudge):
+        result = original(*arguments, **nudge)
+        counts.append((int((result.residual > UNSETTLED).sum()), len(result.residual)))
+        return result
 
-    monkeypatch.setattr(settling.Settling, "_settled_rows", counting)
+    monkeypatch.setattr(settling, "settle_rows", counting)
     return counts
 
 
@@ -58,7 +61,6 @@ def assert_decided_as_settled(model, X):
     [
         {},
         {"hidden_layer_sizes": (32, 32, 32)},
-        {"hidden_layer_sizes": (), "dtype": "float32"},
         {"loss": "squared_error", "loop_gain": 0.8, "dtype": "float32"},
         {"activation": "hard_sigmoid", "relaxation": "euler"},
         {"activation": "tanh", "relaxation": "anderson", "loop_gain": 0.5},
@@ -66,22 +68,31 @@ def assert_decided_as_settled(model, X):
     ],
     ids=str,
 )
-def test_labels_are_those_of_the_equilibrium(digits, settings, fully_settled):
+def test_labels_are_those_of_the_equilibrium(digits, settings, n_unsettled):
     X, y = digits
     model = fit(EqPropClassifier(**SETTINGS | settings), X[:400], y[:400])
     model.predict(X)
-    assert sum(fully_settled) < 0.5 * len(X)  # the rest was decided early
+    [(n_early, n_rows)] = n_unsettled
+    assert n_early > 0.5 * n_rows == 0.5 * len(X)
     assert_decided_as_settled(model, X)
 
 
-def test_two_classes_and_several_labels(digits, fully_settled):
+def test_without_hidden_layers_the_first_sweep_settles(digits, n_unsettled):
+    X, y = digits
+    model = fit(EqPropClassifier((), dtype="float32", **SETTINGS), X[:400], y[:400])
+    model.predict(X)
+    assert n_unsettled == [(0, len(X))]
+    assert_decided_as_settled(model, X)
+
+
+def test_two_classes_and_several_labels(digits, n_unsettled):
     X, y = digits
     several, labels = make_multilabel_classification(800, random_state=0)
     for rows, targets in ((X, y > 4), (several / several.std(), labels)):
         model = fit(EqPropClassifier(**SETTINGS), rows, targets)
-        fully_settled.clear()
+        n_unsettled.clear()
         model.predict(rows)
-        assert sum(fully_settled) < 0.5 * len(rows)
+        assert n_unsettled[0][0] > 0.5 * len(rows)
         assert_decided_as_settled(model, rows)
 
 
@@ -96,19 +107,19 @@ def test_sparse_rows(digits):
     [{"loop_gain": None, "feedback_scale": 3.0, "max_relax_iter": 500}, {"relax_tol": 1e-6}],
     ids=["no bound", "the user's own tolerance"],
 )
-def test_all_rows_settle_where_nothing_can_be_decided_early(digits, settings, fully_settled):
+def test_all_rows_settle_where_nothing_can_be_decided_early(digits, settings, n_unsettled):
     X, y = digits
     model = fit(EqPropClassifier(**SETTINGS | settings), X[:400], y[:400])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.predict(X)
-    assert fully_settled == [len(X)]
+    assert n_unsettled == [(0, len(X))]
 
 
-def test_few_rows_settle(digits, fully_settled):
+def test_few_rows_settle(digits, n_unsettled):
     X, y = digits
     fit(EqPropClassifier(**SETTINGS), X[:400], y[:400]).predict(X[:20])
-    assert fully_settled == [20]
+    assert n_unsettled == [(0, 20)]
 
 
 def test_broken_weights_are_no_decision(digits):

@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.estimators.input_scale import column_scales, warn_about_input_scale
+from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -114,3 +115,9 @@ def test_columns_below_the_range_of_the_weights(binary):
         model = EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0)
         model.fit(X * 1e-39, y)
     assert np.isfinite(model.coefs_[0]).all()
+
+
+def test_columns_beyond_the_range_of_the_weights(binary):
+    X, y = binary
+    with pytest.raises(DivergenceError, match="inputs that are not scaled"):
+        EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0).fit(X * 1e300, y)
