@@ -56,7 +56,8 @@ def run_training(
     stop = PatienceStop(settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting)
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
-    last_good = _weights(network)
+    # One epoch that fails takes its arrays with it: there is nothing to restore.
+    last_good = [] if settings.incremental else _weights(network)
     # An earlier fit that was judged likewise has left its best weights: still to be beaten.
     beatable = settings.restore_best and math.isfinite(state.best_score)
     best_weights = last_good if beatable else None
@@ -69,7 +70,7 @@ def run_training(
             with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
                 epoch = _finite_epoch(trainer, data, state, settings)
                 held_out = None if validation_score is None else validation_score(network)
-            if not settings.incremental:  # there is one epoch: nothing will be restored any more
+            if not settings.incremental:
                 last_good = _weights(network)
             n_done += 1
             state.record(epoch, data.n_samples_given)
@@ -184,10 +185,13 @@ def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
 
 def _weights(network: Network) -> list[Any]:
     """Copies of every parameter."""
-    return [parameter.array.copy() for parameter in network.parameters()]
+    return [parameter.array.copy(order="K") for parameter in network.parameters()]
 
 
 def _restore(network: Network, weights: list[Any]) -> None:
+    """Bring copies back; without any, the weights stay as they are."""
+    if not weights:
+        return
     for parameter, saved in zip(network.parameters(), weights, strict=True):
         parameter.array[...] = saved
 

@@ -146,7 +146,8 @@ class EqPropRegressor(Regression):
         loss, without penalty; any other name or callable is a scorer of scikit-learn's.
     restore_best_weights : bool, default=False
         Whether training that is judged by its training loss also ends with the weights
-        of its best epoch instead of its last. With `early_stopping` it always does.
+        of its best epoch instead of its last. With `early_stopping` it always does, `partial_fit`
+        never.
     n_iter_no_change : int or None, default=10
         Epochs in a row without an improvement of `tol` after which training stops. None: never.
     tol : float, default=1e-4

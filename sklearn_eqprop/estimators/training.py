@@ -284,7 +284,7 @@ class Training(Settling):
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,
             early_stopping=self.early_stopping,
-            restore_best=self.early_stopping or self.restore_best_weights,
+            restore_best=not incremental and (self.early_stopping or self.restore_best_weights),
             shuffle=self.shuffle,
             alpha=self.alpha,
             # A clamped output moves as far as its error, and a linear system knows no nudge.

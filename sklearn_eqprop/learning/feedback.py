@@ -118,44 +118,28 @@ def _along_strongest_paths(wiring: Wiring, factor: Callable[[Pair], float]) -> l
     return [reached.get(layer, 1.0) for layer in range(1, last + 1)]
 
 
-def kolen_pollack_steps(
-    network: Network,
-    forward_steps: Sequence[Array],
-    gains: Sequence[float],
-    decays: Sequence[float],
-) -> list[Array | None]:
-    """Steps that make each B follow γ F^T (Kolen & Pollack 1994; Akrout et al. 2019).
+def follow(feedback: Array, forward: Array, step: Array, gain: float, decay: float) -> None:
+    """Make B follow γ F^T (Kolen & Pollack 1994; Akrout et al. 2019), in place.
 
-    Of a convolution, γ times its kernels, which feedback uses in reverse.
-
-    B gets the change of F, its forward partner, transposed and times γ, and what separates the
-    two decays by the factor 1 - decay.
+    B gets the change of F, its forward partner, times γ, and what separates the two decays by the
+    factor 1 - decay. Of a convolution it is γ times its kernels, which feedback uses in reverse.
 
     Parameters
     ----------
-    network : Network
-    forward_steps : sequence of array
-        Step of each forward connection.
-    gains : sequence of float
-        Current γ of each feedback connection.
-    decays : sequence of float
-        Learning rate times weight decay of each forward connection.
-
-    Returns
-    -------
-    list of array or None
-        One step for each feedback connection; None for those without a partner.
+    feedback : array
+        B in the shape of F.
+    forward : array
+        F as it was before its step.
+    step : array
+        Of F.
+    gain : float
+        γ.
+    decay : float
+        Learning rate times weight decay of F.
     """
-    steps: list[Array | None] = []
-    for feedback, partner, gain in zip(
-        network.feedback, network.wiring.partners, gains, strict=True
-    ):
-        if partner is None:
-            steps.append(None)
-            continue
-        change, decay = gain * feedback.mirror(forward_steps[partner]), decays[partner]
-        if decay:
-            facing = feedback.mirror(network.forward[partner].weights)
-            change -= decay * (feedback.weights - gain * facing)
-        steps.append(change)
-    return steps
+    if decay:
+        apart = gain * forward
+        apart -= feedback
+        apart *= decay
+        feedback += apart
+    feedback += gain * step

@@ -1,8 +1,8 @@
-"""Optimisers: from the direction each block should move in to the step it takes."""
+"""Optimisers: from the direction a block should move in to the step it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from sklearn_eqprop.backend.array_backend import Array
@@ -10,23 +10,49 @@ from sklearn_eqprop.backend.array_backend import Array
 BETA_1 = 0.9
 BETA_2 = 0.999
 EPSILON = 1e-8
-#: Numbers worked on at a time: each pass over them then finds them in the cache.
-CACHE_SIZE = 2**15
 
 #: Entries of a memory that are arrays.
 MOVED = ("velocities", "means", "squares")
 
 
 class Optimizer(Protocol):
-    """Turns directions of ascent into steps, block by block."""
+    """Turns directions of ascent into steps, block by block and piece by piece."""
 
-    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
-        """Step of each block; may work in the arrays it is given."""
+    def begin_update(self) -> None:
+        """Call before the steps of every update."""
+        ...
+
+    def memory_of(self, block: int) -> list[Array]:
+        """What is remembered of a block, in arrays of its shape."""
+        ...
+
+    def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
+        """Step of a block or a piece of it; may work in the arrays it is given."""
         ...
 
     def memory(self) -> dict[str, Any]:
         """Everything it remembers, to go on later as if never interrupted."""
         ...
+
+
+class PlainSteps:
+    """The step is rate · direction, and nothing is remembered."""
+
+    def begin_update(self) -> None:
+        """See `Optimizer.begin_update`."""
+
+    def memory_of(self, block: int) -> list[Array]:
+        """See `Optimizer.memory_of`."""
+        return []
+
+    def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
+        """See `Optimizer.step`."""
+        direction *= rate
+        return direction
+
+    def memory(self) -> dict[str, Any]:
+        """See `Optimizer.memory`."""
+        return {"kind": "plain", "shapes": []}
 
 
 class SGD:
@@ -58,13 +84,20 @@ class SGD:
             else [xp.zeros_like(block) for block in parameters]
         )
 
-    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
-        """See `Optimizer.steps`."""
-        for velocity, direction, rate in zip(self._velocities, directions, rates, strict=True):
-            velocity *= self._momentum
-            direction *= rate
-            velocity += direction
-        return self._velocities
+    def begin_update(self) -> None:
+        """See `Optimizer.begin_update`."""
+
+    def memory_of(self, block: int) -> list[Array]:
+        """See `Optimizer.memory_of`."""
+        return [self._velocities[block]]
+
+    def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
+        """See `Optimizer.step`."""
+        [velocity] = memory
+        velocity *= self._momentum
+        direction *= rate
+        velocity += direction
+        return velocity
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
@@ -96,6 +129,7 @@ class Adam:
     ) -> None:
         self._xp = xp
         self._fused = fused
+        self._correction = 1.0
         if memory is not None and _fits(memory, "adam", parameters):
             self._n_updates = memory["n_updates"]
             self._means, self._squares = memory["means"], memory["squares"]
@@ -104,37 +138,35 @@ class Adam:
             self._means = [xp.zeros_like(block) for block in parameters]
             self._squares = [xp.zeros_like(block) for block in parameters]
 
-    def steps(self, directions: Sequence[Array], rates: Sequence[float]) -> list[Array]:
-        """See `Optimizer.steps`."""
+    def begin_update(self) -> None:
+        """See `Optimizer.begin_update`."""
         self._n_updates += 1
-        correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
-        correction *= (1 - BETA_1) / (1 - BETA_2) ** 0.5
-        for mean, square, direction, rate in zip(
-            self._means, self._squares, directions, rates, strict=True
-        ):
-            if self._fused is not None and _lie_alike(mean, square, direction):
-                fades = (BETA_1, BETA_2, EPSILON / (1 - BETA_2) ** 0.5)
-                self._fused(mean, square, direction, *fades, rate * correction)
-                continue
-            for mean_part, square_part, part in _parts(mean, square, direction):
-                self._step(mean_part, square_part, part, rate * correction)
-        return list(directions)
+        # Kept as sums that fade, m / (1 - β_1) and v / (1 - β_2), moments take fewer passes.
+        self._correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
+        self._correction *= (1 - BETA_1) / (1 - BETA_2) ** 0.5
 
-    def _step(self, mean: Array, square: Array, direction: Array, rate: float) -> None:
-        """Update the moments; the step takes the place of the direction.
+    def memory_of(self, block: int) -> list[Array]:
+        """See `Optimizer.memory_of`."""
+        return [self._means[block], self._squares[block]]
 
-        Kept as sums that fade, m / (1 - β_1) and v / (1 - β_2), moments take fewer passes.
-        """
-        xp = self._xp
+    def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
+        """See `Optimizer.step`; it takes the place of the direction."""
+        xp, (mean, square) = self._xp, memory
+        rate *= self._correction
+        epsilon = EPSILON / (1 - BETA_2) ** 0.5
+        if self._fused is not None and lie_alike(mean, square, direction):
+            self._fused(mean, square, direction, BETA_1, BETA_2, epsilon, rate)
+            return direction
         mean *= BETA_1
         mean += direction
         square *= BETA_2
         xp.multiply(direction, direction, out=direction)
         square += direction
         xp.sqrt(square, out=direction)
-        direction += EPSILON / (1 - BETA_2) ** 0.5
+        direction += epsilon
         xp.divide(mean, direction, out=direction)
         direction *= rate
+        return direction
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
@@ -155,17 +187,7 @@ def moved_memory(memory: dict[str, Any], move: Callable[[Array], Array]) -> dict
     }
 
 
-def _parts(*arrays: Array) -> Iterator[Sequence[Array]]:
-    """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently."""
-    if not _lie_alike(*arrays):
-        yield arrays
-        return
-    flat = [array.ravel(order="K") for array in arrays]
-    for start in range(0, flat[0].shape[0], CACHE_SIZE):
-        yield [array[start : start + CACHE_SIZE] for array in flat]
-
-
-def _lie_alike(*arrays: Array) -> bool:
+def lie_alike(*arrays: Array) -> bool:
     """Whether arrays of one shape lie in memory alike, without gaps."""
     flags = [(array.flags.c_contiguous, array.flags.f_contiguous) for array in arrays]
     return all(c for c, _ in flags) or all(f for _, f in flags)

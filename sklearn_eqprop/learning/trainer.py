@@ -16,12 +16,12 @@ from sklearn_eqprop.learning.credit import Credit, CreditRule
 from sklearn_eqprop.learning.feedback import (
     FEEDBACK_RATE,
     attenuations,
-    kolen_pollack_steps,
     learns_from_own_change,
 )
 from sklearn_eqprop.learning.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
-from sklearn_eqprop.learning.optimizers import Optimizer
+from sklearn_eqprop.learning.optimizers import Optimizer, PlainSteps
 from sklearn_eqprop.learning.seam import FlowingSubstrate, FreePhase, ProbedSubstrate, Substrate
+from sklearn_eqprop.learning.updates import BlockUpdate, Follower, apply_updates
 from sklearn_eqprop.network import LoopGainGuard, Network, feedback_gains
 
 #: Most that weights moving within a phase may amplify what moves them, layer by layer: beyond 1
@@ -164,7 +164,7 @@ class Trainer:
         # Weights move along with the phase at the plain learning rate; the total then goes through
         # the optimiser from where they started, which for SGD without momentum comes to the same.
         # (At Adam's rates, which grow as gradients fade, they would run away with the states.)
-        start = [parameter.array.copy() for parameter in self.network.parameters()]
+        start = [parameter.array.copy(order="K") for parameter in self.network.parameters()]
 
         def move(changes: list[Array], leverages: list[float]) -> None:
             self._update(changes, gains, rate_factor, 0.0, leverages)
@@ -193,11 +193,12 @@ class Trainer:
         scales = [1.0] * network.n_layers
         if settings.layerwise_rescale and self._rule.attenuated:
             scales = attenuations(network.wiring, gains)
-        directions, rates, blocks = [], [], []
+        updates = []
         gain_of_feedback = iter(gains)
         learns = iter(learns_from_own_change(network.wiring, settings.feedback_learning))
         for parameter, change in zip(network.parameters(), changes, strict=True):
             rate = rate_factor * settings.learning_rates[parameter.layer - 1]
+            scale = scales[parameter.layer - 1]
             if parameter.role == "feedback":
                 gain = next(gain_of_feedback)
                 if not next(learns):
@@ -206,32 +207,26 @@ class Trainer:
                     # B's signal is brought to the scale of F's, B itself is γ times smaller.
                     rate *= FEEDBACK_RATE * gain
             if leverages is not None:
-                limit = PLASTICITY_GAIN * scales[parameter.layer - 1]
-                rate = min(rate, limit / leverages[parameter.layer - 1])
-            if scales[parameter.layer - 1] != 1:
-                change /= scales[parameter.layer - 1]
-            if decay and parameter.role != "bias":
-                change -= decay * parameter.array
-            directions.append(change)
-            rates.append(rate)
-            blocks.append(parameter)
-        if leverages is None:
-            steps = self.optimizer.steps(directions, rates)
-        else:
-            steps = [rate * change for rate, change in zip(rates, directions, strict=True)]
+                rate = min(rate, PLASTICITY_GAIN * scale / leverages[parameter.layer - 1])
+            fading = 0.0 if parameter.role == "bias" else decay
+            updates.append(BlockUpdate(parameter.array, change, rate, scale, fading))
         if settings.feedback_learning == "kolen_pollack" and not network.tied:
-            self._couple_feedback(steps, gains, rate_factor * decay)
-        for parameter, step in zip(blocks, steps, strict=True):
-            parameter.array += step
+            self._couple_feedback(updates, gains, rate_factor * decay)
+        optimizer = self.optimizer if leverages is None else PlainSteps()
+        apply_updates(updates, optimizer, whole=network.backend.is_device)
 
-    def _couple_feedback(self, steps: list[Array], gains: list[float], decay: float) -> None:
+    def _couple_feedback(
+        self, updates: list[BlockUpdate], gains: list[float], decay: float
+    ) -> None:
+        """Let feedback follow the forward weights beside it, whose updates come first."""
         network, learning_rates = self.network, self._settings.learning_rates
-        decays = [decay * learning_rates[forward.target - 1] for forward in network.forward]
-        forward_steps = steps[: len(network.forward)]
-        changes = kolen_pollack_steps(network, forward_steps, gains, decays)
-        for feedback, change in zip(network.feedback, changes, strict=True):
-            if change is not None:
-                feedback.weights += change
+        for feedback, partner, gain in zip(
+            network.feedback, network.wiring.partners, gains, strict=True
+        ):
+            if partner is not None:
+                fading = decay * learning_rates[network.forward[partner].target - 1]
+                weights = feedback.mirror(feedback.weights)
+                updates[partner].follower = Follower(weights, gain, fading)
 
     def _balance_feedback(
         self, free: FreePhase, shares: Any, gains: list[float], rate_factor: float

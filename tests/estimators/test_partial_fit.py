@@ -272,3 +272,14 @@ def test_cosine_schedule_goes_on_learning_in_partial_fit(binary):
     before = model.coefs_[0].copy()
     model.partial_fit(X, y)
     assert not np.array_equal(before, model.coefs_[0])
+
+
+@KINDS
+def test_best_weights_are_not_restored(binary, estimator):
+    X, y = binary
+    plain = estimator(**SETTINGS)
+    restoring = estimator(**SETTINGS, restore_best_weights=True)
+    for _ in range(3):
+        plain.partial_fit(X, y, **named(estimator))
+        restoring.partial_fit(X, y, **named(estimator))
+    assert_identical(plain, restoring)

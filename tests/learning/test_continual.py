@@ -235,8 +235,14 @@ def test_other_optimisers_are_handed_the_total():
         )
     ]
     zeros = [np.zeros_like(block) for block in net.blocks()]
-    steps = Adam(zeros, np).steps([t.copy() for t in total], [RATES[i] for i in LAYERS])
-    truth = [block + step for block, step in zip(net.blocks(), steps, strict=True)]
+    adam = Adam(zeros, np)
+    adam.begin_update()
+    truth = [
+        block + adam.step(adam.memory_of(index), change.copy(), RATES[layer])
+        for index, (block, change, layer) in enumerate(
+            zip(net.blocks(), total, LAYERS, strict=True)
+        )
+    ]
     trainer = _trainer(net, "squared_error", 0.5, optimizer=Adam(zeros, np))
     _assert_same(trainer, X, Y, truth, accuracy=1e-8)
 

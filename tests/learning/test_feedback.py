@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.feedback import attenuations, kolen_pollack_steps
+from sklearn_eqprop.learning.feedback import attenuations, follow
 from sklearn_eqprop.network import feedback_gains, layered_wiring
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, substrate_of
@@ -35,11 +35,11 @@ def _differences(network):
 def _update(network, gains, decays, seed=2):
     rng = np.random.RandomState(seed)
     steps = [rng.standard_normal(connection.weights.shape) for connection in network.forward]
-    changes = kolen_pollack_steps(network, steps, gains, (0.0, *decays))
+    pairs = zip(network.feedback, network.forward[1:], steps[1:], gains, decays, strict=True)
+    for feedback, forward, step, gain, decay in pairs:
+        follow(feedback.weights.T, forward.weights, step, gain, decay)
     for connection, step in zip(network.forward, steps, strict=True):
         connection.weights += step
-    for connection, change in zip(network.feedback, changes, strict=True):
-        connection.weights += change
 
 
 @pytest.mark.parametrize("decays", [(0.0, 0.0), (0.1, 0.3)])

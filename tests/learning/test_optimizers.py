@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 
-from sklearn_eqprop.learning import optimizers
+from sklearn_eqprop.learning import updates
 from sklearn_eqprop.learning.optimizers import SGD, Adam
+from sklearn_eqprop.learning.updates import BlockUpdate, apply_updates
 
 SHAPES = ((3, 2), (4,), (2, 5))
 RATES = (0.1, 0.02, 0.5)
@@ -18,11 +19,13 @@ def _directions():
     return [[rng.standard_normal(shape) for shape in SHAPES] for _ in range(N_UPDATES)]
 
 
-def _run(optimizer, directions, blocks):
+def _run(optimizer, directions, blocks, rates=RATES):
     for update in directions:
-        steps = optimizer.steps([direction.copy(order="K") for direction in update], RATES)
-        for block, step in zip(blocks, steps, strict=True):
-            block += step
+        moves = [
+            BlockUpdate(block, direction.copy(order="K"), rate, scale=1.0, decay=0.0)
+            for block, direction, rate in zip(blocks, update, rates, strict=True)
+        ]
+        apply_updates(moves, optimizer, whole=False)
     return blocks
 
 
@@ -72,11 +75,9 @@ def test_adam():
 def test_adam_is_that_of_scikit_learns_mlp():
     directions = _directions()
     ours, theirs = _blocks(), _blocks()
-    optimizer, reference = Adam(ours, np), AdamOptimizer(theirs, learning_rate_init=0.1)
+    _run(Adam(ours, np), directions, ours, rates=[0.1] * 3)
+    reference = AdamOptimizer(theirs, learning_rate_init=0.1)
     for update in directions:
-        steps = optimizer.steps([direction.copy() for direction in update], [0.1] * 3)
-        for block, step in zip(ours, steps, strict=True):
-            block += step
         reference.update_params(theirs, [-direction for direction in update])
     for one, other in zip(ours, theirs, strict=True):
         assert np.abs(one - other).max() < 1e-13
@@ -84,7 +85,7 @@ def test_adam_is_that_of_scikit_learns_mlp():
 
 @pytest.mark.parametrize("layouts", ["CCC", "FFF", "CFC", "FFC", "FCF"])
 def test_adam_does_not_mind_how_arrays_lie_in_memory(layouts, monkeypatch):
-    monkeypatch.setattr(optimizers, "CACHE_SIZE", 4)
+    monkeypatch.setattr(updates, "CACHE_SIZE", 4)
     directions = _directions()
     plain = _run(Adam(_blocks(), np), directions, _blocks())
     started = [np.asarray(b, order=o) for b, o in zip(_blocks(), layouts, strict=True)]

@@ -1,0 +1,94 @@
+"""One update of every block of parameters, in as few passes over memory as there can be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.learning.feedback import follow
+from sklearn_eqprop.learning.optimizers import Optimizer, lie_alike
+
+#: Numbers of each array worked on at a time: all that is done to them finds them in the cache.
+CACHE_SIZE = 2**15
+
+
+@dataclass
+class Follower:
+    """Feedback weights that copy what the forward weights beside them do, see `follow`.
+
+    Attributes
+    ----------
+    array : array
+        In the shape of the forward weights.
+    gain : float
+    decay : float
+    """
+
+    array: Array
+    gain: float
+    decay: float
+
+
+@dataclass
+class BlockUpdate:
+    """How one block of parameters moves.
+
+    Attributes
+    ----------
+    array : array
+        The parameters.
+    direction : array
+        Where they should move; used up.
+    rate : float
+    scale : float
+        What the direction is divided by, before the weights' own decay is added to it.
+    decay : float
+    follower : Follower or None, default=None
+    """
+
+    array: Array
+    direction: Array
+    rate: float
+    scale: float
+    decay: float
+    follower: Follower | None = None
+
+
+def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole: bool) -> None:
+    """Move every block by a step of the optimiser, and with it the feedback that follows.
+
+    Parameters
+    ----------
+    updates : sequence of BlockUpdate
+        One for each block that the optimiser was made for, in the same order.
+    optimizer : Optimizer
+    whole : bool
+        Work on whole arrays, where each operation costs more than the passes over memory.
+    """
+    optimizer.begin_update()
+    for block, update in enumerate(updates):
+        arrays = [update.array, update.direction, *optimizer.memory_of(block)]
+        follower = update.follower
+        if follower is not None:
+            arrays.append(follower.array)
+        for array, direction, *others in [arrays] if whole else _pieces(arrays):
+            if update.scale != 1:
+                direction /= update.scale
+            if update.decay:
+                direction -= update.decay * array
+            following = None if follower is None else others.pop()
+            step = optimizer.step(others, direction, update.rate)
+            if follower is not None:
+                follow(following, array, step, follower.gain, follower.decay)
+            array += step
+
+
+def _pieces(arrays: Sequence[Array]) -> Iterator[Sequence[Array]]:
+    """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently."""
+    if not lie_alike(*arrays):
+        yield arrays
+        return
+    flat = [array.ravel(order="K") for array in arrays]
+    for start in range(0, flat[0].shape[0], CACHE_SIZE):
+        yield [array[start : start + CACHE_SIZE] for array in flat]
