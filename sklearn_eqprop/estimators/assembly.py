@@ -18,7 +18,7 @@ from sklearn_eqprop.learning.credit import (
 )
 from sklearn_eqprop.learning.feedback import learns_from_own_change
 from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer, moved_memory
+from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer, PlainSteps, moved_memory
 from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
 from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
@@ -163,4 +163,6 @@ def _optimizer(
         memory = moved_memory(memory, lambda part: backend.from_host(part, part.dtype))
     if parameters["optimizer"] == "adam":
         return Adam(trained, backend.xp, memory, fused=getattr(backend, "adam", None))
+    if parameters["momentum"] == 0:
+        return PlainSteps()
     return SGD(trained, parameters["momentum"], backend.xp, memory)

@@ -36,7 +36,7 @@ class Optimizer(Protocol):
 
 
 class PlainSteps:
-    """The step is rate · direction, and nothing is remembered."""
+    """The step is rate · direction, and nothing is remembered: SGD without momentum."""
 
     def begin_update(self) -> None:
         """See `Optimizer.begin_update`."""
