@@ -17,6 +17,7 @@ from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import Home
 from sklearn_eqprop.estimators.assembly import prediction_substrate
+from sklearn_eqprop.estimators.device_memory import explaining_full_device
 from sklearn_eqprop.estimators.early_decision import (
     FEWEST_ROWS,
     IsDecided,
@@ -88,9 +89,11 @@ class Settling(FittedAttributes):
     ) -> Settled:
         """As `_settled`, of rows that have been validated; some need only be decided."""
         parameters = self._usable_parameters()
-        network = self._network(self._arrays(), backend)
-        enough = None if is_decided is None else enough_to_decide(network, is_decided)
-        result = settle_rows(prediction_substrate(parameters, network, enough), X, **nudge)
+        with explaining_full_device(backend, f"settling {X.shape[0]} rows", "Pass fewer rows"):
+            network = self._network(self._arrays(), backend)
+            enough = None if is_decided is None else enough_to_decide(network, is_decided)
+            substrate = prediction_substrate(parameters, network, enough)
+            result = settle_rows(substrate, X, **nudge)
         if not result.converged.all():
             reason = result.reason
             if pools_with_winners(self._parameters()):

@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn_eqprop.backend import ArrayBackend, get_backend
 from sklearn_eqprop.estimators.assembly import assemble_trainer
 from sklearn_eqprop.estimators.connectivity import requested_wiring
+from sklearn_eqprop.estimators.device_memory import explaining_full_device
 from sklearn_eqprop.estimators.epoch_callbacks import EpochCallbacks
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_same_network
 from sklearn_eqprop.estimators.fitting import run_training
@@ -128,17 +129,15 @@ class Training(Settling):
         settings = self._fit_settings(rows.n_samples, incremental=incremental)
         n_epochs_before = state.n_epochs
         callbacks.begin(arrays.layout, state.input_scales)
+        minibatches = f"minibatches of batch_size={settings.batch_size} samples"
         ended: EndedBy | DivergenceError
         try:
             with (
                 arrays.facing_scaled_inputs(state.input_scales),
                 np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+                explaining_full_device(backend, minibatches, "Use a smaller batch_size"),
             ):
                 ended = self._train(arrays, state, rows, held_out, settings, callbacks, backend)
-        except backend.out_of_memory as error:
-            if not backend.is_device:
-                raise
-            raise _out_of_memory(settings.batch_size, error) from error
         except DivergenceError as error:
             if incremental or state.n_epochs == n_epochs_before:
                 raise
@@ -334,13 +333,3 @@ class Training(Settling):
             raise
         arrays.take_from(network)
         return ended
-
-
-def _out_of_memory(batch_size: int, error: BaseException) -> MemoryError:
-    """What a user can do about a device that is full; the estimator is as before the call."""
-    reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-    return MemoryError(
-        f"The device has no memory left for minibatches of batch_size={batch_size} samples "
-        f"({reason}). Use a smaller batch_size, fewer or smaller hidden layers, dtype='float32', "
-        "or backend='numpy'. The estimator is as it was before."
-    )

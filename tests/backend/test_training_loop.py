@@ -315,3 +315,10 @@ def test_memory_is_bounded(installed, settings, n_states):
     weights = sum(block.size for block in [*model.coefs_, *model.feedback_coefs_])
     on_device_and_host = 2 * (X.size + 10 * len(X))
     assert peak <= 4 * (on_device_and_host + 12 * weights + n_states * 200 * (200 + 200 + 10))
+
+
+def test_out_of_memory_while_settling_says_how_many_rows(installed, digits, monkeypatch):
+    model = _fitted(_model(backend="cupy"), *digits)
+    monkeypatch.setattr(installed.cuda, "largest_transfer", 100)
+    with pytest.raises(MemoryError, match=r"settling \d+ rows \(.*\)\. Pass fewer rows, fewer or"):
+        model.predict(digits[0])
