@@ -150,14 +150,23 @@ def alignment(evidence: Evidence) -> HealthCheck:
         )
     weakest = min(known, key=known.__getitem__)
     value = min(found.update, known[weakest])
+    remedy = (
+        "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback aligned; "
+        "gradient='asymmetric' or 'recurrent_backprop' is exact with any feedback"
+    )
+    [in_the_limit] = [b.cosine for b in found.blocks if b.name == weakest]
+    if evidence.estimator.gradient == "vector_field" and in_the_limit > COSINE_LIMITS[0]:
+        remedy = (
+            f"a smaller beta, now {evidence.estimator.beta:g}: as it goes to 0, the cosine for "
+            f"{weakest} goes to {in_the_limit:.2f}; nudging='centered' gets there sooner"
+        )
     return _check(
         "alignment",
         value,
         COSINE_LIMITS,
         f"cosine of the update with -dJ/dθ: {found.update:.2f} overall, {known[weakest]:.2f} for "
         f"{weakest}, the lowest",
-        "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback aligned; "
-        "gradient='asymmetric' or 'recurrent_backprop' is exact with any feedback",
+        remedy,
         high_is_good=True,
     )
 
