@@ -13,8 +13,8 @@ import numpy as np
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.backend.feeding import Feed, HostRows
 
-#: Bytes of the largest array whose release glibc learns from, with room for its header.
-LARGEST_TRACKED_BLOCK = 2**25 - 2**13
+#: Bytes; what glibc keeps of freed memory is twice that.
+KEPT_BLOCK = 2**22
 
 
 class NumpyBackend:
@@ -81,14 +81,16 @@ class NumpyBackend:
 def _keep_freed_memory() -> None:
     """Let the temporaries of one update use the memory that those of the last have given back.
 
-    glibc hands freed memory back to the kernel once there is more of it than twice the largest
-    block below 32 MB that it has mapped and freed (M_MMAP_THRESHOLD in mallopt(3)). The temporaries
-    of a small network come to more, and would fetch every page anew in every update: half of the
-    time, on a busy machine. One such block, never written to, is enough for the process to keep up
-    to 64 MB. Other C libraries take no notice.
+    glibc hands what is free at the top of its heap back to the kernel once it is more than twice
+    the largest block that it has mapped and freed so far (M_MMAP_THRESHOLD in mallopt(3)). The
+    temporaries of a small network come to more, and would fetch every page anew in every update:
+    half of the time, on a busy machine. One block of 4 MB, never written to, raises that to 8 MB,
+    for the whole process, as the first array of this size that anyone frees would. Blocks up to
+    4 MB then come from the heap, whose holes are used again but not returned. Other C libraries
+    take no notice.
     """
     with suppress(MemoryError):
-        np.empty(LARGEST_TRACKED_BLOCK, dtype=np.uint8)
+        np.empty(KEPT_BLOCK, dtype=np.uint8)
 
 
 def _norm(array: np.ndarray) -> float:

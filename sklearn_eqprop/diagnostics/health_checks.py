@@ -129,8 +129,13 @@ def alignment(evidence: Evidence) -> HealthCheck:
     found = evidence.alignment
     if found is None:
         return _no_signals("alignment")
-    cosines = {b.name: b.update_cosine for b in found.blocks if b.role == "forward"}
-    known = {name: c for name, c in cosines.items() if c is not None and not math.isnan(c)}
+    known = [
+        block
+        for block in found.blocks
+        if block.role == "forward"
+        and block.update_cosine is not None
+        and not math.isnan(block.update_cosine)
+    ]
     if math.isnan(found.update) and not math.isnan(found.overall):
         return HealthCheck(
             "alignment",
@@ -148,24 +153,29 @@ def alignment(evidence: Evidence) -> HealthCheck:
             "reaches the weights",
             "look at samples the network has not learned, and at the dead units",
         )
-    weakest = min(known, key=known.__getitem__)
-    value = min(found.update, known[weakest])
+    cosines = [block.update_cosine for block in known if block.update_cosine is not None]
+    lowest = min(cosines)
+    weakest = known[cosines.index(lowest)]
+    value = min(found.update, lowest)
     remedy = (
         "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback aligned; "
         "gradient='asymmetric' or 'recurrent_backprop' is exact with any feedback"
     )
-    [in_the_limit] = [b.cosine for b in found.blocks if b.name == weakest]
-    if evidence.estimator.gradient == "vector_field" and in_the_limit > COSINE_LIMITS[0]:
+    estimator = evidence.estimator
+    nudged = estimator.gradient in ("vector_field", "continual")
+    if nudged and weakest.cosine > COSINE_LIMITS[0]:
         remedy = (
-            f"a smaller beta, now {evidence.estimator.beta:g}: as it goes to 0, the cosine for "
-            f"{weakest} goes to {in_the_limit:.2f}; nudging='centered' gets there sooner"
+            f"a smaller beta, now {estimator.beta:g}: as it goes to 0, the cosine for "
+            f"{weakest.name} goes to {weakest.cosine:.2f}"
         )
+        if estimator.nudging != "centered":
+            remedy += "; nudging='centered' gets there sooner"
     return _check(
         "alignment",
         value,
         COSINE_LIMITS,
-        f"cosine of the update with -dJ/dθ: {found.update:.2f} overall, {known[weakest]:.2f} for "
-        f"{weakest}, the lowest",
+        f"cosine of the update with -dJ/dθ: {found.update:.2f} overall, {lowest:.2f} for "
+        f"{weakest.name}, the lowest",
         remedy,
         high_is_good=True,
     )

@@ -160,7 +160,7 @@ def _optimizer(
     trained = trained_parameters(network, parameters["feedback_learning"])
     backend = network.backend
     if memory is not None:
-        memory = moved_memory(memory, lambda part: backend.from_host(part, part.dtype))
+        memory = moved_memory(memory, lambda part: backend.from_host(part, network.dtype))
     if parameters["optimizer"] == "adam":
         return Adam(trained, backend.xp, memory, fused=getattr(backend, "adam", None))
     if parameters["momentum"] == 0:

@@ -251,7 +251,7 @@ class Classification(ClassifierMixin, ClassTargets):
             return self.classes_[backend.to_host(columns)]
         return backend.from_host(self.classes_, self.classes_.dtype)[columns]
 
-    def _validation_score(
+    def _score_of_output(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         decided = self._decide(output, NumpyBackend())

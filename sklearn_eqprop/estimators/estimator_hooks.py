@@ -55,10 +55,10 @@ class EstimatorHooks(
         """What the output layer is nudged towards, shape (n_samples, n_outputs_)."""
 
     @abstractmethod
-    def _validation_score(
+    def _score_of_output(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
-        """Score of output states on held-out rows, higher is better."""
+        """Score of output states, higher is better."""
 
     @abstractmethod
     def _plain_targets(self, y: Any) -> Any:

@@ -50,14 +50,15 @@ def run_training(
     ------
     DivergenceError
         If numbers stop being finite; the network then holds the weights of the last
-        epoch that ended well (those it came with, if there was none).
+        epoch that ended well (those it came with, if there was none), but is of no use any
+        more after `partial_fit`, whose one epoch leaves no others.
     """
     network = trainer.network
     stop = PatienceStop(settings.tol, settings.n_iter_no_change, state.best_score, state.n_waiting)
     if stop.exhausted:  # an earlier fit ended for lack of progress: a new one gets a new chance
         stop.n_waiting = 0
     # One epoch that fails takes its arrays with it: there is nothing to restore.
-    last_good = [] if settings.incremental else _weights(network)
+    last_good = None if settings.incremental else _weights(network)
     # An earlier fit that was judged likewise has left its best weights: still to be beaten.
     beatable = settings.restore_best and math.isfinite(state.best_score)
     best_weights = last_good if beatable else None
@@ -90,7 +91,8 @@ def run_training(
     except KeyboardInterrupt:
         if settings.incremental:  # the caller's loop over slices is what is to end
             raise
-        _restore(network, last_good)
+        if last_good is not None:
+            _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
     if best_weights is not None:
         _restore(network, best_weights)
@@ -105,12 +107,15 @@ def run_training(
 
 
 @contextmanager
-def _restoring_on_divergence(network: Network, last_good: list[Any], epoch: int) -> Iterator[None]:
+def _restoring_on_divergence(
+    network: Network, last_good: list[Any] | None, epoch: int
+) -> Iterator[None]:
     """Numbers that stop being finite: restore the last good weights, say what to change."""
     try:
         yield
     except DivergenceError as error:
-        _restore(network, last_good)
+        if last_good is not None:
+            _restore(network, last_good)
         msg = (
             f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
@@ -189,9 +194,6 @@ def _weights(network: Network) -> list[Any]:
 
 
 def _restore(network: Network, weights: list[Any]) -> None:
-    """Bring copies back; without any, the weights stay as they are."""
-    if not weights:
-        return
     for parameter, saved in zip(network.parameters(), weights, strict=True):
         parameter.array[...] = saved
 

@@ -90,7 +90,7 @@ def _own_score(
         settled = settle_rows(estimator._substrate(network), X, input_scales=scales)
         output = backend.to_host(settled.states[-1])
         if not by_loss:
-            return estimator._validation_score(output, held_out.y, held_out.weight)
+            return estimator._score_of_output(output, held_out.y, held_out.weight)
         target = estimator._encode(held_out.y, output.dtype)
         # In float64 on the host, whatever the network is computed with.
         values = cost.value(np, output.astype(np.float64), target.astype(np.float64))

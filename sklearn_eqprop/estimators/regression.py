@@ -22,7 +22,7 @@ from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
 from sklearn_eqprop.learning.user_cost import UserCost
 
-#: Errors that are squared in scores, in units of the largest target: larger ones are cut off.
+#: Errors that are squared in scores, in units of the targets: larger ones are cut off.
 LARGEST_ERROR = 1e140
 #: Cost by loss.
 COSTS: dict[str, type[Cost]] = {
@@ -141,13 +141,18 @@ class Regression(RegressorMixin, BaseEqProp):
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If a target is so far from those of training that its distance has no float64.
         """
         refuse_unusable(y, "y")
         output = on_host(self._settled(X).output)
         weight = weight_of_scores(sample_weight, output)
         y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
-        return self._validation_score(output, y.reshape(y.shape[0], -1), weight)
+        return self._score_of_output(output, y.reshape(y.shape[0], -1), weight)
 
     def _check_outputs(self, y: np.ndarray) -> None:
         if _n_outputs(y) != self.n_outputs_:
@@ -159,7 +164,10 @@ class Regression(RegressorMixin, BaseEqProp):
 
     def _standardised_prediction(self, output: Array, xp: Any) -> Array:
         """What output states stand for, in the standardised units."""
-        return xp.exp(output.astype(np.float64)) if self._is_log_rate else output
+        if not self._is_log_rate:
+            return output
+        with np.errstate(over="ignore"):  # told where predictions are cut off
+            return xp.exp(output.astype(np.float64))
 
     def _in_target_units(self, settled: Settled) -> Array:
         backend, dtype = settled.backend, settled.output.dtype
@@ -220,7 +228,7 @@ class Regression(RegressorMixin, BaseEqProp):
     def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         return self._standardisation().apply(y, dtype)
 
-    def _validation_score(
+    def _score_of_output(
         self, output: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None
     ) -> float:
         standardised = self._encode(y, np.float64)
@@ -239,19 +247,21 @@ class Regression(RegressorMixin, BaseEqProp):
 
 def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
     """R², in units in which targets can be squared; errors that cannot be are cut off."""
-    unit = max(np.abs(y).max(), 1.0)
+    unit = np.maximum(np.abs(y).max(axis=0), 1.0)  # of each column
     y, predicted = y / unit, predicted.astype(np.float64) / unit
     error = predicted - y
     largest = np.abs(error).max()
     if largest > LARGEST_ERROR:
         warnings.warn(
-            f"Predictions are wrong by up to {largest:.3g} times the targets; in the score, errors "
-            f"beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of training make "
-            "them so: leave them out, or fit on data that includes them.",
+            f"Predictions are wrong by up to {largest:.3g} times the scale of the targets; in the "
+            f"score, errors beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of "
+            "training make them so: leave them out, or fit on data that includes them.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
+    if sample_weight is not None:
+        sample_weight = sample_weight / sample_weight.max()
     return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 

@@ -25,7 +25,7 @@ from sklearn_eqprop.estimators.early_decision import (
     may_decide_early,
 )
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
-from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.estimators.fitted_network import CHUNK_ROWS, settle_rows
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
 from sklearn_eqprop.estimators.parameters import chosen_layers, pools_with_winners
 from sklearn_eqprop.estimators.refused_pairs import (
@@ -89,7 +89,8 @@ class Settling(FittedAttributes):
     ) -> Settled:
         """As `_settled`, of rows that have been validated; some need only be decided."""
         parameters = self._usable_parameters()
-        with explaining_full_device(backend, f"settling {X.shape[0]} rows", "Pass fewer rows"):
+        at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
+        with explaining_full_device(backend, at_once, "Pass fewer rows than that"):
             network = self._network(self._arrays(), backend)
             enough = None if is_decided is None else enough_to_decide(network, is_decided)
             substrate = prediction_substrate(parameters, network, enough)
@@ -104,15 +105,15 @@ class Settling(FittedAttributes):
             warnings.warn(reason, ConvergenceWarning, stacklevel=4)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
-    def _settled_to_decide(self, X: Any, is_decided: IsDecided | None) -> Settled:
+    def _settled_to_decide(self, X: Any, is_decided: IsDecided) -> Settled:
         """Every row, settled no further than its decision needs."""
         check_is_fitted(self)
         backend = self._prediction_backend()
         X, home = validated_inputs(self, X, backend)
         many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
-        if not many or not may_decide_early(self._usable_parameters()):
-            is_decided = None
-        return self._settled_rows(X, backend, home, is_decided)
+        if many and may_decide_early(self._usable_parameters()):
+            return self._settled_rows(X, backend, home, is_decided)
+        return self._settled_rows(X, backend, home)
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.

@@ -118,7 +118,10 @@ class Standardisation:
             If one is beyond the largest number of `dtype`.
         """
         with np.errstate(over="ignore"):
-            standardised: np.ndarray = ((y - self.mean) / self.scale).astype(dtype)
+            # Near the largest number, only what is halved can be subtracted; halving is exact.
+            part = 0.5 if np.isinf(y - self.mean).any() else 1.0
+            standardised: np.ndarray = part * y - part * self.mean
+            standardised = (standardised / (part * self.scale)).astype(dtype)
         row, column = np.unravel_index(np.argmax(np.abs(standardised)), standardised.shape)
         if np.isinf(standardised[row, column]):
             msg = (

@@ -328,8 +328,11 @@ class Training(Settling):
         trainer = assemble_trainer(self._parameters(), network, cost, state)
         try:
             ended = run_training(trainer, data, state, settings, validation_score, callbacks)
-        except DivergenceError:  # it holds the last good weights
+        except DivergenceError:  # fit goes on with the last good weights, which it holds
             arrays.take_from(network)
             raise
         arrays.take_from(network)
+        if settings.incremental and self.restore_best_weights:
+            # The weights that did best are gone.
+            state.best_score, state.n_waiting = -math.inf, 0
         return ended

@@ -46,7 +46,8 @@ class SettlingLimits:
         states come that close, it is the limit.
     nudged_tolerance : float
         The same in a nudged phase. If `literal`, in units of β; otherwise in units of the force
-        on each sample as it arrives at each layer.
+        on each sample as it arrives at each layer; of how far it moves the output, where it pushes
+        away from the target and that is more.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
     literal : bool, default=True
@@ -239,7 +240,7 @@ class SimulatedNetwork:
 
     def _origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
         drives = free.result.drives
-        assert drives is not None  # the free field keeps them
+        assert drives is not None  # kept, unless the free phase may stop early
         return origin_of(
             self.network,
             free.result.states,
@@ -277,7 +278,11 @@ class SimulatedNetwork:
             tolerance = self._tolerance(nudge, origin.states)
         else:
             nothing = xp.zeros_like(target)
-            tolerance = self._share_of(push.velocity(nothing, nothing))
+            moves = xp.abs(push.velocity(nothing, nothing))
+            if min(strengths) < 0:
+                # Away from the target the push grows with what it has moved.
+                moves = xp.maximum(moves, xp.abs(push.resolve(nothing, nothing)))
+            tolerance = self._share_of(moves)
         result = self._settle(field, None, tolerance)
         return [
             _part(result, slice(phase * n_samples, (phase + 1) * n_samples))

@@ -66,7 +66,10 @@ class Connection(Protocol):
         ...
 
     def mirror(self, array: Array) -> Array:
-        """An array in the shape of the forward weights it runs beside, in the shape of its own."""
+        """Weights in the shape of the forward ones it runs beside, in that of its own, as a view.
+
+        Or the other way round: twice is the array itself.
+        """
         ...
 
 

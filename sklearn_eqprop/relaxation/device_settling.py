@@ -14,8 +14,8 @@ class MarkedSamples:
     """As `ActiveSamples`, without a number read: samples that have settled are marked.
 
     All rows stay in the batch. When a sample settles, its states are copied to where they are kept,
-    and what the sweeps make of its row from then on is of no account. The rules of who settles
-    when are those of `ActiveSamples`, worked out on the device.
+    and what the sweeps make of its row from then on is of no account. Who settles when is
+    decided as by `ActiveSamples`, but on the device, and without asking `Field.enough`.
 
     Parameters
     ----------
@@ -93,9 +93,9 @@ class MarkedSamples:
         if field.n_phases > 1:
             of_sample = done.reshape(field.n_phases, -1).all(axis=0)
             done = xp.concatenate([of_sample] * field.n_phases)
-        return done if field.freezes else done & self._enough(done)
+        return done if field.freezes else done & self._enough_at_once(done)
 
-    def _enough(self, done: Array) -> Array:
+    def _enough_at_once(self, done: Array) -> Array:
         """Whether so many samples are done that they need not wait for the others."""
         n_done, n_waiting = (done & self._waiting).sum(), self._waiting.sum()
         large = n_waiting * sum(self.field.network.layer_sizes) >= self._small_batch

@@ -67,6 +67,6 @@ def _describe(n_steps: Array, residual: Array, converged: Array) -> str:
         )
     return (
         f"{n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
-        f"(largest residual {float(residual.max()):.2g}): raise max_relax_iter or "
+        f"(largest residual {float(residual[~converged].max()):.2g}): raise max_relax_iter or "
         "max_nudge_iter, or lower loop_gain or step_size."
     )

@@ -46,8 +46,8 @@ class Relaxation(Protocol):
         states : list of array or None
             Where to start; may be changed in place. None: from rest, all units at zero.
         tolerance : array of shape (n_samples,)
-            Residual at which a sample counts as settled; if the field freezes, it is then no longer
-            touched.
+            Residual at which a sample counts as settled, unless `Field.enough` says so before; if
+            the field freezes, it is then no longer touched.
         max_iter : int
             Most steps (Euler, Anderson) or sweeps (Gauss-Seidel) any sample takes.
         downward : bool, default=False
@@ -124,7 +124,7 @@ class ActiveSamples:
         *,
         everything: bool = False,
     ) -> Array | None:
-        """Retire the samples that are within tolerance (or not finite).
+        """Retire the samples that are within tolerance, far enough, or not finite.
 
         Parameters
         ----------

@@ -320,5 +320,7 @@ def test_memory_is_bounded(installed, settings, n_states):
 def test_out_of_memory_while_settling_says_how_many_rows(installed, digits, monkeypatch):
     model = _fitted(_model(backend="cupy"), *digits)
     monkeypatch.setattr(installed.cuda, "largest_transfer", 100)
-    with pytest.raises(MemoryError, match=r"settling \d+ rows \(.*\)\. Pass fewer rows, fewer or"):
+    with pytest.raises(
+        MemoryError, match=r"settling \d+ rows at once \(.*\)\. Pass fewer rows than"
+    ):
         model.predict(digits[0])

@@ -1,9 +1,14 @@
 """The health report: networks with one known trouble each, and numbers by dense algebra."""
 
+import warnings
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_eqprop.diagnostics import health_report
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.diagnostics import gradient_alignment, health_report
 from tests.dense_truth import ACTIVATIONS, CLIPPED, COSTS, DenseNet, random_net, random_task
 from tests.diagnostics.twins import N_SAMPLES, jacobians, problem, twin
 
@@ -272,3 +277,19 @@ def test_asking_for_a_check_there_is_not():
     net, X, Y = problem("tanh")
     with pytest.raises(KeyError, match="no check is named 'mood'; there are settling"):
         _report(net, X, Y)["mood"]
+
+
+def test_several_connections_into_one_layer():
+    X, y = load_iris(return_X_y=True)
+    connections = [(0, 1), (1, 2), (2, 3), (0, 2), (2, 1), (3, 2)]
+    model = EqPropClassifier((6, 5), connections=connections, max_iter=5, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        report = health_report(model.fit(X, y), X, y)
+    cosines = [
+        block.update_cosine
+        for block in gradient_alignment(model, X, y).blocks
+        if block.role == "forward"
+    ]
+    assert len(cosines) == 4
+    assert report["alignment"].value <= min(cosines)

@@ -283,3 +283,16 @@ def test_best_weights_are_not_restored(binary, estimator):
         plain.partial_fit(X, y, **named(estimator))
         restoring.partial_fit(X, y, **named(estimator))
     assert_identical(plain, restoring)
+
+
+@KINDS
+@pytest.mark.filterwarnings("ignore:Training did not learn")
+def test_fit_after_partial_fit_keeps_what_it_learns(binary, estimator):
+    X, y = binary
+    model = estimator(**SETTINGS, restore_best_weights=True, warm_start=True, max_iter=5)
+    model.fit(X, y)
+    for _ in range(20):
+        model.partial_fit(X, y[::-1])  # nothing to learn: the loss of fit is out of reach
+    before = [coef.copy() for coef in model.coefs_]
+    model.set_params(max_iter=1).fit(X, y)
+    assert not np.array_equal(before[0], model.coefs_[0])

@@ -91,6 +91,37 @@ def test_score_of_predictions_too_wrong_to_be_squared(regression):
     with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
         score = model.score(X * 1e299, y)
     assert -np.inf < score < -1e100
+    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+        assert model.score(X * 1e299, y, sample_weight=np.full(100, 1e100)) == score
+
+
+def test_score_weighs_columns_of_any_size_alike(two_outputs):
+    X, y = two_outputs
+    model = small(max_iter=2).fit(X, y)
+    huge = np.c_[-3 * y[:, 0], np.sign(y[:, 1]) * 1e300]
+    alone = r2_score(huge[:, 0], model.predict(X)[:, 0])
+    other = r2_score(np.sign(y[:, 1]), np.zeros(100))  # predictions are nothing beside it
+    assert_allclose(model.score(X, huge), (alone + other) / 2, rtol=1e-6)
+
+
+def test_targets_up_to_the_largest_number(regression):
+    X, y = regression
+    largest = np.finfo(np.float64).max
+    targets = np.where(y > np.median(y), largest, -largest)
+    model = small().fit(X, targets)
+    with pytest.warns(ConvergenceWarning, match="cut off"):
+        predicted = model.predict(X)
+    assert (np.sign(predicted) == np.sign(targets)).mean() > 0.9
+    assert model.score(X, targets) > 0.5
+
+
+def test_counts_far_from_those_of_training(regression):
+    X, y = regression
+    model = small(loss="poisson", max_iter=5).fit(X, np.abs(y))
+    with pytest.warns(ConvergenceWarning, match="cut off"):
+        model.predict(X * 1e10)
+    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+        assert model.score(X * 1e10, np.abs(y)) < -1e100
 
 
 def test_shift_of_the_targets_does_not_matter(regression):

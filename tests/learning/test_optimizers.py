@@ -88,12 +88,12 @@ def test_adam_does_not_mind_how_arrays_lie_in_memory(layouts, monkeypatch):
     monkeypatch.setattr(updates, "CACHE_SIZE", 4)
     directions = _directions()
     plain = _run(Adam(_blocks(), np), directions, _blocks())
-    started = [np.asarray(b, order=o) for b, o in zip(_blocks(), layouts, strict=True)]
+    started = [np.array(b, order=o) for b, o in zip(_blocks(), layouts, strict=True)]
     turned = [
         [np.asarray(d, order=o) for d, o in zip(update, layouts[::-1], strict=True)]
         for update in directions
     ]
-    found = _run(Adam(started, np), turned, _blocks())
+    found = _run(Adam(started, np), turned, started)
     for one, other in zip(plain, found, strict=True):
         assert np.abs(one - other).max() < 1e-15
 
