@@ -150,7 +150,8 @@ class Regression(RegressorMixin, BaseEqProp):
         refuse_unusable(y, "y")
         output = on_host(self._settled(X).output)
         weight = weight_of_scores(sample_weight, output)
-        y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums y up
+            y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
         return self._score_of_output(output, y.reshape(y.shape[0], -1), weight)
 
