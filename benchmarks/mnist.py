@@ -121,6 +121,7 @@ def run(name: str, seed: int, data, overrides: dict) -> dict:
         outcome = {
             "preset": name,
             "seed": seed,
+            "settings": settings | overrides,
             "test_error": 100 * (1 - model.score(X_test, y_test)),
             "train_error": 100 * (1 - model.score(X, y)),
             "epochs": getattr(model, "best_estimator_", model).n_iter_,
@@ -209,10 +210,17 @@ def record(outcome: dict, path: Path) -> None:
 
 
 def record_run(outcome: dict, path: Path) -> list[dict]:
-    """Add a run to a file of runs, in place of an earlier one of the same preset and seed."""
+    """Add a run to a file of runs, in place of an earlier one of the same preset and seed.
+
+    And of all of the preset with other settings: means are over the same.
+    """
     runs = json.loads(path.read_text()) if path.exists() else []
-    same = ("preset", "seed")
-    runs = [each for each in runs if any(each[key] != outcome[key] for key in same)]
+    runs = [
+        each
+        for each in runs
+        if each["preset"] != outcome["preset"]
+        or (each["seed"] != outcome["seed"] and each.get("settings") == outcome.get("settings"))
+    ]
     runs.append(outcome)
     path.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n")
     return runs

@@ -324,3 +324,13 @@ def test_out_of_memory_while_settling_says_how_many_rows(installed, digits, monk
         MemoryError, match=r"settling \d+ rows at once \(.*\)\. Pass fewer rows than"
     ):
         model.predict(digits[0])
+
+
+def test_moments_follow_a_change_of_type(installed, digits):
+    coefs = []
+    for backend in ("numpy", "cupy"):
+        model = _fitted(_model(backend=backend, dtype="float32"), *digits)
+        model.set_params(dtype="float64").partial_fit(*digits)
+        coefs.append(model.coefs_[0])
+        assert coefs[-1].dtype == np.float64
+    np.testing.assert_allclose(*coefs, rtol=0, atol=1e-6)
