@@ -30,6 +30,12 @@ class ClassTargets(BaseEqProp):
         refuse_missing_labels(y)
         check_classification_targets(y)
         multilabel = type_of_target(y).startswith("multilabel")
+        if multilabel and not np.isin(y, (0, 1)).all():
+            msg = (
+                f"y has several columns with the values {np.unique(y)[:5].tolist()}: multilabel "
+                "targets are 0 or 1, 1 where a sample has the label."
+            )
+            raise ValueError(msg)
         if multilabel and self.class_weight is not None:
             msg = f"class_weight={self.class_weight!r} is not supported for multilabel targets."
             raise ValueError(msg)
@@ -53,12 +59,18 @@ class ClassTargets(BaseEqProp):
     def _set_classes(self, y: np.ndarray, classes: Any, *, multilabel: bool) -> None:
         if multilabel:
             found = np.arange(y.shape[1])
+            if classes is not None and not np.array_equal(classes, found):
+                msg = (
+                    f"classes={classes.tolist()!r}, but y has {y.shape[1]} labels a sample: leave "
+                    f"classes out, or pass the numbers of the columns, {found.tolist()}."
+                )
+                raise ValueError(msg)
         else:
             found = unique_labels(y) if classes is None else classes
             if found.shape[0] < 2:
                 msg = (
-                    f"The training data hold 1 class ({found[0]!r}); a classifier needs samples "
-                    "of at least 2 classes."
+                    f"The training data hold 1 class ({found.tolist()[0]!r}); a classifier needs "
+                    "samples of at least 2 classes."
                 )
                 raise ValueError(msg)
         self._multilabel = multilabel
@@ -86,9 +98,23 @@ class ClassTargets(BaseEqProp):
             if unknown:
                 msg = (
                     f"y holds labels {unknown} that are not in classes_ "
-                    f"({self.classes_.tolist()}): name all classes in the first call."
+                    f"({self.classes_.tolist()}): leave out those rows, or name all classes "
+                    "in the first call."
                 )
                 raise ValueError(msg)
+
+    def _check_goes_on(self, y: np.ndarray) -> None:
+        if self._multilabel:
+            return
+        found = set(np.unique(y).tolist())
+        missing = [label for label in self.classes_.tolist() if label not in found]
+        if missing:
+            msg = (
+                f"y holds no sample of the classes {missing} of the earlier fit, which "
+                "warm_start=True goes on with: set warm_start=False, or use partial_fit, which "
+                "takes batches without some of them."
+            )
+            raise ValueError(msg)
 
     def _effective_weight(
         self, y: np.ndarray, sample_weight: np.ndarray | None

@@ -41,6 +41,12 @@ class EstimatorHooks(
     ) -> np.ndarray:
         """Learn from y what the output layer stands for, or check y against it; return it clean."""
 
+    def _check_goes_on(self, y: np.ndarray) -> None:
+        """Refuse targets that a warm start cannot go on with."""
+
+    def _warn_about_targets(self, y: np.ndarray) -> None:
+        """Warn where later targets are on another scale than the first."""
+
     def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
         """Learn the scale of the targets, where there is one, from the first samples seen."""
 

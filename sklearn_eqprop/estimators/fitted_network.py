@@ -153,6 +153,24 @@ def _check_shapes(name: str, arrays: Sequence[np.ndarray], shapes: Sequence[Any]
         raise ValueError(msg)
 
 
+def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:
+    """Refuse weights that inputs have made too large for their type.
+
+    Raises
+    ------
+    ValueError
+        With the remedy.
+    """
+    if all(np.isfinite(coef).all() for coef in arrays.coefs):
+        return
+    msg = (
+        f"X holds columns of numbers so small ({abs(X).max():.3g} at most) that the weights they "
+        f"need have no {arrays.coefs[0].dtype}: multiply X by a constant, or put a StandardScaler "
+        "in front."
+    )
+    raise ValueError(msg)
+
+
 def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> None:
     """Refuse to go on training a network of another shape.
 

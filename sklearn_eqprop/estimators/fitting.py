@@ -14,7 +14,7 @@ from sklearn_eqprop.estimators.stopping import PatienceStop
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, run_epoch
-from sklearn_eqprop.learning.feedback import attenuations
+from sklearn_eqprop.learning.feedback import SMALLEST_GAIN, attenuations
 from sklearn_eqprop.learning.optimizers import moved_memory
 from sklearn_eqprop.learning.schedules import ADAPTIVE_FLOOR, rate_factor
 from sklearn_eqprop.learning.trainer import Trainer
@@ -100,8 +100,11 @@ def run_training(
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
     if trainer.attenuated:
-        carried = attenuations(network.wiring, feedback_gains(network))
-        state.signal = abs(settings.beta) * min(carried)
+        gains = feedback_gains(network)
+        carried = min(attenuations(network.wiring, gains))
+        if network.wiring.is_layered and min(gains, default=1.0) < SMALLEST_GAIN:
+            carried = 0.0  # not even made up for by the rescaling
+        state.signal = abs(settings.beta) * carried
     state.best_score, state.n_waiting = stop.best, stop.n_waiting
     return ended_by
 

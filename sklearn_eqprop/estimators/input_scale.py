@@ -19,6 +19,10 @@ ORDINARY_RANGE = (2.0**-4, 2.0**6)
 UNEVEN_RATIO = 300.0
 #: Spread, relative to its size, below which a column counts as constant.
 SMALLEST_SPREAD = 1e-6
+#: A later slice of data this many times larger or smaller than the first is another scale.
+OTHER_SCALE = 1e3
+#: Entries this much smaller than the largest of their column are nothing beside it.
+DWARFED = 1e-6
 #: Rows looked at in one go.
 CHUNK_ROWS = 4096
 
@@ -119,6 +123,65 @@ def warn_about_input_scale(
             f"of {size[largest]:.3g}, while the median standard deviation of a column is "
             f"{typical:.3g} (columns divided by powers of two). The network will learn little from "
             "the small ones. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
+            ConvergenceWarning,
+            stacklevel=6,
+        )
+
+
+def warn_about_outliers(X: Any, scales: np.ndarray | None) -> None:
+    """Warn where few entries of a column are so large that the others are nothing beside them.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    scales : ndarray of shape (n_features,) or None
+        What training divides the columns by; only columns that have one are looked at.
+    """
+    if scales is None or not (scales > 1).any():
+        return
+    columns = np.flatnonzero(scales > 1)
+    part = X[:, columns]
+    if sparse.issparse(part):
+        part = part.tocsc()
+    for index, column in enumerate(columns):
+        values = part[:, [index]].data if sparse.issparse(part) else part[:, index]
+        sizes = np.abs(values[values != 0])
+        largest = sizes.max()
+        typical = np.median(sizes / largest)
+        if typical < DWARFED:
+            warnings.warn(
+                f"Column {column} of X holds numbers up to {largest:.3g}, while half of them are "
+                f"at most {typical * largest:.3g}: the network cannot tell those apart. Clip or leave out "
+                "the outliers, or take logarithms.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+            return
+
+
+def warn_about_other_scale(
+    X: Any, scales: np.ndarray | None, backend: ArrayBackend | None = None
+) -> None:
+    """Warn where later data are on another scale than those that the scales were taken from.
+
+    Parameters
+    ----------
+    X : ndarray or CSR matrix of shape (n_samples, n_features)
+    scales : ndarray of shape (n_features,) or None
+        What training divides the columns by.
+    backend : ArrayBackend or None, default=None
+        Where X lives; None: on the host.
+    """
+    sizes = _largest(X, backend) / (1.0 if scales is None else scales)
+    sizes = sizes[sizes > 0]
+    if not sizes.size:
+        return
+    lowest, highest = ORDINARY_RANGE
+    if sizes.max() > OTHER_SCALE * highest or np.median(sizes) < lowest / OTHER_SCALE:
+        warnings.warn(
+            "The columns of X are on another scale than in the call that training started with, "
+            "from which their scale was taken: the network will learn little from them. Scale X "
+            "alike in every call (fit a StandardScaler beforehand), or fit a fresh clone.",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -83,7 +83,13 @@ def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight")
     if sample_weight is None:
         return None
     refuse_unusable(sample_weight, name)
-    return _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
+    try:
+        return _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
+    except ValueError as error:
+        if name in str(error):
+            raise
+        msg = f"{name} is of no use for these {rows.shape[0]} samples: {error}"
+        raise ValueError(msg) from error
 
 
 def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:

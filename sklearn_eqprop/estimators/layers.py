@@ -31,6 +31,7 @@ def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
     is_single = isinstance(hidden_layer_sizes, Conv2D) or not isinstance(
         hidden_layer_sizes, Iterable
     )
+    is_single |= getattr(hidden_layer_sizes, "ndim", 1) == 0  # an array that is one number
     entries = [hidden_layer_sizes] if is_single else list(hidden_layer_sizes)
     for entry in entries:
         if isinstance(entry, Conv2D):

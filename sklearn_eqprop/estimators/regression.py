@@ -24,6 +24,8 @@ from sklearn_eqprop.learning.user_cost import UserCost
 
 #: Errors that are squared in scores, in units of the targets: larger ones are cut off.
 LARGEST_ERROR = 1e140
+#: Later targets that are this many times their scale away from the mean are on another one.
+FAR_TARGET = 1e3
 #: Cost by loss.
 COSTS: dict[str, type[Cost]] = {
     "squared_error": SquaredError,
@@ -197,7 +199,11 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        y = np.asarray(y, dtype=np.float64)
+        with np.errstate(over="ignore"):
+            y = np.asarray(y, dtype=np.float64)
+        if not np.isfinite(y).all():
+            msg = "y holds numbers beyond the largest of float64: divide it by a constant."
+            raise ValueError(msg)
         n_outputs = _n_outputs(y)
         if reset:
             self._single_output = y.ndim == 1
@@ -226,6 +232,17 @@ class Regression(RegressorMixin, BaseEqProp):
         self.target_mean_ = standardisation.mean
         self.target_scale_ = standardisation.scale
 
+    def _warn_about_targets(self, y: np.ndarray) -> None:
+        largest = np.abs(self._encode(y, np.float64)).max()
+        if largest > FAR_TARGET:
+            warnings.warn(
+                f"y is up to {largest:.3g} times the scale of the targets that training started "
+                "with away from their mean: it will learn slowly, or diverge. Start with a call "
+                "that shows how targets vary, or fit a fresh clone.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
+
     def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         return self._standardisation().apply(y, dtype)
 
@@ -244,6 +261,13 @@ class Regression(RegressorMixin, BaseEqProp):
 
     def _stratify(self, y: np.ndarray) -> np.ndarray | None:
         return None
+
+    def __sklearn_tags__(self) -> Any:
+        """See scikit-learn's developer guide."""
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
+        return tags
 
 
 def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:

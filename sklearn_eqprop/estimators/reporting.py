@@ -102,7 +102,7 @@ def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype
             "Feedback carries a nudge to the hidden layer farthest from the output at "
             f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "
             f"layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger "
-            "loop_gain."
+            "loop_gain or feedback_scale."
         )
 
 

@@ -13,13 +13,19 @@ from sklearn_eqprop.estimators.assembly import assemble_trainer
 from sklearn_eqprop.estimators.connectivity import requested_wiring
 from sklearn_eqprop.estimators.device_memory import explaining_full_device
 from sklearn_eqprop.estimators.epoch_callbacks import EpochCallbacks
-from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_same_network
+from sklearn_eqprop.estimators.fitted_network import (
+    FittedArrays,
+    check_same_network,
+    check_weights_of_inputs,
+)
 from sklearn_eqprop.estimators.fitting import run_training
 from sklearn_eqprop.estimators.held_out import Rows, check_validation_arguments, split_rows
 from sklearn_eqprop.estimators.input_scale import (
     channel_scales,
     column_scales,
     warn_about_input_scale,
+    warn_about_other_scale,
+    warn_about_outliers,
 )
 from sklearn_eqprop.estimators.inputs import validated_pair, validated_weight
 from sklearn_eqprop.estimators.judging import judge_by_held_out, name_of_scoring
@@ -87,7 +93,9 @@ class Training(Settling):
                 callbacks=callbacks,
             )
             callbacks.ended()
-        except BaseException:
+            if not isinstance(ended, DivergenceError):
+                warn_about_training(state, ended, settings, self.coefs_[0].dtype)
+        except BaseException:  # a warning that a filter has made an error, too
             self.__dict__.clear()
             self.__dict__.update(before)
             if rng_before is not None:
@@ -95,7 +103,6 @@ class Training(Settling):
             raise
         if isinstance(ended, DivergenceError):
             raise ended
-        warn_about_training(state, ended, settings, self.coefs_[0].dtype)
 
     def _fit_or_fail(
         self,
@@ -124,6 +131,9 @@ class Training(Settling):
         )
         held_out = self._rows_to_judge(*validation, backend)
         arrays, state = self._network_to_train(rows, held_out, continuing=continuing)
+        if continuing:
+            warn_about_other_scale(rows.X, state.input_scales, rows.device)
+            self._warn_about_targets(rows.y)
         if not incremental:
             self._warn_beforehand(rows, state, len(arrays.intercepts))
         settings = self._fit_settings(rows.n_samples, incremental=incremental)
@@ -133,8 +143,8 @@ class Training(Settling):
         ended: EndedBy | DivergenceError
         try:
             with (
-                arrays.facing_scaled_inputs(state.input_scales),
                 np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+                arrays.facing_scaled_inputs(state.input_scales),
                 explaining_full_device(backend, minibatches, "Use a smaller batch_size"),
             ):
                 ended = self._train(arrays, state, rows, held_out, settings, callbacks, backend)
@@ -144,6 +154,7 @@ class Training(Settling):
             # What blew up is in these memories too.
             state.optimizer = state.guard_vectors = None
             ended = error
+        check_weights_of_inputs(arrays, rows.X)
         self._publish(arrays, state, state.n_epochs - n_epochs_before, backend.name)
         return state, ended, settings
 
@@ -176,6 +187,8 @@ class Training(Settling):
         weight = validated_weight(sample_weight, y)
         X, y, weight = rows_that_count(X, y, weight, "sample_weight", take_rows)
         y = self._take_in_targets(y, reset=not continuing, classes=classes, incremental=incremental)
+        if continuing and not incremental:
+            self._check_goes_on(y)
         weight = self._effective_weight(y, weight)
         X, y, weight = rows_that_count(X, y, weight, "class_weight", take_rows)
         if not continuing:
@@ -190,10 +203,14 @@ class Training(Settling):
         """The user's validation set, if there is one."""
         if X_val is None:
             return None
-        X, y, home = validated_pair(self, X_val, self._plain_targets(y_val), backend)
-        weight = validated_weight(sample_weight_val, y, "sample_weight_val")
-        X, y, weight = rows_that_count(X, y, weight, "sample_weight_val", backend.take_rows)
-        y = self._take_in_targets(y, reset=False)
+        try:
+            X, y, home = validated_pair(self, X_val, self._plain_targets(y_val), backend)
+            weight = validated_weight(sample_weight_val, y, "sample_weight_val")
+            X, y, weight = rows_that_count(X, y, weight, "sample_weight_val", backend.take_rows)
+            y = self._take_in_targets(y, reset=False)
+        except ValueError as error:
+            msg = f"In the validation set (X_val, y_val, sample_weight_val): {error}"
+            raise ValueError(msg) from error
         return Rows(X, y, weight, backend if home.on_device else None)
 
     def _network_to_train(
@@ -268,6 +285,8 @@ class Training(Settling):
     def _warn_beforehand(self, rows: Rows, state: TrainingState, n_layers: int) -> None:
         parameters = self._parameters()
         warn_about_input_scale(rows.X, state.input_scales, rows.device)
+        if rows.device is None:
+            warn_about_outliers(rows.X, state.input_scales)
         warn_about_tied_depth(parameters, n_layers - 1)
         warn_about_winners(parameters)
         if self._is_nudged:

@@ -182,4 +182,5 @@ def _twin(rng: np.random.RandomState) -> np.random.RandomState:
 
 def _fingerprint(loop_gain: float | None, *weights: Any) -> tuple[Any, ...]:
     blocks = [block.ravel(order="K") for group in weights if group for block in group]
-    return (loop_gain, *(float(block.sum()) for block in blocks))
+    with np.errstate(over="ignore", invalid="ignore"):
+        return (loop_gain, *(float(block.sum()) for block in blocks))

@@ -10,6 +10,9 @@ import numpy as np
 
 from sklearn_eqprop.backend.feeding import dense_rows
 
+#: Weights of the samples are divided by their sum.
+SMALLEST_TOTAL = 1e-290
+
 
 def check_not_negative(weight: np.ndarray, name: str) -> None:
     """Refuse weights that are negative or not finite.
@@ -56,6 +59,9 @@ def rows_that_count(
     counts = weight > 0
     if not counts.any():
         msg = f"{name} gives every sample the weight 0; at least one must be positive."
+        raise ValueError(msg)
+    if weight.sum() < SMALLEST_TOTAL:
+        msg = f"{name} sums to {weight.sum():.3g}, too little to divide by: multiply it."
         raise ValueError(msg)
     if counts.all():
         return X, y, weight

@@ -99,6 +99,8 @@ class SquaredError(ClassificationCost):
         Held, Wolfe & Crowder (1974); Duchi et al. (2008).
         """
         n_outputs = output.shape[1]
+        # A shift of all changes nothing; beside large outputs the 1 would be lost in rounding.
+        output = output - output.max(axis=1, keepdims=True)
         descending = -xp.sort(-output, axis=1)
         excess = xp.cumsum(descending, axis=1) - 1
         ranks = xp.arange(1, n_outputs + 1)

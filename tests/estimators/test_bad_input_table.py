@@ -407,6 +407,68 @@ CASES = {
         ValueError,
         ["labels [2]", "classes_ ([0, 1])"],
     ),
+    "warm fewer labels": (
+        lambda X, y, fc, fr: after(fc, warm_start=True).fit(X, 0 * y),
+        ValueError,
+        ["no sample of the classes [1]", "warm_start=False", "partial_fit"],
+    ),
+    "labels of columns": (
+        lambda X, y, fc, fr: c().fit(X, 2 * np.c_[y, 1 - y] - 1),
+        ValueError,
+        ["values [-1, 1]", "0 or 1"],
+    ),
+    "stream labels of columns": (
+        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, 1 - y]).partial_fit(X, 2 * np.c_[y, y]),
+        ValueError,
+        ["values [0, 2]", "0 or 1"],
+    ),
+    "classes of columns": (
+        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, y, y], classes=[0, 1]),
+        ValueError,
+        ["classes=[0, 1]", "3 labels", "leave classes out"],
+    ),
+    "targets beyond float64": (
+        lambda X, y, fc, fr: r().fit(X, y * np.longdouble("1e4000")),
+        ValueError,
+        ["y holds numbers beyond", "divide it"],
+    ),
+    "columns too small": (
+        lambda X, y, fc, fr: r(learning_rate_init=1.0, max_iter=50).fit(X * 1e-308, y),
+        ValueError,
+        ["columns of numbers so small", "StandardScaler"],
+    ),
+    "weights of text": (
+        lambda X, y, fc, fr: c().fit(X, y, sample_weight=["a"] * 40),
+        ValueError,
+        ["sample_weight", "'a'"],
+    ),
+    "weights of nothing": (
+        lambda X, y, fc, fr: c().fit(X, y, sample_weight=np.full(40, 1e-320)),
+        ValueError,
+        ["sample_weight sums to", "multiply"],
+    ),
+    "sizes in an array of no dimension": (
+        lambda X, y, fc, fr: c(hidden_layer_sizes=np.array(5)).fit(X, y),
+        INVALID,
+        ["'hidden_layer_sizes' parameter", "array(5)"],
+    ),
+    "validation inputs": (
+        lambda X, y, fc, fr: c(early_stopping=True).fit(X, y, X_val=X[:, :3], y_val=y),
+        ValueError,
+        ["validation set (X_val", "X has 3 features"],
+    ),
+    "validation labels": (
+        lambda X, y, fc, fr: c(early_stopping=True).fit(X, y, X_val=X, y_val=y + 5),
+        ValueError,
+        ["validation set (X_val, y_val", "labels [5, 6]", "leave out those rows"],
+    ),
+    "validation weights": (
+        lambda X, y, fc, fr: c(early_stopping=True).fit(
+            X, y, X_val=X, y_val=y, sample_weight_val=np.ones(3)
+        ),
+        ValueError,
+        ["validation set", "sample_weight_val", "(3,)"],
+    ),
     "warm feedback": (
         lambda X, y, fc, fr: after(fc, warm_start=True, feedback="tied").fit(X, y),
         ValueError,

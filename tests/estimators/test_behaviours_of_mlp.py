@@ -352,6 +352,9 @@ def test_warm_start_wants_the_same_classes(iris):
         with pytest.raises(ValueError, match=message):
             model.fit(X, others)
         assert joblib.hash(model.__dict__) == before
+    fewer = np.array([0] * 75 + [1] * 75)
+    with pytest.raises(ValueError, match=r"no sample of the classes \[2\] of the earlier fit"):
+        model.fit(X, fewer)
 
 
 @KINDS

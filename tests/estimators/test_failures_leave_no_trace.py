@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import ConvergenceWarning
 
 import sklearn_eqprop
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
@@ -151,3 +152,18 @@ def test_eight_threads_predict_the_same(binary, estimator):
         for together in pool.map(answers, range(24)):
             for left, right in zip(alone, together, strict=True):
                 assert_array_equal(left, right)
+
+
+@KINDS
+def test_a_warning_that_is_made_an_error_leaves_no_trace(binary, estimator):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X, y)
+    before, weights = dict(vars(model)), model.coefs_[0].copy()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning, match="reached max_iter"):
+            model.fit(X + 1, y)
+        with pytest.raises(ConvergenceWarning):
+            estimator(**SETTINGS).fit(X, y)
+    assert vars(model).keys() == before.keys()
+    assert_array_equal(model.coefs_[0], weights)

@@ -6,11 +6,16 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.estimators.input_scale import column_scales, warn_about_input_scale
+from sklearn_eqprop.estimators.input_scale import (
+    column_scales,
+    warn_about_input_scale,
+    warn_about_outliers,
+)
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import DenseNet
 
@@ -121,3 +126,29 @@ def test_columns_beyond_the_range_of_the_weights(binary):
     X, y = binary
     with pytest.raises(DivergenceError, match="inputs that are not scaled"):
         EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0).fit(X * 1e300, y)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+def test_outliers_that_dwarf_their_column_are_pointed_out(layout):
+    inputs = X.copy()
+    inputs[7, 2] = 1e12
+    with pytest.warns(ConvergenceWarning, match=r"Column 2 of X holds numbers up to 1e\+12.*Clip"):
+        warn_about_outliers(layout(inputs), column_scales(inputs, np.float64))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about_outliers(layout(1e6 * X), column_scales(1e6 * X, np.float64))
+
+
+@pytest.mark.parametrize(("first", "later"), [(1e6, 1.0), (1.0, 1e6)])
+def test_a_stream_that_changes_its_scale_is_pointed_out(binary, first, later):
+    X, y = binary
+    model = EqPropRegressor((6,), random_state=0).partial_fit(first * X, y)
+    with pytest.warns(ConvergenceWarning, match="The columns of X are on another scale"):
+        model.partial_fit(later * X, y)
+
+
+def test_targets_that_change_their_scale_are_pointed_out(binary):
+    X, y = binary
+    model = EqPropRegressor((6,), random_state=0).partial_fit(X[:2], [150, 150.001])
+    with pytest.warns(ConvergenceWarning, match=r"y is up to .* times the scale of the targets"):
+        model.partial_fit(X, 100 * y)

@@ -430,3 +430,11 @@ def test_a_loss_is_not_compared_with_an_accuracy(three_classes):
     model.set_params(early_stopping=False, max_iter=40).fit(X, y)
     assert model.n_iter_ == 40
     assert model.loss_curve_[-1] < model.loss_curve_[-39]
+
+
+@MAX_ITER
+@pytest.mark.parametrize("parameters", [{"feedback_scale": 1e-300}, {"loop_gain": 1e-30}], ids=str)
+def test_feedback_of_no_strength_is_pointed_out(binary, parameters):
+    X, y = binary
+    with pytest.warns(ConvergenceWarning, match=r"below the rounding.*feedback_scale"):
+        EqPropClassifier((6,), max_iter=3, random_state=0, **parameters).fit(X, y)

@@ -174,6 +174,14 @@ def test_squared_error_probabilities_are_the_nearest_point_of_the_simplex(scale)
     assert np.abs(found.sum(axis=1) - 1).max() < 1e-12
 
 
+@pytest.mark.parametrize(("dtype", "size"), [(np.float32, 1e8), (np.float64, 1e17)])
+def test_squared_error_probabilities_beside_which_1_is_nothing(dtype, size):
+    outputs = np.array([[-size, 2 * size, size], [size, size, -size]], dtype=dtype)
+    found = COSTS["squared_error"].probabilities(np, outputs)
+    assert np.array_equal(found, [[0, 1, 0], [0.5, 0.5, 0]])
+    assert found.dtype == dtype
+
+
 @pytest.mark.parametrize("name", COSTS)
 def test_probabilities_keep_the_order_of_the_outputs(name):
     outputs = 2 * np.random.RandomState(4).standard_normal((50, 6))
