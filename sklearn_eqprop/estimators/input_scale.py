@@ -124,7 +124,7 @@ def warn_about_input_scale(
             f"{typical:.3g} (columns divided by powers of two). The network will learn little from "
             "the small ones. Put a StandardScaler in front: make_pipeline(StandardScaler(), ...).",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 
@@ -151,10 +151,10 @@ def warn_about_outliers(X: Any, scales: np.ndarray | None) -> None:
         if typical < DWARFED:
             warnings.warn(
                 f"Column {column} of X holds numbers up to {largest:.3g}, while half of them are "
-                f"at most {typical * largest:.3g}: the network cannot tell those apart. Clip or leave out "
-                "the outliers, or take logarithms.",
+                f"at most {typical * largest:.3g}: the network cannot tell those apart. Clip or "
+                "leave out the outliers, or take logarithms.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
             return
 
@@ -183,7 +183,7 @@ def warn_about_other_scale(
             "from which their scale was taken: the network will learn little from them. Scale X "
             "alike in every call (fit a StandardScaler beforehand), or fit a fresh clone.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 

@@ -99,7 +99,7 @@ def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
             "to carry much through several layers. Use feedback='untied', or "
             "activation='hard_sigmoid' with loop_gain=None.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 
@@ -135,7 +135,7 @@ def warn_about_winners(parameters: dict[str, Any]) -> None:
             "go round in a circle in some samples, which then never settle, whatever the limit of "
             "steps. Use pooling='average', or activation='relu' with feedback_init='transpose'.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
 
 
@@ -183,7 +183,7 @@ def warn_about_strong_nudge(parameters: dict[str, Any], curvature: float, n_laye
 
 
 def _warn_about_nudge(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=7)
+    warnings.warn(message, ConvergenceWarning, stacklevel=8)
 
 
 def reads_rates(parameters: dict[str, Any]) -> bool:

@@ -240,7 +240,7 @@ class Regression(RegressorMixin, BaseEqProp):
                 "with away from their mean: it will learn slowly, or diverge. Start with a call "
                 "that shows how targets vary, or fit a fresh clone.",
                 ConvergenceWarning,
-                stacklevel=6,
+                stacklevel=7,
             )
 
     def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:

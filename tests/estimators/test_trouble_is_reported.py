@@ -438,3 +438,32 @@ def test_feedback_of_no_strength_is_pointed_out(binary, parameters):
     X, y = binary
     with pytest.warns(ConvergenceWarning, match=r"below the rounding.*feedback_scale"):
         EqPropClassifier((6,), max_iter=3, random_state=0, **parameters).fit(X, y)
+
+
+def _far_stream(X, y):
+    EqPropRegressor((6,), random_state=0).partial_fit(X, y).partial_fit(1e6 * X, 1e6 * y)
+
+
+def _outlier(X, y):
+    X = X.copy()
+    X[0] *= 1e12
+    EqPropClassifier((6,), max_iter=2).fit(X, y)
+
+
+@MAX_ITER
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        _far_stream,
+        _outlier,
+        lambda X, y: EqPropClassifier((5,) * 3, max_iter=2, feedback="tied").fit(X, y),
+        lambda X, y: EqPropRegressor((5,), max_iter=2, beta=0.97, loop_gain=0.9).fit(X, y),
+        lambda X, y: EqPropClassifier((5,), max_iter=2, max_relax_iter=1).fit(X, y).predict(X),
+    ],
+)
+def test_warnings_point_to_the_call(binary, trouble):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        trouble(*binary)
+    assert caught
+    assert {warning.filename for warning in caught} == {__file__}
