@@ -146,6 +146,8 @@ def warn_about_outliers(X: Any, scales: np.ndarray | None) -> None:
     for index, column in enumerate(columns):
         values = part[:, [index]].data if sparse.issparse(part) else part[:, index]
         sizes = np.abs(values[values != 0])
+        if not sizes.size:  # of a channel that has a scale
+            continue
         largest = sizes.max()
         typical = np.median(sizes / largest)
         if typical < DWARFED:

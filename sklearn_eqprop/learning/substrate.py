@@ -33,6 +33,9 @@ from sklearn_eqprop.relaxation import (
 
 #: Units of rounding that a residual may hold however long a network settles.
 ROUNDING_UNITS = 10
+#: A push away from the target counts as grown by at most this factor: more, and a phase that runs
+#: away would pass for one that settles.
+MOST_GROWTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,8 @@ class SettlingLimits:
         states come that close, it is the limit.
     nudged_tolerance : float
         The same in a nudged phase. If `literal`, in units of β; otherwise in units of the force
-        on each sample as it arrives at each layer; of how far it moves the output, where it pushes
-        away from the target and that is more.
+        on each sample as it arrives at each layer, grown by what it has moved where it pushes away
+        from the target.
     max_free, max_nudged : int
         Most steps or sweeps of each phase.
     literal : bool, default=True
@@ -278,11 +281,12 @@ class SimulatedNetwork:
             tolerance = self._tolerance(nudge, origin.states)
         else:
             nothing = xp.zeros_like(target)
-            moves = xp.abs(push.velocity(nothing, nothing))
+            force = xp.abs(push.velocity(nothing, nothing))
             if min(strengths) < 0:
                 # Away from the target the push grows with what it has moved.
-                moves = xp.maximum(moves, xp.abs(push.resolve(nothing, nothing)))
-            tolerance = self._share_of(moves)
+                moved = xp.abs(push.resolve(nothing, nothing))
+                force = xp.clip(moved, force, MOST_GROWTH * force)
+            tolerance = self._share_of(force)
         result = self._settle(field, None, tolerance)
         return [
             _part(result, slice(phase * n_samples, (phase + 1) * n_samples))
