@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 
@@ -130,7 +131,7 @@ def alignment(evidence: Evidence) -> HealthCheck:
     if found is None:
         return _no_signals("alignment")
     known = [
-        block
+        (block.update_cosine, block)
         for block in found.blocks
         if block.role == "forward"
         and block.update_cosine is not None
@@ -153,9 +154,7 @@ def alignment(evidence: Evidence) -> HealthCheck:
             "reaches the weights",
             "look at samples the network has not learned, and at the dead units",
         )
-    cosines = [block.update_cosine for block in known if block.update_cosine is not None]
-    lowest = min(cosines)
-    weakest = known[cosines.index(lowest)]
+    lowest, weakest = min(known, key=itemgetter(0))
     value = min(found.update, lowest)
     remedy = (
         "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback aligned; "

@@ -89,10 +89,9 @@ def run_training(
                 ended_by = EndedBy.PATIENCE
                 break
     except KeyboardInterrupt:
-        if settings.incremental:  # the caller's loop over slices is what is to end
+        if last_good is None:  # partial_fit: the caller's loop over slices is what is to end
             raise
-        if last_good is not None:
-            _restore(network, last_good)
+        _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
     if best_weights is not None:
         _restore(network, best_weights)

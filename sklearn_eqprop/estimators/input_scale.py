@@ -21,6 +21,8 @@ UNEVEN_RATIO = 300.0
 SMALLEST_SPREAD = 1e-6
 #: A later slice of data this many times larger or smaller than the first is another scale.
 OTHER_SCALE = 1e3
+#: Fewer rows may all be small by chance.
+TELLING_ROWS = 10
 #: Entries this much smaller than the largest of their column are nothing beside it.
 DWARFED = 1e-6
 #: Rows looked at in one go.
@@ -179,7 +181,8 @@ def warn_about_other_scale(
     if not sizes.size:
         return
     lowest, highest = ORDINARY_RANGE
-    if sizes.max() > OTHER_SCALE * highest or np.median(sizes) < lowest / OTHER_SCALE:
+    too_small = X.shape[0] >= TELLING_ROWS and np.median(sizes) < lowest / OTHER_SCALE
+    if too_small or sizes.max() > OTHER_SCALE * highest:
         warnings.warn(
             "The columns of X are on another scale than in the call that training started with, "
             "from which their scale was taken: the network will learn little from them. Scale X "

@@ -119,7 +119,8 @@ class Training(Preparation):
             # What blew up is in these memories too.
             state.optimizer = state.guard_vectors = None
             ended = error
-        check_weights_of_inputs(arrays, rows.X)
+        if state.input_scales is not None:  # which the weights have just taken in
+            check_weights_of_inputs(arrays, rows.X)
         self._publish(arrays, state, state.n_epochs - n_epochs_before, backend.name)
         return state, ended, settings
 

@@ -99,7 +99,8 @@ class DeviceArray:
 
     def ravel(self, order="C"):
         if order not in ("C", "F"):
-            raise NotImplementedError(order)
+            msg = f"the pretended CuPy ravels in order 'C' or 'F', not {order!r}"
+            raise ValueError(msg)
         return self._cp.wrap(self._host.ravel(order=order))
 
     def reshape(self, *shape):

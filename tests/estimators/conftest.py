@@ -1,9 +1,21 @@
 """Small data sets, brought to unit scale, that every module here may use."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes, make_classification, make_regression
 from sklearn.preprocessing import StandardScaler
+
+
+@pytest.fixture
+def pyarrow():
+    """PyArrow; skips where it does not work: its wheels ask for newer NumPy than the oldest."""
+    try:
+        pd.array([1], dtype="int64[pyarrow]")
+        import pyarrow
+    except (ImportError, NameError, AttributeError):
+        pytest.skip("PyArrow does not work with this NumPy")
+    return pyarrow
 
 
 @pytest.fixture

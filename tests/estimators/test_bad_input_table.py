@@ -673,17 +673,8 @@ def test_predictions_beyond_the_largest_float_are_cut_off_and_reported(data):
     assert np.isfinite(predicted).all()
 
 
-def import_pyarrow():
-    """PyArrow, or skip: its wheels ask for newer NumPy than the oldest supported."""
-    try:
-        pd.array([1], dtype="int64[pyarrow]")
-    except (ImportError, NameError, AttributeError):
-        pytest.skip("PyArrow does not work with this NumPy")
-    return pytest.importorskip("pyarrow")
-
-
-def test_times_in_arrow_tables(data):
-    pa = import_pyarrow()
+def test_times_in_arrow_tables(data, pyarrow):
+    pa = pyarrow
     X, y = data
     table = pa.table({"a": X[:, 0], "b": DAYS.astype("datetime64[ns]")})
     with pytest.raises(ValueError, match=r"X holds dates or times \(timestamp"):
@@ -691,9 +682,9 @@ def test_times_in_arrow_tables(data):
 
 
 @pytest.mark.parametrize("kind", ["Int64", "UInt8", "boolean", "int64[pyarrow]"])
-def test_nullable_labels_keep_their_type(data, kind):
+def test_nullable_labels_keep_their_type(data, kind, request):
     if "pyarrow" in kind:
-        import_pyarrow()
+        request.getfixturevalue("pyarrow")
     X, y = data
     labels = pd.Series(y).astype("bool" if kind == "boolean" else "int64").astype(kind)
     model = c().fit(X, labels)

@@ -152,3 +152,10 @@ def test_targets_that_change_their_scale_are_pointed_out(binary):
     model = EqPropRegressor((6,), random_state=0).partial_fit(X[:2], [150, 150.001])
     with pytest.warns(ConvergenceWarning, match=r"y is up to .* times the scale of the targets"):
         model.partial_fit(X, 100 * y)
+
+
+def test_single_rows_near_zero_raise_no_alarm():
+    model = EqPropRegressor((3,), random_state=0).partial_fit([[1.0], [-1.0]], [1.0, -1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.partial_fit([[1e-7]], [0.0])

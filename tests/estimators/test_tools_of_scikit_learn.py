@@ -133,11 +133,8 @@ def test_data_frames(binary, estimator, frame):
 
 
 @KINDS
-def test_arrow_tables(binary, estimator):
-    try:
-        import pyarrow as pa
-    except (ImportError, AttributeError):  # wheels of PyArrow ask for newer NumPy than the oldest
-        pytest.skip("PyArrow does not work with this NumPy")
+def test_arrow_tables(binary, estimator, pyarrow):
+    pa = pyarrow
     X, y = binary
     table = pa.table(dict(zip(COLUMNS, X.T, strict=True)))
     plain = estimator(**SETTINGS).fit(X, y)
