@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from sklearn_eqprop.backend.feeding import Feed
 
 #: An array of the backend in use. NumPy's type stands in for all of them.
 Array = Any
@@ -17,6 +14,29 @@ Array = Any
 def read(xp: Any, array: Array) -> np.ndarray:
     """An array of the module `xp` on the host, where only the module is known."""
     return np.asarray(array) if xp is np else xp.asnumpy(array)
+
+
+class Feed(Protocol):
+    """Training rows, in minibatches of arrays of the backend."""
+
+    def minibatches(
+        self, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Array, Array]]:
+        """Every row once.
+
+        Parameters
+        ----------
+        order : ndarray of int or None
+            Which row comes when, on the host. None: as they are.
+        batch_size : int
+
+        Yields
+        ------
+        rows, inputs, target : slice or ndarray of int, array, array
+            The rows' numbers on the host, and what they hold; to be used before the next are
+            asked for.
+        """
+        ...
 
 
 class ArrayBackend(Protocol):

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.backend.feeding import DeviceRows, Feed, StreamedRows
+from sklearn_eqprop.backend.array_backend import Array, Feed
+from sklearn_eqprop.backend.feeding import DeviceRows, StreamedRows
 from sklearn_eqprop.backend.kernels import Kernels, range_arguments
 
 #: Training rows are kept on the device if they take up at most this share of its free memory.

@@ -3,35 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array
-
-
-class Feed(Protocol):
-    """Training rows, in minibatches of arrays of the backend."""
-
-    def minibatches(
-        self, order: np.ndarray | None, batch_size: int
-    ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once.
-
-        Parameters
-        ----------
-        order : ndarray of int or None
-            Which row comes when, on the host. None: as they are.
-        batch_size : int
-
-        Yields
-        ------
-        rows, inputs, target : slice or ndarray of int, array, array
-            The rows' numbers on the host, and what they hold; to be used before the next are
-            asked for.
-        """
-        ...
 
 
 class HostRows:

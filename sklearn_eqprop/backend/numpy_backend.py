@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.backend.feeding import Feed, HostRows
+from sklearn_eqprop.backend.array_backend import Array, Feed
+from sklearn_eqprop.backend.feeding import HostRows
 
 #: Bytes; what glibc keeps of freed memory is twice that.
 KEPT_BLOCK = 2**22

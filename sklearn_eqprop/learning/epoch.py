@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.backend.array_backend import ArrayBackend
-from sklearn_eqprop.backend.feeding import Feed
+from sklearn_eqprop.backend.array_backend import ArrayBackend, Feed
 from sklearn_eqprop.learning.credit import Credit
 from sklearn_eqprop.learning.trainer import Trainer
 from sklearn_eqprop.network import Network
