@@ -3,7 +3,8 @@
 import numpy as np
 
 from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.limits import SettlingLimits
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Conv2D, layered_wiring, layout_of, wired_network
 from sklearn_eqprop.relaxation import RELAXATIONS
 from tests.conv_truth import ConvLayer, ConvNet

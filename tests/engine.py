@@ -5,9 +5,11 @@ import numpy as np
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.learning.costs import LogLoss, MultilabelLogLoss, SquaredError
 from sklearn_eqprop.learning.credit import AsymmetricRule, RecurrentBackpropRule, VectorFieldRule
+from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.nudging import NUDGINGS
+from sklearn_eqprop.learning.phases import nudged_states
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork, nudged_states
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Wiring, wired_network
 from sklearn_eqprop.relaxation import RELAXATIONS, FreeField
 

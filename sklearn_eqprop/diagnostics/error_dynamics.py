@@ -8,8 +8,8 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.linearised import Jacobian
 from sklearn_eqprop.diagnostics.subject import Subject
 from sklearn_eqprop.learning.nudging import Nudge
+from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase
-from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.relaxation import DisplacementField, flow
 
 #: Strength of the nudge whose temporal derivative is taken: small, for the limit β → 0.

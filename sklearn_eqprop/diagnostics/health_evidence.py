@@ -17,8 +17,8 @@ from sklearn_eqprop.diagnostics.subject import Subject
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.fitted_network import settle_rows
 from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase
-from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.network import Network, feedback_gains
 from sklearn_eqprop.relaxation import FreeField, Result
 

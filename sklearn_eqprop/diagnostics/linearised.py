@@ -16,8 +16,8 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.subject import MAX_STEPS, TOLERANCE, Subject
 from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.nudging import ConstantPush
+from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase
-from sklearn_eqprop.learning.substrate import held_at
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import AdjointField, DisplacementField, Origin, Result
 

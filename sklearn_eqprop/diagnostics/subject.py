@@ -21,8 +21,9 @@ from sklearn_eqprop.estimators.fitted_network import chunks
 from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.seam import FreePhase
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import RELAXATIONS, Origin, Relaxation, Result, origin_of
 

@@ -16,7 +16,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.linearised import Jacobian
 from sklearn_eqprop.diagnostics.readable import Readable
 from sklearn_eqprop.diagnostics.subject import Subject, subject_of, warn_about_unsettled
-from sklearn_eqprop.learning.substrate import held_at
+from sklearn_eqprop.learning.phases import held_at
 
 
 @dataclass(frozen=True, repr=False, eq=False)

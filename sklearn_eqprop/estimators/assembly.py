@@ -17,9 +17,10 @@ from sklearn_eqprop.learning.credit import (
     VectorFieldRule,
 )
 from sklearn_eqprop.learning.feedback import learns_from_own_change
+from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.nudging import NUDGINGS
 from sklearn_eqprop.learning.optimizers import SGD, Adam, Optimizer, PlainSteps, moved_memory
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
 from sklearn_eqprop.network import LoopGainGuard, Network

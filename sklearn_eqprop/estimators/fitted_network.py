@@ -15,7 +15,8 @@ from sklearn_eqprop.backend.feeding import dense_rows
 from sklearn_eqprop.estimators.input_scale import scaled
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.substrate import SimulatedNetwork, nudged_states
+from sklearn_eqprop.learning.phases import nudged_states
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Layout, Network, dense_layout, feedback_order
 from sklearn_eqprop.relaxation import Result

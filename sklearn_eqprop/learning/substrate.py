@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.flow import EulerFlow
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
+from sklearn_eqprop.learning.limits import SettlingLimits, above_rounding
 from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths
+from sklearn_eqprop.learning.phases import SettledPhase, held_at, part_of
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import (
@@ -31,57 +31,9 @@ from sklearn_eqprop.relaxation import (
     origin_of,
 )
 
-#: Units of rounding that a residual may hold however long a network settles.
-ROUNDING_UNITS = 10
 #: A push away from the target counts as grown by at most this factor: more, and a phase that runs
 #: away would pass for one that settles.
 MOST_GROWTH = 2.0
-
-
-@dataclass(frozen=True)
-class SettlingLimits:
-    """How far, and how long at most, the two phases settle.
-
-    Attributes
-    ----------
-    free_tolerance : float
-        Largest residual of a settled sample in the free phase. Where rounding would not let the
-        states come that close, it is the limit.
-    nudged_tolerance : float
-        The same in a nudged phase. If `literal`, in units of β; otherwise in units of the force
-        on each sample as it arrives at each layer, grown by what it has moved where it pushes away
-        from the target.
-    max_free, max_nudged : int
-        Most steps or sweeps of each phase.
-    literal : bool, default=True
-        Whether the nudged phase starts from the free state as it stands, with whatever is
-        unsettled in it, or counts it as settled; and whether every sample stops exactly when it
-        is within tolerance, or may go on while others of its batch do.
-    """
-
-    free_tolerance: float
-    nudged_tolerance: float
-    max_free: int
-    max_nudged: int
-    literal: bool = True
-
-
-@dataclass
-class SettledPhase(FreePhase):
-    """A free phase that a simulated network has settled in.
-
-    Attributes
-    ----------
-    settled : Network
-        With the winners held that the inputs decided on.
-    """
-
-    settled: Network
-
-    @cached_property
-    def network(self) -> Network:
-        """The network as it is at this equilibrium: winners of its poolings held, if it has any."""
-        return self.settled.hold(self.result.states)
 
 
 class SimulatedNetwork:
@@ -128,7 +80,7 @@ class SimulatedNetwork:
         field.enough = self._enough
         field.keeps_drives = self._enough is None
         driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
-        tolerance = self._tolerance(self._limits.free_tolerance, driven)
+        tolerance = above_rounding(self.network.backend, self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
         return SettledPhase(inputs, result, settled)
 
@@ -158,7 +110,9 @@ class SimulatedNetwork:
         push = self._push(cost, target, strength, states[-1], 0.0, held=True)
         nudge: Any = self._limits.nudged_tolerance * abs(strength)
         if not self._limits.literal:
-            nudge = self._share_of(push.velocity(states[-1], states[-1]))
+            nudge = self._limits.relative(
+                self.network.backend, push.velocity(states[-1], states[-1])
+            )
 
         def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
             return self._local_change(free, states, [part * weights for part in increments])
@@ -169,7 +123,7 @@ class SimulatedNetwork:
             free,
             push,
             step_size=self._relaxation.step_size,
-            tolerance=self._tolerance(nudge, states),
+            tolerance=above_rounding(self.network.backend, nudge, states),
             max_steps=self._limits.max_nudged,
             leverages=network.leverages(free.inputs, states, weights),
             local_change=local_change,
@@ -184,9 +138,11 @@ class SimulatedNetwork:
             held_at(free), clamped_origin(origin, error), target.shape[0], None, scales=scales
         )
         if self._limits.literal:
-            tolerance = self._tolerance(self._limits.nudged_tolerance, origin.states)
+            tolerance = above_rounding(
+                self.network.backend, self._limits.nudged_tolerance, origin.states
+            )
         else:
-            tolerance = self._share_of(error)
+            tolerance = self._limits.relative(self.network.backend, error)
         start = [*field.zero_states()[:-1], error.copy()]
         return self._settle(field, start, tolerance)
 
@@ -215,7 +171,7 @@ class SimulatedNetwork:
         """See `TransposableSubstrate.settle_adjoint`; to a residual relative to each force."""
         origin = self._origin(free, with_slopes=True)
         field = AdjointField(held_at(free), origin, force.shape[0], ConstantPush(force))
-        return self._settle(field, None, self._share_of(force))
+        return self._settle(field, None, self._limits.relative(self.network.backend, force))
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """See `Substrate.local_change`."""
@@ -278,7 +234,7 @@ class SimulatedNetwork:
         field = kind(network, origin, n_phases * n_samples, push, n_phases, scales)
         if self._limits.literal:
             nudge = self._limits.nudged_tolerance * abs(strengths[0])
-            tolerance = self._tolerance(nudge, origin.states)
+            tolerance = above_rounding(self.network.backend, nudge, origin.states)
         else:
             nothing = xp.zeros_like(target)
             force = xp.abs(push.velocity(nothing, nothing))
@@ -286,10 +242,10 @@ class SimulatedNetwork:
                 # Away from the target the push grows with what it has moved.
                 moved = xp.abs(push.resolve(nothing, nothing))
                 force = xp.clip(moved, force, MOST_GROWTH * force)
-            tolerance = self._share_of(force)
+            tolerance = self._limits.relative(self.network.backend, force)
         result = self._settle(field, None, tolerance)
         return [
-            _part(result, slice(phase * n_samples, (phase + 1) * n_samples))
+            part_of(result, slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
         ]
 
@@ -313,49 +269,3 @@ class SimulatedNetwork:
         return self._relaxation.settle(
             field, start, tolerance, self._limits.max_nudged, downward=True
         )
-
-    def _share_of(self, force: Array) -> Array:
-        """Tolerance of each sample relative to the force on it."""
-        size = self.network.backend.row_max_abs(force)
-        rounding = ROUNDING_UNITS * float(self.network.backend.xp.finfo(size.dtype).eps)
-        size *= max(self._limits.nudged_tolerance, rounding)
-        # Where there is no force, staying at zero is right: any tolerance will do.
-        size += float(self.network.backend.xp.finfo(size.dtype).tiny)
-        return size
-
-    def _tolerance(self, tolerance: float, states: Sequence[Array]) -> Array:
-        """Tolerance of each sample, never below what rounding in the given states allows."""
-        backend, xp = self.network.backend, self.network.backend.xp
-        largest = backend.row_max_abs(states[0])
-        for state in states[1:]:
-            largest = xp.maximum(largest, backend.row_max_abs(state))
-        # Infinite states must not mean infinite tolerance.
-        largest = xp.where(xp.isfinite(largest), largest, xp.ones_like(largest))
-        rounding = ROUNDING_UNITS * float(xp.finfo(self.network.dtype).eps)
-        return xp.maximum(tolerance, rounding * largest)
-
-
-def held_at(free: FreePhase) -> Network:
-    """The network at the equilibrium of a free phase of its own; see `Graph`."""
-    return cast("SettledPhase", free).network
-
-
-def nudged_states(free: FreePhase, displacement: Result) -> Result:
-    """A nudged phase by its states, s^0 + d, instead of its displacements."""
-    states = [s + d for s, d in zip(free.result.states, displacement.states, strict=True)]
-    return Result(
-        states,
-        displacement.n_steps,
-        displacement.residual,
-        displacement.converged,
-        n_averaged=displacement.n_averaged,
-    )
-
-
-def _part(result: Result, rows: slice) -> Result:
-    return Result(
-        states=[state[rows] for state in result.states],
-        n_steps=result.n_steps[rows],
-        residual=result.residual[rows],
-        converged=result.converged[rows],
-    )

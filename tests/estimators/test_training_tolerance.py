@@ -10,8 +10,9 @@ from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.estimators.assembly import training_limits
 from sklearn_eqprop.learning.costs import LogLoss
 from sklearn_eqprop.learning.credit import VectorFieldRule
+from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.relaxation import RELAXATIONS
 
 WAYS = [

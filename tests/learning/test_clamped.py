@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.learning.clamped import ClampedRule
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork, nudged_states
+from sklearn_eqprop.learning.limits import SettlingLimits
+from sklearn_eqprop.learning.phases import nudged_states
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.relaxation import RELAXATIONS
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, substrate_of

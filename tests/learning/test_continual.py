@@ -5,9 +5,10 @@ import pytest
 
 from sklearn_eqprop.learning.continual import ContinualRule
 from sklearn_eqprop.learning.feedback import attenuations
+from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.nudging import NUDGINGS
 from sklearn_eqprop.learning.optimizers import SGD, Adam
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.learning.trainer import (
     PLASTICITY_GAIN,
     LearningSettings,

@@ -7,7 +7,8 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import lambertw
 
-from sklearn_eqprop.learning.substrate import SettlingLimits, SimulatedNetwork
+from sklearn_eqprop.learning.limits import SettlingLimits
+from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.relaxation import RELAXATIONS
 from tests.dense_truth import REGRESSION_COSTS as TRUTH
 from tests.dense_truth import random_net, random_task

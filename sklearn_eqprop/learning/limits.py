@@ -1,0 +1,60 @@
+"""How closely the phases settle: tolerances of every sample, never below what rounding allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
+
+#: Units of rounding that a residual may hold however long a network settles.
+ROUNDING_UNITS = 10
+
+
+@dataclass(frozen=True)
+class SettlingLimits:
+    """How far, and how long at most, the two phases settle.
+
+    Attributes
+    ----------
+    free_tolerance : float
+        Largest residual of a settled sample in the free phase. Where rounding would not let the
+        states come that close, it is the limit.
+    nudged_tolerance : float
+        The same in a nudged phase. If `literal`, in units of β; otherwise in units of the force
+        on each sample as it arrives at each layer, grown by what it has moved where it pushes away
+        from the target.
+    max_free, max_nudged : int
+        Most steps or sweeps of each phase.
+    literal : bool, default=True
+        Whether the nudged phase starts from the free state as it stands, with whatever is
+        unsettled in it, or counts it as settled; and whether every sample stops exactly when it
+        is within tolerance, or may go on while others of its batch do.
+    """
+
+    free_tolerance: float
+    nudged_tolerance: float
+    max_free: int
+    max_nudged: int
+    literal: bool = True
+
+    def relative(self, backend: ArrayBackend, force: Array) -> Array:
+        """Tolerance of each sample in a nudged phase, relative to the force on it."""
+        size = backend.row_max_abs(force)
+        rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)
+        size *= max(self.nudged_tolerance, rounding)
+        # Where there is no force, staying at zero is right: any tolerance will do.
+        size += float(backend.xp.finfo(size.dtype).tiny)
+        return size
+
+
+def above_rounding(backend: ArrayBackend, tolerance: float, states: Sequence[Array]) -> Array:
+    """Tolerance of each sample, never below what rounding in the given states allows."""
+    xp = backend.xp
+    largest = backend.row_max_abs(states[0])
+    for state in states[1:]:
+        largest = xp.maximum(largest, backend.row_max_abs(state))
+    # Infinite states must not mean infinite tolerance.
+    largest = xp.where(xp.isfinite(largest), largest, xp.ones_like(largest))
+    rounding = ROUNDING_UNITS * float(xp.finfo(states[0].dtype).eps)
+    return xp.maximum(tolerance, rounding * largest)
