@@ -142,6 +142,28 @@ def mlp_until(hidden, data, errors, seed) -> dict:
     return found
 
 
+def long_training(data, repeats):
+    """A late epoch against an early one: what has faded away must not slow it down.
+
+    Weights of inputs that are always 0 and of units that died would become subnormal numbers.
+    """
+    X, y, *_ = data
+    hidden, seconds = (512, 512), []
+    for kind in (EqPropClassifier, MLPClassifier):
+        model = kind(hidden, random_state=0)
+        seconds.append(
+            [timed(partial(model.partial_fit, X, y, classes=CLASSES)) for _ in range(14)]
+        )
+    ours, theirs = (np.median(each[11:]) / np.median(each[1:4]) for each in seconds)
+    yield (
+        f"{shape(hidden)}, epochs 12 to 14 against epochs 2 to 4",
+        f"{ours:.2f}",
+        f"{theirs:.2f}",
+        f"{ours:.2f}",
+        "",
+    )
+
+
 def default_fits(data, repeats):
     """Whole fits, defaults against defaults."""
     problems = {
@@ -363,6 +385,7 @@ ROWS = {
     for function in (
         against_literal,
         time_to_error,
+        long_training,
         default_fits,
         predictions,
         overhead,

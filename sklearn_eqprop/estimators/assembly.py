@@ -165,5 +165,5 @@ def _optimizer(
     if parameters["optimizer"] == "adam":
         return Adam(trained, backend.xp, memory, fused=getattr(backend, "adam", None))
     if parameters["momentum"] == 0:
-        return PlainSteps()
+        return PlainSteps(memory)
     return SGD(trained, parameters["momentum"], backend.xp, memory)

@@ -16,7 +16,15 @@ MOVED = ("velocities", "means", "squares")
 
 
 class Optimizer(Protocol):
-    """Turns directions of ascent into steps, block by block and piece by piece."""
+    """Turns directions of ascent into steps, block by block and piece by piece.
+
+    Attributes
+    ----------
+    n_updates : int
+        Updates begun so far.
+    """
+
+    n_updates: int
 
     def begin_update(self) -> None:
         """Call before the steps of every update."""
@@ -36,10 +44,22 @@ class Optimizer(Protocol):
 
 
 class PlainSteps:
-    """The step is rate · direction, and nothing is remembered: SGD without momentum."""
+    """The step is rate · direction, and nothing is remembered: SGD without momentum.
+
+    Parameters
+    ----------
+    memory : dict or None, default=None
+        What an earlier optimiser remembered; passed over if it was of another kind.
+    """
+
+    def __init__(self, memory: dict[str, Any] | None = None) -> None:
+        self.n_updates: int = (
+            memory["n_updates"] if memory is not None and _fits(memory, "plain", []) else 0
+        )
 
     def begin_update(self) -> None:
         """See `Optimizer.begin_update`."""
+        self.n_updates += 1
 
     def memory_of(self, block: int) -> list[Array]:
         """See `Optimizer.memory_of`."""
@@ -52,7 +72,7 @@ class PlainSteps:
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
-        return {"kind": "plain", "shapes": []}
+        return {"kind": "plain", "shapes": [], "n_updates": self.n_updates}
 
 
 class SGD:
@@ -78,14 +98,16 @@ class SGD:
         memory: dict[str, Any] | None = None,
     ) -> None:
         self._momentum = momentum
-        self._velocities = (
-            memory["velocities"]
-            if memory is not None and _fits(memory, "sgd", parameters)
-            else [xp.zeros_like(block) for block in parameters]
-        )
+        if memory is not None and _fits(memory, "sgd", parameters):
+            self.n_updates: int = memory["n_updates"]
+            self._velocities = memory["velocities"]
+        else:
+            self.n_updates = 0
+            self._velocities = [xp.zeros_like(block) for block in parameters]
 
     def begin_update(self) -> None:
         """See `Optimizer.begin_update`."""
+        self.n_updates += 1
 
     def memory_of(self, block: int) -> list[Array]:
         """See `Optimizer.memory_of`."""
@@ -101,7 +123,12 @@ class SGD:
 
     def memory(self) -> dict[str, Any]:
         """See `Optimizer.memory`."""
-        return {"kind": "sgd", "shapes": _shapes(self._velocities), "velocities": self._velocities}
+        return {
+            "kind": "sgd",
+            "shapes": _shapes(self._velocities),
+            "n_updates": self.n_updates,
+            "velocities": self._velocities,
+        }
 
 
 class Adam:
@@ -131,18 +158,18 @@ class Adam:
         self._fused = fused
         self._correction = 1.0
         if memory is not None and _fits(memory, "adam", parameters):
-            self._n_updates = memory["n_updates"]
+            self.n_updates: int = memory["n_updates"]
             self._means, self._squares = memory["means"], memory["squares"]
         else:
-            self._n_updates = 0
+            self.n_updates = 0
             self._means = [xp.zeros_like(block) for block in parameters]
             self._squares = [xp.zeros_like(block) for block in parameters]
 
     def begin_update(self) -> None:
         """See `Optimizer.begin_update`."""
-        self._n_updates += 1
+        self.n_updates += 1
         # Kept as sums that fade, m / (1 - β_1) and v / (1 - β_2), moments take fewer passes.
-        self._correction = (1 - BETA_2**self._n_updates) ** 0.5 / (1 - BETA_1**self._n_updates)
+        self._correction = (1 - BETA_2**self.n_updates) ** 0.5 / (1 - BETA_1**self.n_updates)
         self._correction *= (1 - BETA_1) / (1 - BETA_2) ** 0.5
 
     def memory_of(self, block: int) -> list[Array]:
@@ -173,7 +200,7 @@ class Adam:
         return {
             "kind": "adam",
             "shapes": _shapes(self._means),
-            "n_updates": self._n_updates,
+            "n_updates": self.n_updates,
             "means": self._means,
             "squares": self._squares,
         }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.learning import updates
-from sklearn_eqprop.learning.optimizers import SGD, PlainSteps
+from sklearn_eqprop.learning.optimizers import SGD, Adam, PlainSteps
 from sklearn_eqprop.learning.updates import BlockUpdate, Follower, apply_updates
 
 SHAPES = [(5, 3), (4,)]
@@ -46,3 +46,43 @@ def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
             blocks[i] = block + step
     for one, other in zip([*blocks, follower], [*found, found_follower], strict=True):
         assert np.abs(one - other).max() < 1e-14
+
+
+def subnormal(array):
+    return (array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype", "n_updates"),
+    [
+        (lambda blocks: SGD(blocks, 0.9, np), np.float32, 3200),
+        (lambda blocks: SGD(blocks, 0.9, np), np.float64, 19_200),
+        (lambda blocks: Adam(blocks, np), np.float32, 3200),
+    ],
+    ids=["sgd", "sgd in float64", "adam"],
+)
+def test_what_fades_ends_at_zero_and_nothing_else_does(make, dtype, n_updates):
+    # One row is never heard of again but for its decay, the other goes on learning.
+    array = np.ones((2, 4), dtype=dtype)
+    follower = np.ones_like(array)
+    optimizer = make([array])
+    for update in range(n_updates):
+        direction = np.zeros_like(array)
+        direction[1] = (-1) ** update
+        move = BlockUpdate(array, direction, rate=0.05, scale=1.0, decay=1.0)
+        move.follower = Follower(follower, 1.0, 0.05)
+        apply_updates([move], optimizer, whole=False)
+        if (update + 1) % 64 == 0:
+            for numbers in (array, follower, *optimizer.memory_of(0)):
+                assert not subnormal(numbers).any()
+    assert (array[0] == 0).all()
+    assert (follower[0] == 0).all()
+    assert (np.abs(array[1]) > 1e-3).all()
+
+
+def test_an_optimiser_goes_on_counting():
+    for make in (PlainSteps, lambda memory=None: SGD([np.ones(3)], 0.9, np, memory)):
+        first = make()
+        for _ in range(3):
+            first.begin_update()
+        assert make(memory=first.memory()).n_updates == 3
