@@ -68,8 +68,9 @@ class GradientAlignment(Readable):
         Cosine of ν with -dJ/dθ over all parameters (Theorem 1); 1 where A is symmetric.
     update : float
         Cosine of the estimator's own update with -dJ/dθ over the blocks that it trains by it: with
-        its `gradient`, `nudging`, `beta` and `layerwise_rescale`, before weight decay and before
-        the optimiser. NaN where its nudged phases do not stay finite.
+        its `gradient`, `nudging`, `beta` and `layerwise_rescale`, settled as far as in training
+        (`relax_tol`, `max_relax_iter`, `max_nudge_iter`), before weight decay and before the
+        optimiser. NaN where its phases run away.
     blocks : list of BlockAlignment
         Forward weights by layer, feedback, biases.
     slope : float

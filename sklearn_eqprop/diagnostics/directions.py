@@ -18,8 +18,8 @@ from sklearn_eqprop.diagnostics.subject import Subject
 from sklearn_eqprop.estimators.assembly import credit_rule
 from sklearn_eqprop.learning.credit import CreditRule
 from sklearn_eqprop.learning.feedback import attenuations
-from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network, feedback_gains
+from sklearn_eqprop.relaxation import RUNAWAY
 
 
 @dataclass
@@ -108,8 +108,8 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
     squares = [[float((layer**2).sum()) for layer in r.states] for r in (signal, free.result)]
     descent = substrate.local_change(free, [state * shares for state in error.states])
     nu = substrate.local_change(free, [state * shares for state in slope.states])
-    update, nudged_settled = _own_update(subject, rule, free, target, shares)
-    settled = free.result.converged & slope.converged & error.converged & nudged_settled
+    update, stays = _own_update(subject, rule, free.inputs, target, shares)
+    settled = free.result.converged & slope.converged & error.converged & stays
     cost = subject.cost.value(xp, free.result.states[-1], target)
     return _Part(
         (descent, nu, update),
@@ -120,20 +120,23 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
 
 
 def _own_update(
-    subject: Subject, rule: CreditRule, free: FreePhase, target: Array, shares: Array
+    subject: Subject, rule: CreditRule, inputs: Array, target: Array, shares: Array
 ) -> tuple[list[Array], Array]:
-    """The estimator's update, NaN where its phases run away, and which samples settled."""
+    """The estimator's update, as far as its phases settle, and which samples stay put.
+
+    NaN where one runs away.
+    """
     xp = subject.network.backend.xp
     substrate = subject.own_substrate()
     rng = np.random.RandomState(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        credit = rule.credit(substrate, free.inputs, target, subject.cost, shares, rng)
-    settled = xp.ones_like(free.result.converged)
-    for result in credit.nudged:
-        settled &= result.converged
-    if all(bool(xp.isfinite(result.residual).all()) for result in credit.nudged):
-        return credit.changes, settled
-    return [None if c is None else xp.full_like(c, xp.nan) for c in credit.changes], settled
+        credit = rule.credit(substrate, inputs, target, subject.cost, shares, rng)
+    stays = xp.ones_like(credit.free.result.converged)
+    for result in (credit.free.result, *credit.nudged):
+        stays &= result.converged | (result.residual < RUNAWAY)  # False for NaN
+    if bool(stays.all()):
+        return credit.changes, stays
+    return [None if c is None else xp.full_like(c, xp.nan) for c in credit.changes], stays
 
 
 def carried_to_layers(network: Network) -> list[float]:

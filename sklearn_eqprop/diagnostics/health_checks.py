@@ -68,7 +68,7 @@ def settling(evidence: Evidence) -> HealthCheck:
         UNSETTLED_LIMITS,
         f"{unsettled:.1%} of the samples do not settle when predicted, {trained:.1%} of the "
         f"phases did not in the last epoch; {predicted.n_steps.mean():.1f} sweeps on average",
-        "raise max_relax_iter and max_nudge_iter, lower loop_gain or step_size, or use "
+        "raise max_relax_iter and max_nudge_iter, lower loop_gain, change step_size, or use "
         "relaxation='gauss_seidel'",
     )
 

@@ -25,7 +25,7 @@ from sklearn_eqprop.relaxation import FreeField, Result
 #: A unit whose slope ρ' is below this share of the largest transmits next to nothing.
 FLAT = 0.05
 #: Applications of the coupling by which its gain is estimated; the second half counts.
-GAIN_STEPS = 40
+GAIN_STEPS = 48
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,9 @@ def _flat(network: Network, layer: int, state: Array) -> Array:
 def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
     """Square of the spectral radius of A + 1, the largest over the samples, by power iteration.
 
-    Its eigenvalues come in pairs ± where layers drive only their neighbours, so the growth of
-    single steps alternates: the geometric mean over an even number of them counts.
+    Its eigenvalues come in pairs ± where layers drive only their neighbours, and lie on a circle
+    where they form a ring, so the growth of single steps goes round: the geometric mean over a
+    multiple of 2, 3 and 4 of them counts.
     """
     xp = subject.network.backend.xp
     jacobian = Jacobian(held_at(free), subject.origin(free))

@@ -15,7 +15,7 @@ from sklearn_eqprop._sklearn_compat import validate_data
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
-from sklearn_eqprop.estimators.assembly import what_synapses_measure
+from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.fitted_network import chunks
 from sklearn_eqprop.estimators.targets import without_nullable_type
@@ -75,9 +75,10 @@ class Subject:
         return SimulatedNetwork(self.network, self.relaxation, LIMITS)
 
     def own_substrate(self) -> SimulatedNetwork:
-        """The same, its synapses measuring what they measure when the estimator is trained."""
+        """The network as it is when the estimator is trained: how far it settles, what it sees."""
         measured = what_synapses_measure(self.parameters, self.network)
-        return SimulatedNetwork(self.network, self.relaxation, LIMITS, **measured)
+        limits = training_limits(self.parameters)
+        return SimulatedNetwork(self.network, self.relaxation, limits, **measured)
 
     def chunks(self) -> Iterator[slice]:
         """Rows to look at together, so that memory stays bounded."""

@@ -5,7 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sklearn_eqprop.estimators.parameters import layer_rates, loop_bound, reads_rates
+from sklearn_eqprop.estimators.parameters import (
+    EXACT_GRADIENTS,
+    UNTIED_LOOP_GAIN,
+    layer_rates,
+    loop_bound,
+    reads_rates,
+)
 from sklearn_eqprop.estimators.training_state import TrainingState
 from sklearn_eqprop.learning.clamped import ClampedRule
 from sklearn_eqprop.learning.continual import ContinualRule
@@ -33,6 +39,8 @@ NUDGED_TOLERANCE = 1e-2
 #: The first downward sweep that solves its layers carries the push to every one of them; what it
 #: leaves out is the loops, which the default safeguard keeps below this.
 SWEPT_TOLERANCE = 0.25
+#: Of the free phase where the gradient is to be exact: with NUDGED_TOLERANCE, a cosine of 0.9999.
+EXACT_FREE_TOLERANCE = 1e-3
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
@@ -69,10 +77,23 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
     elif parameters["gradient"] == "continual":
         # What is left unsettled would go into the weights.
         free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
+    elif parameters["gradient"] in EXACT_GRADIENTS:
+        free, nudged = EXACT_FREE_TOLERANCE, NUDGED_TOLERANCE
     else:
-        sweeps_solve = parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1
-        free, nudged = FREE_TOLERANCE, SWEPT_TOLERANCE if sweeps_solve else NUDGED_TOLERANCE
+        swept = _one_sweep_is_enough(parameters)
+        free, nudged = FREE_TOLERANCE, SWEPT_TOLERANCE if swept else NUDGED_TOLERANCE
     return SettlingLimits(free, nudged, *_most_steps(parameters), literal=False)
+
+
+def _one_sweep_is_enough(parameters: dict[str, Any]) -> bool:
+    """Whether a sweep solves every layer, and the loops that it leaves out are weak."""
+    bound = loop_bound(parameters)
+    return (
+        parameters["relaxation"] == "gauss_seidel"
+        and parameters["step_size"] == 1
+        and bound is not None
+        and bound <= UNTIED_LOOP_GAIN
+    )
 
 
 def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:

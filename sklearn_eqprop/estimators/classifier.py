@@ -45,7 +45,8 @@ class EqPropClassifier(Classification):
         other activations the two are the same.
     nudging : {'one_sided', 'random_sign', 'centered'}, default='one_sided'
         How ds/dβ is estimated: from 0 and β (the paper), error O(β); the same with the sign
-        drawn for every minibatch; or from +β and -β, error O(β²), at twice the price.
+        drawn for every minibatch; or from +β and -β, error O(β²), at twice the price. Without
+        effect on 'recurrent_backprop'.
     feedback_init : {'transpose', 'independent'}, default='transpose'
         Feedback starts at `feedback_scale` times the transposed forward weights, or at
         `feedback_scale` times a draw of its own. Not used with tied feedback.
@@ -106,9 +107,10 @@ class EqPropClassifier(Classification):
         Residual at which a sample counts as settled, never below what rounding allows; in the
         nudged phase of training relative to the force on the sample as it arrives at each layer,
         in that of `relax` times ``|β|``. 'auto' is 1e-10 for predictions with float64 weights,
-        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.25 (Euler,
-        Anderson, damped sweeps and 'continual': 0.01). What the free phase leaves unsettled is no
-        part of the nudged one ('continual', where it is, settles the free phase to 5e-6).
+        5e-6 with float32 weights. While training it is 1e-2 in both phases; in the nudged one
+        0.25 where sweeps solve layer after layer and `loop_gain` is at most 0.2; with the exact
+        gradients 1e-3 in the free one. What the free phase leaves unsettled is no part of the
+        nudged one ('continual', where it is, settles the free phase to 5e-6).
     loss : {'log_loss', 'squared_error'} or object, default='log_loss'
         Cost of the output: cross-entropy of a softmax readout (of logistic readouts with
         multilabel targets), or squared distance from 0/1 targets (the paper). Or an object

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
@@ -124,6 +126,30 @@ def _check_nudge_arrives(wiring: Wiring, n_layers: int, gradient: str) -> None:
             "'recurrent_backprop', which need none."
         )
         raise ValueError(msg)
+
+
+def warn_about_short_runs(parameters: dict[str, Any], wiring: Wiring) -> None:
+    """Warn where averages are taken before the nudge has arrived everywhere.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+    wiring : Wiring
+    """
+    if parameters["objective"] != "trajectory":
+        return
+    n_layers, n_steps = wiring.n_layers, parameters["max_nudge_iter"]
+    untouched = reachable(wiring.pairs, n_layers) - reachable(wiring.pairs, n_layers, n_steps - 1)
+    if untouched:
+        warnings.warn(
+            f"max_nudge_iter={n_steps} is too short for objective='trajectory' with {n_layers} "
+            "layers: a nudge goes from layer to layer with every step, does not arrive in "
+            f"{_named(untouched)}, and nothing is learned there. Use a max_nudge_iter of several "
+            "times the number of layers.",
+            ConvergenceWarning,
+            stacklevel=7,
+        )
 
 
 def _named(layers: set[int]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_eqprop.backend import ArrayBackend
-from sklearn_eqprop.estimators.connectivity import requested_wiring
+from sklearn_eqprop.estimators.connectivity import requested_wiring, warn_about_short_runs
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_same_network
 from sklearn_eqprop.estimators.held_out import Rows
 from sklearn_eqprop.estimators.input_scale import (
@@ -40,7 +40,7 @@ from sklearn_eqprop.estimators.refused_pairs import (
 from sklearn_eqprop.estimators.settling import Settling
 from sklearn_eqprop.estimators.training_state import FitSettings, TrainingState
 from sklearn_eqprop.estimators.weights import rows_that_count
-from sklearn_eqprop.network import Layout, initial_weights
+from sklearn_eqprop.network import Layout, Wiring, initial_weights
 
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
@@ -177,13 +177,14 @@ class Preparation(Settling):
         warn_about_other_scale(rows.X, state.input_scales, rows.device)
         self._warn_about_targets(rows.y)
 
-    def _warn_beforehand(self, rows: Rows, state: TrainingState, n_layers: int) -> None:
-        parameters = self._parameters()
+    def _warn_beforehand(self, rows: Rows, state: TrainingState, wiring: Wiring) -> None:
+        parameters, n_layers = self._parameters(), wiring.n_layers
         warn_about_input_scale(rows.X, state.input_scales, rows.device)
         if rows.device is None:
             warn_about_outliers(rows.X, state.input_scales)
         warn_about_tied_depth(parameters, n_layers - 1)
         warn_about_winners(parameters)
+        warn_about_short_runs(parameters, wiring)
         if self._is_nudged:
             warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
 

@@ -159,9 +159,13 @@ def check_beta(beta: float, nudging: str, loss: Any, cost: Cost, *, held: bool) 
     if beta == math.inf:
         return  # the output is held: see check_clamp
     if beta == 0 or not math.isfinite(beta):
+        reasons = {
+            0.0: "without a nudge both phases are the same and nothing can be learned",
+            -math.inf: "an output can be held at its target, but not away from it",
+        }
         msg = (
             f"The 'beta' parameter must be a finite number other than 0, or infinity. "
-            f"Got {beta!r}: without a nudge both phases are the same and nothing can be learned. "
+            f"Got {beta!r}: {reasons.get(beta, 'that is no strength')}. "
             "Values around 0.1 to 1 work well."
         )
         raise InvalidParameterError(msg)

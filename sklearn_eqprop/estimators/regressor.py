@@ -48,6 +48,7 @@ class EqPropRegressor(Regression):
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
         O(β); or the latter with the sign drawn for every minibatch. With a large β the two
         sides of a kink of ReLU units share in the change, which overfits noisy targets less.
+        Without effect on 'recurrent_backprop'.
     feedback_init : {'transpose', 'independent'}, default='transpose'
         Feedback starts at `feedback_scale` times the transposed forward weights, or at
         `feedback_scale` times a draw of its own. Not used with tied feedback.
@@ -108,9 +109,10 @@ class EqPropRegressor(Regression):
         Residual at which a sample counts as settled, never below what rounding allows; in the
         nudged phase of training relative to the force on the sample as it arrives at each layer,
         in that of `relax` times ``|β|``. 'auto' is 1e-10 for predictions with float64 weights,
-        5e-6 with float32 weights. While training it is 1e-2, and in the nudged phase 0.25 (Euler,
-        Anderson, damped sweeps and 'continual': 0.01). What the free phase leaves unsettled is no
-        part of the nudged one ('continual', where it is, settles the free phase to 5e-6).
+        5e-6 with float32 weights. While training it is 1e-2 in both phases; in the nudged one
+        0.25 where sweeps solve layer after layer and `loop_gain` is at most 0.2; with the exact
+        gradients 1e-3 in the free one. What the free phase leaves unsettled is no part of the
+        nudged one ('continual', where it is, settles the free phase to 5e-6).
     loss : str or object, default='squared_error'
         'squared_error', 'absolute_error', 'huber', 'poisson', the cost of
         the output: ½ ||y - s_L||² of the standardised targets; Σ ``|y - s_L|`` of them;

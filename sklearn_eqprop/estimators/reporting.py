@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.learning.epoch import EpochRecord
+from sklearn_eqprop.relaxation import RUNAWAY
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
@@ -20,9 +21,9 @@ _STACK_LEVEL = 7
 
 
 def warn_about_training(
-    state: TrainingState, ended_by: EndedBy, settings: FitSettings, dtype: Any
+    state: TrainingState, ended_by: EndedBy, settings: FitSettings, n_epochs: int, dtype: Any
 ) -> None:
-    """Report, once a fit, what went wrong.
+    """Report, once a fit of some epochs, what went wrong.
 
     Training that was interrupted, did not learn or did not end; dynamics that did not
     settle; feedback too weak for the arithmetic.
@@ -33,7 +34,7 @@ def warn_about_training(
         return
     if not settings.incremental:  # a later slice may just be a harder one
         _warn_about_loss(state, ended_by, settings)
-    _warn_about_settling(state)
+    _warn_about_settling(state, n_epochs)
     _warn_about_weak_feedback(state, settings, dtype)
 
 
@@ -77,18 +78,29 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         )
 
 
-def _warn_about_settling(state: TrainingState) -> None:
+def _warn_about_settling(state: TrainingState, n_epochs: int) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
-        fraction = state.relaxation[f"{phase}_unconverged"][-1]
-        if fraction > UNSETTLED_WARNING:
+        fractions = state.relaxation[f"{phase}_unconverged"][-n_epochs:]
+        residuals = state.relaxation[f"{phase}_residual"][-n_epochs:]
+        wildest = max(
+            (residual for residual, share in zip(residuals, fractions, strict=True) if share),
+            default=0.0,
+        )
+        if wildest > RUNAWAY:
+            _warn(
+                f"In the {phase} phase samples ran away from where they should have settled (up "
+                f"to a residual of {wildest:.2g}), and took the weights with them. Set loop_gain, "
+                "lower it, use a smaller |beta|, or scale the inputs, and fit anew."
+            )
+        elif fractions[-1] > UNSETTLED_WARNING:
             more = ""
             if phase == "nudged":
                 more = ", or a smaller |beta|; with gradient='continual' lower learning_rate_init"
             _warn(
-                f"The {phase} phase did not settle for {fraction:.1%} of the samples in the last "
-                f"epoch (largest residual {state.relaxation[f'{phase}_residual'][-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain or step_size, or leave relaxation at 'gauss_seidel'"
-                f"{more}."
+                f"The {phase} phase did not settle for {fractions[-1]:.1%} of the samples in the "
+                f"last epoch (largest residual {residuals[-1]:.2g}). Raise "
+                f"{limit}, lower loop_gain, or use relaxation='gauss_seidel' with step_size=1 or "
+                f"another step_size{more}."
             )
 
 

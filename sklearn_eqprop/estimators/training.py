@@ -60,7 +60,7 @@ class Training(Preparation):
             )
             callbacks.ended()
             if not isinstance(ended, DivergenceError):
-                warn_about_training(state, ended, settings, self.coefs_[0].dtype)
+                warn_about_training(state, ended, settings, self.n_iter_, self.coefs_[0].dtype)
         except BaseException:  # a warning that a filter has made an error, too
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -100,7 +100,7 @@ class Training(Preparation):
         if continuing:
             self._warn_about_other_scales(rows, state)
         if not incremental:
-            self._warn_beforehand(rows, state, len(arrays.intercepts))
+            self._warn_beforehand(rows, state, arrays.layout.wiring)
         settings = self._fit_settings(rows.n_samples, incremental=incremental)
         n_epochs_before = state.n_epochs
         callbacks.begin(arrays.layout, state.input_scales)

@@ -152,7 +152,8 @@ class UserCost(ClassificationCost):
         ------
         ValueError
             If it returns arrays of a wrong shape or numbers that are not finite, if samples are not
-            judged one by one, or if ``derivative`` is not the derivative of ``value``.
+            judged one by one, if ``derivative`` is not the derivative of ``value``, or if it rises
+            faster than `curvature` allows.
         """
         target = target[:TRIAL_ROWS]
         draw = np.random.RandomState(0).standard_normal(target.shape)
@@ -172,6 +173,8 @@ class UserCost(ClassificationCost):
                 )
                 raise ValueError(msg)
         self._check_derivative(xp, output, target, value, slope)
+        if math.isfinite(self.curvature):
+            self._check_curvature(xp, output, target, slope)
 
     def _check_derivative(
         self, xp: Any, output: Array, target: Array, value: np.ndarray, slope: np.ndarray
@@ -194,6 +197,22 @@ class UserCost(ClassificationCost):
                     f"loss.derivative returned {float(found[row]):.4g} where loss.value rises by "
                     f"{float(0.5 * (ahead + behind)[row]):.4g} a unit of output {unit}: it must "
                     "return ∂value/∂output."
+                )
+                raise ValueError(msg)
+
+    def _check_curvature(self, xp: Any, output: Array, target: Array, slope: np.ndarray) -> None:
+        """No second derivative along one output may exceed the bound of all eigenvalues."""
+        for unit in range(output.shape[1]):
+            shift = xp.zeros_like(output)
+            shift[:, unit] = TRIAL_STEP
+            ahead = -read(xp, self.force(xp, output + shift, target))
+            rise = (ahead[:, unit] - slope[:, unit]) / TRIAL_STEP
+            slack = TRIAL_TOLERANCE * (1 + self.curvature + np.abs(slope[:, unit]))
+            if (rise > self.curvature + slack).any():
+                msg = (
+                    f"loss.curvature={self.curvature:g}, but loss.derivative rises by "
+                    f"{float(rise.max()):.4g} a unit of output {unit}: it must bound the second "
+                    "derivative of the loss everywhere; leave the attribute out if nothing does."
                 )
                 raise ValueError(msg)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,12 +74,13 @@ def layered_wiring(n_layers: int) -> Wiring:
     )
 
 
-def reachable(pairs: Iterable[Pair], start: int) -> set[int]:
-    """Layers that connections lead to from `start`, over any number of steps; `start` included."""
-    pairs = list(pairs)
-    found = {start}
-    while True:
+def reachable(pairs: Iterable[Pair], start: int, most_steps: float = math.inf) -> set[int]:
+    """Layers that connections lead to from `start` in so many steps or less, `start` included."""
+    pairs, found, n_steps = list(pairs), {start}, 0
+    while n_steps < most_steps:
         further = {target for source, target in pairs if source in found} - found
         if not further:
-            return found
+            break
         found |= further
+        n_steps += 1
+    return found

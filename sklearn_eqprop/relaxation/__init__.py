@@ -13,7 +13,7 @@ from sklearn_eqprop.relaxation.euler import Euler, flow
 from sklearn_eqprop.relaxation.field import Enough, Field, FreeField, Push
 from sklearn_eqprop.relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop.relaxation.pacing import Pacing
-from sklearn_eqprop.relaxation.result import Result
+from sklearn_eqprop.relaxation.result import RUNAWAY, Result
 from sklearn_eqprop.relaxation.settling import Relaxation
 from sklearn_eqprop.relaxation.trajectory import Average, trajectory
 
@@ -26,6 +26,7 @@ RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
 
 __all__ = [
     "RELAXATIONS",
+    "RUNAWAY",
     "AdjointField",
     "Anderson",
     "Average",

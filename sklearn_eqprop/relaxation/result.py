@@ -7,6 +7,10 @@ from dataclasses import dataclass
 
 from sklearn_eqprop.backend.array_backend import Array
 
+#: Residual of an unsettled sample that is no longer slow but runs away: what networks learn with,
+#: states and forces, is of the order of 1.
+RUNAWAY = 1e3
+
 
 @dataclass
 class Result:
@@ -68,5 +72,5 @@ def _describe(n_steps: Array, residual: Array, converged: Array) -> str:
     return (
         f"{n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
         f"(largest residual {float(residual[~converged].max()):.2g}): raise max_relax_iter or "
-        "max_nudge_iter, or lower loop_gain or step_size."
+        "max_nudge_iter, lower loop_gain, or change step_size."
     )

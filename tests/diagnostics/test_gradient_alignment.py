@@ -63,6 +63,7 @@ def test_the_update_is_the_estimators_own(nudging):
     layers = [1, 2, 3, 1, 2, 1, 2, 3]
     for rescale in (False, True):
         settings = {"nudging": nudging, "beta": 0.4, "feedback_learning": "local"}
+        settings["relax_tol"] = 1e-12
         data = _with_data(net, "log_loss", X, Y, layerwise_rescale=rescale, **settings)
         found = gradient_alignment(*data)
         moved = [
@@ -99,6 +100,7 @@ def test_feedback_that_moves_by_another_rule_has_no_update(learning):
             feedback_learning=learning,
             beta=1e-4,
             layerwise_rescale=False,
+            relax_tol=1e-12,
         )
     )
     truth = cosine(np.concatenate([u for u, _ in pairs]), -np.concatenate([g for _, g in pairs]))
@@ -110,12 +112,24 @@ def test_feedback_that_moves_by_another_rule_has_no_update(learning):
 )
 def test_exact_rules_are_aligned_whatever_the_feedback(gradient, error):
     net, X, Y = problem("tanh", "log_loss")
-    found = gradient_alignment(
-        *_with_data(net, "log_loss", X, Y, gradient=gradient, nudging="centered", beta=0.1)
-    )
+    settings = {"gradient": gradient, "nudging": "centered", "beta": 0.1}
+    found = gradient_alignment(*_with_data(net, "log_loss", X, Y, relax_tol=1e-12, **settings))
     assert found.overall < 0.999
     assert 1 - found.update < error
     assert not found.rescaled
+
+
+def test_the_update_is_what_the_limits_of_training_leave_of_it():
+    # An Euler step carries a nudge by one layer: after two, the lowest of three has none.
+    sizes = (3, 5, 5, 5, 2)
+    net = random_net(sizes, "tanh", loop=0.1, seed=2)
+    X, Y = random_task(4, sizes)
+    few = {"relaxation": "euler", "max_nudge_iter": 2, "layerwise_rescale": False}
+    data = _with_data(net, "squared_error", X, Y, **few)
+    blocks = {block.name: block for block in gradient_alignment(*data).blocks}
+    assert np.isnan(blocks["F_1"].update_cosine)
+    assert blocks["F_1"].cosine == blocks["F_1"].cosine  # ν is a limit, and there
+    assert abs(blocks["F_4"].update_cosine) > 0.9
 
 
 @pytest.mark.parametrize("relaxation", ["euler", "gauss_seidel", "anderson"])

@@ -7,11 +7,10 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.estimators.assembly import training_limits
+from sklearn_eqprop.estimators.assembly import credit_rule, training_limits
 from sklearn_eqprop.learning.costs import LogLoss
-from sklearn_eqprop.learning.credit import VectorFieldRule
+from sklearn_eqprop.learning.credit import CreditRule, RecurrentBackpropRule
 from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.nudging import NUDGINGS
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.relaxation import RELAXATIONS
 
@@ -20,6 +19,10 @@ WAYS = [
     {"relaxation": "gauss_seidel", "nudging": "one_sided", "beta": 0.1},
     {"relaxation": "euler", "nudging": "centered", "step_size": 0.5},
     {"relaxation": "anderson", "nudging": "random_sign"},
+    # Loops that the first sweep must not leave out.
+    {"loop_gain": 0.5},
+    {"loop_gain": 0.9},
+    {"feedback": "tied", "activation": "relu"},
 ]
 
 
@@ -28,11 +31,11 @@ def digits():
     return StandardScaler().fit_transform(X)[:300], y[:300]
 
 
-def updates(model, limits, X, target):
-    """Update of F_1..F_L by the model's rule, settled within the given limits."""
+def updates(model, limits, X, target, rule: CreditRule | None = None):
+    """Update of F_1..F_L by the model's rule or another, settled within the given limits."""
     network = model._network(model._arrays(), NumpyBackend())
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
-    rule = VectorFieldRule(NUDGINGS[model.nudging], model.beta)
+    rule = rule or credit_rule(model.get_params(), network)
     rng = np.random.RandomState(0)
     credit = rule.credit(substrate, X, target, LogLoss(), 1 / len(X), rng)
     return credit.changes[: network.n_layers]
@@ -53,6 +56,22 @@ def test_every_layer_gets_the_direction_of_a_tight_settling(way, n_hidden):
     tight = updates(model, SettlingLimits(1e-13, 1e-13, 1000, 1000), X, target)
     cosines = [cosine(one, other) for one, other in zip(loose, tight, strict=True)]
     assert min(cosines) > 0.98, cosines
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(("loop_gain", "least"), [("auto", 0.9999), (0.5, 0.9999), (0.9, 0.999)])
+@pytest.mark.parametrize("n_hidden", [1, 3])
+@pytest.mark.parametrize("gradient", ["asymmetric", "recurrent_backprop"])
+def test_exact_gradients_are_exact_by_default(gradient, n_hidden, loop_gain, least):
+    X, y = digits()
+    settings = {"gradient": gradient, "beta": 1e-3, "loop_gain": loop_gain, "dtype": "float64"}
+    model = EqPropClassifier((24,) * n_hidden, random_state=0, max_iter=5, **settings).fit(X, y)
+    target = np.eye(10)[y]
+    found = updates(model, training_limits(model.get_params()), X, target)
+    tight = SettlingLimits(1e-13, 1e-13, 1000, 1000)
+    exact = updates(model, tight, X, target, RecurrentBackpropRule(np))
+    one, other = (np.concatenate([part.ravel() for part in parts]) for parts in (found, exact))
+    assert cosine(one, other) > least
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

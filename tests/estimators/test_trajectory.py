@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.estimators.fitted_network import CHUNK_ROWS
@@ -237,3 +237,16 @@ def test_layers_in_a_row_are_a_dense_net_too(binary):
     net = DenseNet("relu", model.coefs_, model.intercepts_, model.feedback_coefs_)
     free = run(net, X, after_transient(net, X, 1.0, 2), 1.0, 3)
     assert np.abs(np.hstack(model.relax(X).states) - free.states).max() < 1e-12
+
+
+@KINDS
+def test_runs_too_short_for_the_nudge_to_arrive(estimator, binary):
+    # An Euler step carries a nudge by one layer.
+    settings = SETTINGS | {"hidden_layer_sizes": (8, 8, 8), "max_iter": 3}
+    with pytest.warns(ConvergenceWarning, match=r"max_nudge_iter=2 .* in layers 1, 2, and nothing"):
+        model = estimator(**settings, max_nudge_iter=2).fit(*binary)
+    before = [coef.copy() for coef in model.coefs_]
+    model.set_params(alpha=0.0, optimizer="sgd", momentum=0.0).partial_fit(*binary)
+    stayed = [(a == b).all() for a, b in zip(before, model.coefs_, strict=True)]
+    assert stayed == [True, True, False, False]
+    estimator(**settings, max_nudge_iter=4).fit(*binary)

@@ -128,6 +128,32 @@ def test_feedback_without_safeguard_that_oscillates_is_reported(three_classes):
     assert all(re.search(r"\d%.*loop_gain", message) for message in about)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_a_single_sample_that_runs_away_is_reported(optimizer):
+    # Far fewer than one in a hundred do not settle, and yet no weight is what it was.
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((300, 4)), np.arange(300) % 3
+    X[0] = 6.0
+    settings = {"hidden_layer_sizes": (20,), "loop_gain": None, "feedback_learning": "fixed"}
+    settings |= {"loss": "squared_error", "nudging": "centered", "beta": 0.6, "batch_size": 300}
+    model = EqPropClassifier(**settings, optimizer=optimizer, momentum=0.0, random_state=0)
+    model.partial_fit(X, y, classes=[0, 1, 2])
+    # Eighteen of the units speak for that sample alone.
+    model.coefs_[0][:, :2] = 0.3 * rng.standard_normal((4, 2))
+    model.coefs_[0][:, 2:] = 1.0
+    model.intercepts_[0][:] = [0.1] * 2 + [-18.0] * 18
+    model.coefs_[1][:] = 0.1 * np.abs(rng.standard_normal((20, 3)))
+    gain = 0.7 / np.linalg.norm(model.coefs_[1][2:], 2) ** 2
+    model.feedback_coefs_[0][:] = gain * model.coefs_[1].T
+    for name in ("coefs_", "intercepts_", "feedback_coefs_"):
+        setattr(model, name, getattr(model, name))
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.partial_fit(X, y)
+    assert 0 < model.relaxation_["nudged_unconverged"][-1] < 0.01
+    messages = [str(warning.message) for warning in caught]
+    assert any(re.search(r"nudged phase samples ran away.*loop_gain", m) for m in messages)
+
+
 def test_safeguard_settles_the_same_feedback(three_classes):
     model = EqPropClassifier(**WILD)
     messages = fit_and_listen(model, *three_classes)

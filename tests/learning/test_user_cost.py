@@ -227,6 +227,17 @@ def test_bad_curvature(curvature):
         UserCost(loss)
 
 
+def test_a_curvature_that_the_derivative_gives_the_lie():
+    class Steep(CrossEntropy):
+        curvature = 0.05
+
+    target = _outputs_and_targets()[1]
+    with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ a unit"):
+        UserCost(Steep()).try_out(np, target)
+    Steep.curvature = 0.25  # no single output's is larger
+    UserCost(Steep()).try_out(np, target)
+
+
 def test_a_class_in_place_of_an_object():
     with pytest.raises(ValueError, match=r"is a class; pass an object of it, Squared\(\.\.\.\)"):
         UserCost(Squared)
