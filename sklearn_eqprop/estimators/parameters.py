@@ -67,7 +67,7 @@ EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
 #: own feedback, and to weaken them is to weaken the network. Rates that cannot grow need no bound.
 UNTIED_LOOP_GAIN = 0.2
 TIED_LOOP_GAIN = 0.9
-BOUNDED_RATES = {"hard_sigmoid", "tanh", "logistic"}
+BOUNDED_RATES = {name for name, rho in ACTIVATIONS.items() if rho.rate_is_bounded}
 SIGNED_RATES = {"tanh", "identity"}
 
 

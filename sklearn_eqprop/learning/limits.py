@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop.network import Network
 
 #: Units of rounding that a residual may hold however long a network settles.
 ROUNDING_UNITS = 10
+#: Where rates are bounded, numbers larger than this in one layer say nothing of the others.
+LARGEST_BOUNDED = 100.0
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,42 @@ class SettlingLimits:
         # Where there is no force, staying at zero is right: any tolerance will do.
         size += float(backend.xp.finfo(size.dtype).tiny)
         return size
+
+
+def tolerances(
+    network: Network, tolerance: float, numbers: Sequence[Array | None]
+) -> tuple[Array, list[Array | None]]:
+    """Tolerance of each sample, and what rounding may leave in each layer beyond it.
+
+    Unbounded rates carry large numbers on to every layer, and their rounding with them. Bounded
+    ones do not: only the layers that hold large numbers themselves are given more.
+
+    Parameters
+    ----------
+    network : Network
+    tolerance : float
+    numbers : sequence of array or None
+        What each layer holds, as far as that is known: states, or the constant part of drives.
+
+    Returns
+    -------
+    tolerance : array of shape (n_samples,)
+    allowances : list of array of shape (n_samples,), or None
+        One a layer; None where the tolerance is all.
+    """
+    backend, xp = network.backend, network.backend.xp
+    known = [part for part in numbers if part is not None]
+    total = above_rounding(backend, tolerance, known)
+    if not network.activations[0].rate_is_bounded:
+        return total, [None] * network.n_layers
+    rounding = ROUNDING_UNITS * float(xp.finfo(network.dtype).eps)
+    allowances = [
+        None
+        if part is None or activation.lower is not None
+        else above_rounding(backend, tolerance, [part]) - tolerance
+        for activation, part in zip(network.activations, numbers, strict=True)
+    ]
+    return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
 
 def above_rounding(backend: ArrayBackend, tolerance: float, states: Sequence[Array]) -> Array:

@@ -11,7 +11,7 @@ from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.flow import EulerFlow
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
-from sklearn_eqprop.learning.limits import SettlingLimits, above_rounding
+from sklearn_eqprop.learning.limits import SettlingLimits, above_rounding, tolerances
 from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths
 from sklearn_eqprop.learning.phases import SettledPhase, held_at, part_of
 from sklearn_eqprop.learning.seam import FreePhase
@@ -79,8 +79,8 @@ class SimulatedNetwork:
         field.pacing = self._free_pacing
         field.enough = self._enough
         field.keeps_drives = self._enough is None
-        driven = [drive for drive in clamped if drive.ndim > 1]  # by the input
-        tolerance = above_rounding(self.network.backend, self._limits.free_tolerance, driven)
+        driven = [drive if drive.ndim > 1 else None for drive in clamped]  # by the input
+        tolerance, field.allowances = tolerances(self.network, self._limits.free_tolerance, driven)
         result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
         return SettledPhase(inputs, result, settled)
 
@@ -138,9 +138,8 @@ class SimulatedNetwork:
             held_at(free), clamped_origin(origin, error), target.shape[0], None, scales=scales
         )
         if self._limits.literal:
-            tolerance = above_rounding(
-                self.network.backend, self._limits.nudged_tolerance, origin.states
-            )
+            nudged = self._limits.nudged_tolerance
+            tolerance, field.allowances = tolerances(self.network, nudged, origin.states)
         else:
             tolerance = self._limits.relative(self.network.backend, error)
         start = [*field.zero_states()[:-1], error.copy()]
@@ -234,7 +233,7 @@ class SimulatedNetwork:
         field = kind(network, origin, n_phases * n_samples, push, n_phases, scales)
         if self._limits.literal:
             nudge = self._limits.nudged_tolerance * abs(strengths[0])
-            tolerance = above_rounding(self.network.backend, nudge, origin.states)
+            tolerance, field.allowances = tolerances(self.network, nudge, origin.states)
         else:
             nothing = xp.zeros_like(target)
             force = xp.abs(push.velocity(nothing, nothing))

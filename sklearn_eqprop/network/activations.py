@@ -45,6 +45,11 @@ class Activation:
         """Whether ρ(s) = s for every state in range, so that no rate need be computed."""
         return self.name == "identity" or self.lower is not None
 
+    @property
+    def rate_is_bounded(self) -> bool:
+        """Whether ρ(s) stays within -1 and 1 whatever the state."""
+        return self.name in ("hard_sigmoid", "tanh", "logistic")
+
 
 def _state(xp: Any, s: Array) -> Array:
     return s

@@ -153,6 +153,7 @@ class DisplacementField(Field):
 
     def measured(self, layer: int, size: Array) -> Array:
         """See `Field.measured`."""
+        size = super().measured(layer, size)
         return size if self._scales is None else size / self._scales[layer - 1]
 
     def take(self, rows: Array) -> DisplacementField:
@@ -161,7 +162,9 @@ class DisplacementField(Field):
         n_samples = origin.states[0].shape[0]
         push = None if self.push is None else self.push.take(rows)
         network = self.network.each(lambda array: array[rows])
-        return type(self)(network, origin, n_samples, push, self.n_phases, self._scales)
+        field = type(self)(network, origin, n_samples, push, self.n_phases, self._scales)
+        field.allowances = self.allowances_of(rows)
+        return field
 
 
 class CorrectedField(DisplacementField):

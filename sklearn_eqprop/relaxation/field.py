@@ -56,6 +56,8 @@ class Field(ABC):
     freezes = True
     #: What else than the tolerance lets a sample stop; not asked on a device.
     enough: Enough | None = None
+    #: What of a residual each layer may keep, one number a sample: rounding. None: nothing.
+    allowances: Sequence[Array | None] | None = None
     #: On a device: when to look whether all samples have settled. None: every few sweeps.
     pacing: Pacing | None = None
 
@@ -99,7 +101,14 @@ class Field(ABC):
 
     def measured(self, layer: int, size: Array) -> Array:
         """Largest magnitudes of one layer, one a sample, as residuals are measured."""
-        return size
+        allowance = None if self.allowances is None else self.allowances[layer - 1]
+        return size if allowance is None else self.backend.xp.maximum(size - allowance, 0)
+
+    def allowances_of(self, rows: Array) -> list[Array | None] | None:
+        """The allowances of some of the samples."""
+        if self.allowances is None:
+            return None
+        return [None if part is None else part[rows] for part in self.allowances]
 
     def size(self, layer: int, difference: Array) -> Array:
         """Largest magnitude of each sample in one layer, as residuals are measured.
@@ -217,4 +226,6 @@ class FreeField(Field):
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
         n_samples = next(part.shape[0] for part in clamped if part.ndim > 1)
         push = None if self.push is None else self.push.take(rows)
-        return FreeField(self.network, clamped, n_samples, push)
+        field = FreeField(self.network, clamped, n_samples, push)
+        field.allowances = self.allowances_of(rows)
+        return field

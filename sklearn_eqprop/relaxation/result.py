@@ -28,7 +28,8 @@ class Result:
         Sweeps (or Euler steps) each sample took.
     residual : array of shape (n_samples,)
         Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`: 0 at
-        a fixed point of Eq. 10 (Eq. 16 in the nudged phase).
+        a fixed point of Eq. 10 (Eq. 16 in the nudged phase). In layers of unbounded states among
+        bounded rates, as far as it is beyond the rounding of large states.
     converged : array of bool, shape (n_samples,)
         Whether each sample's residual is within its tolerance, or it was asked to come no closer.
     drives : list of array or None, default=None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, Result
-from tests.dense_truth import random_net, random_task
+from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
 SIZES = (4, 6, 5, 4, 3)
@@ -180,3 +180,24 @@ def test_an_overflowing_input_is_never_called_settled(method, activation):
     assert not result.converged[1] or residual[1] <= 1e-6
     if activation == "tanh":
         assert not result.converged[1]
+
+
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "tanh", "logistic"])
+@pytest.mark.parametrize("method", METHODS)
+def test_large_inputs_do_not_excuse_the_layers_behind(method, activation):
+    # Rates are bounded: what rounds coarsely in the first layer is of no account in the others.
+    net = _net(activation)
+    X, Y = random_task(40, SIZES, "log_loss")
+    X[:, 0] *= 1e6
+    arrays = [[np.float32(block) for block in part] for part in (net.coefs, net.biases)]
+    feedback = [np.float32(block) for block in net.feedback]
+    narrow = DenseNet(activation, *arrays, feedback)
+    substrate = substrate_of(narrow, method, step_size=0.7, tolerance=5e-6, max_iter=200)
+    free = substrate.settle(np.float32(X))
+    [nudged] = nudged_phases(substrate, free, COSTS["log_loss"], np.float32(Y), (0.4,))
+    behind = slice(SIZES[1], None)
+    with np.errstate(over="ignore"):  # slopes of the truth
+        truths = [net.equilibrium(X), net.equilibrium(X, "log_loss", Y, 0.4)]
+    for result, truth in zip((free.result, nudged), truths, strict=True):
+        assert result.converged.all()
+        assert np.abs(joined(result.states) - truth)[:, behind].max() < 1e-3
