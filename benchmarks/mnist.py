@@ -70,7 +70,10 @@ WAYS: dict[str, dict] = {
 #: Strength of the penalty: the deeper, the less is needed, and the less hinders the last few rows.
 ALPHAS = {"1x512": 1e-2, "2x512": 5e-3, "3x512": 2e-3, "8x256": 2e-3}
 #: What does better in single presets.
-OVERRIDES: dict[str, dict] = {"1x512, Kolen-Pollack": {"nudging": "one_sided"}}
+OVERRIDES: dict[str, dict] = {
+    "1x512, Kolen-Pollack": {"nudging": "one_sided"},
+    "8x256, Kolen-Pollack": {"loss": "squared_error"},
+}
 SHAPES = {"1x512": (512,), "2x512": (512, 512), "3x512": (512, 512, 512), "8x256": (256,) * 8}
 
 PRESETS: dict[str, tuple[tuple[int, ...], dict]] = {

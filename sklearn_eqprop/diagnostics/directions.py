@@ -33,8 +33,8 @@ class Directions:
     nu : list of ndarray
         ν(θ), what equilibrium propagation follows in the limit β → 0 (Eqs. 18, 26).
     update : list of ndarray or None
-        What the estimator hands to its optimiser; None for a block that it does not train by it,
-        NaN where its nudged phases run away.
+        What the estimator hands to its optimiser, settled as far as in training; None for a block
+        that it does not train by it, NaN where its phases run away.
     objective : float
         J, the mean cost at the free equilibria.
     signal_sizes, state_sizes : list of float
@@ -132,8 +132,10 @@ def _own_update(
     with np.errstate(over="ignore", invalid="ignore"):
         credit = rule.credit(substrate, inputs, target, subject.cost, shares, rng)
     stays = xp.ones_like(credit.free.result.converged)
-    for result in (credit.free.result, *credit.nudged):
-        stays &= result.converged | (result.residual < RUNAWAY)  # False for NaN
+    strength = subject.estimator._nudge_strength
+    scales = [1.0, *(strength for _ in credit.nudged)]
+    for result, scale in zip((credit.free.result, *credit.nudged), scales, strict=True):
+        stays &= result.converged | (result.residual < RUNAWAY * scale)  # False for NaN
     if bool(stays.all()):
         return credit.changes, stays
     return [None if c is None else xp.full_like(c, xp.nan) for c in credit.changes], stays

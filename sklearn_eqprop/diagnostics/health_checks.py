@@ -9,8 +9,10 @@ from operator import itemgetter
 
 import numpy as np
 
+from sklearn_eqprop.diagnostics.alignment import BlockAlignment
 from sklearn_eqprop.diagnostics.health_evidence import Evidence
 from sklearn_eqprop.diagnostics.readable import Readable
+from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
 
 #: Verdicts, from best to worst.
 VERDICTS = ("good", "watch", "bad")
@@ -142,8 +144,19 @@ def alignment(evidence: Evidence) -> HealthCheck:
             "alignment",
             math.nan,
             "bad",
-            f"the nudged phases run away at beta={evidence.estimator.beta:g}: there is no update",
+            f"the phases of training run away at beta={evidence.estimator.beta:g}: there is no "
+            "update",
             "lower beta or loop_gain, or use nudging='one_sided'",
+        )
+    missed = [block.name for block in found.blocks if _is_missed(block, evidence)]
+    if missed:
+        return HealthCheck(
+            "alignment",
+            0.0,
+            "bad",
+            f"no update arrives at {', '.join(missed)} within "
+            f"max_nudge_iter={evidence.estimator.max_nudge_iter}",
+            "raise max_nudge_iter, or use relaxation='gauss_seidel'",
         )
     if math.isnan(found.update) or not known:
         return HealthCheck(
@@ -161,14 +174,18 @@ def alignment(evidence: Evidence) -> HealthCheck:
         "gradient='asymmetric' or 'recurrent_backprop' is exact with any feedback"
     )
     estimator = evidence.estimator
-    nudged = estimator.gradient in ("vector_field", "continual")
-    if nudged and weakest.cosine > COSINE_LIMITS[0]:
+    if estimator.gradient in EXACT_GRADIENTS:
+        remedy = "a tighter relax_tol, and as many sweeps or steps as it takes"
+        if estimator.gradient == "asymmetric":
+            remedy = f"a smaller beta, now {estimator.beta:g}, or {remedy}"
+    elif weakest.cosine > COSINE_LIMITS[0]:
         remedy = (
             f"a smaller beta, now {estimator.beta:g}: as it goes to 0, the cosine for "
             f"{weakest.name} goes to {weakest.cosine:.2f}"
         )
         if estimator.nudging != "centered":
             remedy += "; nudging='centered' gets there sooner"
+        remedy += "; or a tighter relax_tol"
     return _check(
         "alignment",
         value,
@@ -178,6 +195,14 @@ def alignment(evidence: Evidence) -> HealthCheck:
         remedy,
         high_is_good=True,
     )
+
+
+def _is_missed(block: BlockAlignment, evidence: Evidence) -> bool:
+    """Whether a block has a gradient, and an error signal in the end, but no update so far."""
+    if block.role != "forward" or block.update_cosine is None or block.gradient_norm == 0:
+        return False
+    signalled = evidence.estimator.gradient in EXACT_GRADIENTS or not math.isnan(block.cosine)
+    return signalled and math.isnan(block.update_cosine)
 
 
 def signal(evidence: Evidence) -> HealthCheck:

@@ -37,10 +37,12 @@ from sklearn_eqprop.relaxation import RELAXATIONS, Enough
 FREE_TOLERANCE = 1e-2
 NUDGED_TOLERANCE = 1e-2
 #: The first downward sweep that solves its layers carries the push to every one of them; what it
-#: leaves out is the loops, which the default safeguard keeps below this.
+#: leaves out is the loops, which the default safeguard keeps below the first of these. Strong
+#: loops make up for the second in a few sweeps more.
 SWEPT_TOLERANCE = 0.25
-#: Of the free phase where the gradient is to be exact: with NUDGED_TOLERANCE, a cosine of 0.9999.
-EXACT_FREE_TOLERANCE = 1e-3
+STRONGLY_SWEPT_TOLERANCE = 0.1
+#: The same where the gradient is to be exact, behind weak loops and behind strong ones.
+EXACT_TOLERANCES = (1e-3, 1e-2), (1e-4, 1e-3)
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
@@ -78,22 +80,19 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
         # What is left unsettled would go into the weights.
         free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
     elif parameters["gradient"] in EXACT_GRADIENTS:
-        free, nudged = EXACT_FREE_TOLERANCE, NUDGED_TOLERANCE
+        free, nudged = EXACT_TOLERANCES[not _loops_are_weak(parameters)]
     else:
-        swept = _one_sweep_is_enough(parameters)
-        free, nudged = FREE_TOLERANCE, SWEPT_TOLERANCE if swept else NUDGED_TOLERANCE
+        free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE
+        if parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1:
+            weak = _loops_are_weak(parameters)
+            nudged = SWEPT_TOLERANCE if weak else STRONGLY_SWEPT_TOLERANCE
     return SettlingLimits(free, nudged, *_most_steps(parameters), literal=False)
 
 
-def _one_sweep_is_enough(parameters: dict[str, Any]) -> bool:
-    """Whether a sweep solves every layer, and the loops that it leaves out are weak."""
+def _loops_are_weak(parameters: dict[str, Any]) -> bool:
+    """Whether loops are kept as weak as the default keeps those of untied feedback."""
     bound = loop_bound(parameters)
-    return (
-        parameters["relaxation"] == "gauss_seidel"
-        and parameters["step_size"] == 1
-        and bound is not None
-        and bound <= UNTIED_LOOP_GAIN
-    )
+    return bound is not None and bound <= UNTIED_LOOP_GAIN
 
 
 def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABCMeta, abstractmethod
 from typing import Any
 
@@ -87,3 +88,11 @@ class EstimatorHooks(
     def _is_nudged(self) -> bool:
         """Whether learning nudges the output, so that β and `nudging` mean something."""
         return bool(self.gradient != "recurrent_backprop")
+
+    @property
+    def _nudge_strength(self) -> float:
+        """Size of what moves the output in the second phase, in units of its error.
+
+        A clamped output moves as far as its error, and a linear system knows no nudge.
+        """
+        return 1.0 if math.isinf(self.beta) or not self._is_nudged else abs(self.beta)

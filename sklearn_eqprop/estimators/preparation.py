@@ -201,8 +201,7 @@ class Preparation(Settling):
             restore_best=not incremental and (self.early_stopping or self.restore_best_weights),
             shuffle=self.shuffle,
             alpha=self.alpha,
-            # A clamped output moves as far as its error, and a linear system knows no nudge.
-            beta=1.0 if self.beta == math.inf or not self._is_nudged else self.beta,
+            beta=self._nudge_strength,
             averaged=self.objective == "trajectory",
             verbose=int(self.verbose),
             incremental=incremental,

@@ -30,7 +30,7 @@ def warn_about_training(
     """
     if ended_by is EndedBy.INTERRUPT:
         _warn("Training interrupted by user.", UserWarning)
-    if not state.loss_curve:
+    if not n_epochs:
         return
     if not settings.incremental:  # a later slice may just be a harder one
         _warn_about_loss(state, ended_by, settings)
@@ -82,25 +82,24 @@ def _warn_about_settling(state: TrainingState, n_epochs: int) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
         fractions = state.relaxation[f"{phase}_unconverged"][-n_epochs:]
         residuals = state.relaxation[f"{phase}_residual"][-n_epochs:]
-        wildest = max(
-            (residual for residual, share in zip(residuals, fractions, strict=True) if share),
-            default=0.0,
-        )
-        if wildest > RUNAWAY:
+        unsettled = [size for size, share in zip(residuals, fractions, strict=True) if share]
+        if unsettled and max(unsettled) > RUNAWAY:
+            nudge = "" if phase == "free" else "use a smaller |beta|, "
             _warn(
                 f"In the {phase} phase samples ran away from where they should have settled (up "
-                f"to a residual of {wildest:.2g}), and took the weights with them. Set loop_gain, "
-                "lower it, use a smaller |beta|, or scale the inputs, and fit anew."
+                f"to a residual of {max(unsettled):.2g}), and the updates with them. Use a "
+                f"loop_gain, or a lower one, {nudge}change step_size, scale the inputs, and fit "
+                "anew."
             )
-        elif fractions[-1] > UNSETTLED_WARNING:
+            break  # what starts from there says nothing of its own
+        if fractions[-1] > UNSETTLED_WARNING:
             more = ""
             if phase == "nudged":
-                more = ", or a smaller |beta|; with gradient='continual' lower learning_rate_init"
+                more = ", or use a smaller |beta| (with gradient='continual' learning_rate_init)"
             _warn(
                 f"The {phase} phase did not settle for {fractions[-1]:.1%} of the samples in the "
-                f"last epoch (largest residual {residuals[-1]:.2g}). Raise "
-                f"{limit}, lower loop_gain, or use relaxation='gauss_seidel' with step_size=1 or "
-                f"another step_size{more}."
+                f"last epoch (largest residual {residuals[-1]:.2g}). Raise {limit}, lower "
+                f"loop_gain, change step_size or relaxation{more}."
             )
 
 

@@ -56,8 +56,9 @@ def tolerances(
 ) -> tuple[Array, list[Array | None]]:
     """Tolerance of each sample, and what rounding may leave in each layer beyond it.
 
-    Unbounded rates carry large numbers on to every layer, and their rounding with them. Bounded
-    ones do not: only the layers that hold large numbers themselves are given more.
+    Unbounded rates carry large numbers on to every layer, and their rounding with them, and so
+    does an output that the input drives. Bounded ones do not: only the layers that hold large
+    numbers themselves are given more.
 
     Parameters
     ----------
@@ -75,7 +76,8 @@ def tolerances(
     backend, xp = network.backend, network.backend.xp
     known = [part for part in numbers if part is not None]
     total = above_rounding(backend, tolerance, known)
-    if not network.activations[0].rate_is_bounded:
+    drives_output = (0, network.n_layers) in network.wiring.pairs
+    if drives_output or not network.activations[0].rate_is_bounded:
         return total, [None] * network.n_layers
     rounding = ROUNDING_UNITS * float(xp.finfo(network.dtype).eps)
     allowances = [

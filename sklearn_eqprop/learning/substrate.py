@@ -106,13 +106,11 @@ class SimulatedNetwork:
 
         A cost of unbounded curvature, too steep for some explicit steps, has its force held.
         """
-        states = free.result.states
+        states, backend = free.result.states, self.network.backend
         push = self._push(cost, target, strength, states[-1], 0.0, held=True)
         nudge: Any = self._limits.nudged_tolerance * abs(strength)
         if not self._limits.literal:
-            nudge = self._limits.relative(
-                self.network.backend, push.velocity(states[-1], states[-1])
-            )
+            nudge = self._limits.relative(backend, push.velocity(states[-1], states[-1]))
 
         def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
             return self._local_change(free, states, [part * weights for part in increments])
@@ -123,7 +121,7 @@ class SimulatedNetwork:
             free,
             push,
             step_size=self._relaxation.step_size,
-            tolerance=above_rounding(self.network.backend, nudge, states),
+            tolerance=above_rounding(backend, nudge, states),
             max_steps=self._limits.max_nudged,
             leverages=network.leverages(free.inputs, states, weights),
             local_change=local_change,

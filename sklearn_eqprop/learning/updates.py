@@ -15,7 +15,8 @@ from sklearn_eqprop.learning.optimizers import Optimizer, lie_alike
 CACHE_SIZE = 2**15
 
 #: Updates from one round of `_flush` to the next, and what counts as nothing then, in units of
-#: the smallest normal number: what fades by a tenth an update stays normal in between.
+#: the smallest normal number: what fades by a third an update, faster than Adam's memory and
+#: weights do, stays normal in between.
 FLUSH_EVERY = 64
 NOTHING = 2.0**46
 

@@ -174,7 +174,8 @@ class UserCost(ClassificationCost):
                 raise ValueError(msg)
         self._check_derivative(xp, output, target, value, slope)
         if math.isfinite(self.curvature):
-            self._check_curvature(xp, output, target, slope)
+            self._check_curvature(xp, output, target)
+            self._check_curvature(xp, target - 0.5 * TRIAL_STEP, target)  # where kinks are
 
     def _check_derivative(
         self, xp: Any, output: Array, target: Array, value: np.ndarray, slope: np.ndarray
@@ -200,8 +201,9 @@ class UserCost(ClassificationCost):
                 )
                 raise ValueError(msg)
 
-    def _check_curvature(self, xp: Any, output: Array, target: Array, slope: np.ndarray) -> None:
+    def _check_curvature(self, xp: Any, output: Array, target: Array) -> None:
         """No second derivative along one output may exceed the bound of all eigenvalues."""
+        slope = -read(xp, self.force(xp, output, target))
         for unit in range(output.shape[1]):
             shift = xp.zeros_like(output)
             shift[:, unit] = TRIAL_STEP

@@ -128,6 +128,28 @@ def test_misaligned_feedback():
     assert exact.verdict == "good"
 
 
+@pytest.mark.parametrize("gradient", ["vector_field", "asymmetric"])
+def test_an_update_that_does_not_arrive(gradient):
+    # An Euler step carries it by one layer.
+    sizes = (3, 5, 5, 5, 2)
+    net = random_net(sizes, "tanh", loop=0.1, seed=2)
+    X, Y = random_task(4, sizes)
+    few = {"relaxation": "euler", "max_nudge_iter": 2, "gradient": gradient}
+    check = _report(net, X, Y, **few)["alignment"]
+    assert check.verdict == "bad"
+    assert "no update arrives at F_1, F_2 within max_nudge_iter=2" in check.finding
+    assert "raise max_nudge_iter" in check.remedy
+
+
+def test_an_exact_gradient_that_is_not_settled():
+    sizes = (4, 6, 5, 3)
+    net = random_net(sizes, "identity", loop=0.8, gain=0.95, seed=2)
+    X, Y = random_task(5, sizes, "log_loss")
+    check = _report(net, X, Y, "log_loss", gradient="recurrent_backprop", relax_tol=2.0)
+    assert check["alignment"].verdict == "watch"
+    assert "a tighter relax_tol" in check["alignment"].remedy
+
+
 def test_a_nudge_too_strong_to_align():
     net, X, Y = problem("hard_sigmoid", tied=True)
     check = _report(net, X, Y + 3, beta=0.9)["alignment"]

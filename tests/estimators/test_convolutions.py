@@ -362,7 +362,8 @@ def test_diagnostics_look_inside(digits, layers):
     assert alignment.n_unsettled == 0
     assert alignment.update > 0.9
     exact = EqPropClassifier(layers, gradient="recurrent_backprop", **SETTINGS).fit(X, y)
-    assert gradient_alignment(exact, X, y).update > 1 - 1e-9
+    assert gradient_alignment(exact, X, y).update > 0.9999
+    assert gradient_alignment(exact.set_params(relax_tol=1e-12), X, y).update > 1 - 1e-9
     assert 0 < jacobian_symmetry(model, X[:20], n_probes=16).symmetry <= 1
     assert "loop" in str(health_report(model, X, y)).lower()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, Result
+from tests.dense_graph import GraphNet, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
@@ -201,3 +202,14 @@ def test_large_inputs_do_not_excuse_the_layers_behind(method, activation):
     for result, truth in zip((free.result, nudged), truths, strict=True):
         assert result.converged.all()
         assert np.abs(joined(result.states) - truth)[:, behind].max() < 1e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_output_that_the_input_drives_carries_large_numbers_on(method):
+    graph = [(0, 1), (1, 2), (2, 3), (0, 3), (3, 2), (2, 1)]
+    net = random_graph_net(graph, "tanh", strength=0.4)
+    X = np.float32(1e6 * random_task(40, (4, 5, 6, 3))[0])
+    arrays = [[np.float32(block) for block in part] for part in (net.coefs, net.biases)]
+    narrow = GraphNet("tanh", graph, *arrays, [np.float32(block) for block in net.feedback])
+    substrate = substrate_of(narrow, method, step_size=0.5, tolerance=5e-6, max_iter=300)
+    assert substrate.settle(X).result.converged.all()
