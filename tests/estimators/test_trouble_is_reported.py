@@ -312,6 +312,16 @@ def test_interruption_of_the_first_epoch_leaves_a_usable_model(binary, estimator
     model.partial_fit(X, y)
 
 
+@KINDS
+def test_an_interrupted_start_is_not_told_of_earlier_trouble(binary, estimator, monkeypatch):
+    X, y = binary
+    model = estimator(**SETTINGS, relax_tol=1e-9, max_relax_iter=1, warm_start=True)
+    with pytest.warns(ConvergenceWarning, match="free phase did not settle"):
+        model.fit(X, y)
+    Sabotage(monkeypatch, 1, interrupt)
+    assert fit_and_listen(model, X, y) == ["Training interrupted by user."]
+
+
 @MAX_ITER
 @KINDS
 def test_interruption_of_partial_fit_keeps_the_weights(binary, estimator, monkeypatch):
