@@ -28,6 +28,10 @@ from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.diagnostics import gradient_alignment
 
 RESULTS = Path(__file__).parent / "results"
+NOTE = (
+    "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
+    "The settings of each run are in `mnist.json`."
+)
 #: Rows that alignment is measured on.
 N_ALIGNMENT = 200
 N_VALIDATION = 10_000
@@ -211,7 +215,7 @@ def main() -> None:
 def record(outcome: dict, path: Path) -> None:
     """Add a run to the results and make the table anew."""
     runs = record_run(outcome, path)
-    text = f"# MNIST\n\n{describe_environment()}\n\n{table(runs)}\n"
+    text = f"# MNIST\n\n{describe_environment()}\n\n{NOTE}\n\n{table(runs)}\n"
     path.with_suffix(".md").write_text(text)
 
 
