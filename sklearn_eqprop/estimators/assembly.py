@@ -42,7 +42,8 @@ NUDGED_TOLERANCE = 1e-2
 SWEPT_TOLERANCE = 0.25
 STRONGLY_SWEPT_TOLERANCE = 0.1
 #: The same where the gradient is to be exact, behind weak loops and behind strong ones.
-EXACT_TOLERANCES = (1e-3, 1e-2), (1e-4, 1e-3)
+EXACT_TOLERANCES = (1e-3, 1e-2)
+STRONGLY_EXACT_TOLERANCES = (1e-4, 1e-3)
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
@@ -80,7 +81,8 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
         # What is left unsettled would go into the weights.
         free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
     elif parameters["gradient"] in EXACT_GRADIENTS:
-        free, nudged = EXACT_TOLERANCES[not _loops_are_weak(parameters)]
+        weak = _loops_are_weak(parameters)
+        free, nudged = EXACT_TOLERANCES if weak else STRONGLY_EXACT_TOLERANCES
     else:
         free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE
         if parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1:

@@ -76,8 +76,8 @@ def tolerances(
     backend, xp = network.backend, network.backend.xp
     known = [part for part in numbers if part is not None]
     total = above_rounding(backend, tolerance, known)
-    drives_output = (0, network.n_layers) in network.wiring.pairs
-    if drives_output or not network.activations[0].rate_is_bounded:
+    output_is_driven = (0, network.n_layers) in network.wiring.pairs
+    if output_is_driven or not network.activations[0].rate_is_bounded:
         return total, [None] * network.n_layers
     rounding = ROUNDING_UNITS * float(xp.finfo(network.dtype).eps)
     allowances = [
