@@ -138,7 +138,7 @@ def run(name: str, seed: int, data, overrides: dict) -> dict:
             outcome["found"] = model.best_params_
         if is_ours:
             outcome["alignment"] = forward_alignment(model, X[:N_ALIGNMENT], y[:N_ALIGNMENT])
-    outcome["warnings"] = sorted({str(warning.message).split(".")[0] for warning in caught})
+    outcome["warnings"] = sorted({str(warning.message).split(". ")[0] for warning in caught})
     return outcome
 
 
