@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network import Network
@@ -74,17 +75,15 @@ def tolerances(
         One a layer; None where the tolerance is all.
     """
     backend, xp = network.backend, network.backend.xp
-    known = [part for part in numbers if part is not None]
-    total = above_rounding(backend, tolerance, known)
+    own = [None if part is None else above_rounding(backend, tolerance, [part]) for part in numbers]
+    total = reduce(xp.maximum, [each for each in own if each is not None])
     output_is_driven = (0, network.n_layers) in network.wiring.pairs
     if output_is_driven or not network.activations[0].rate_is_bounded:
         return total, [None] * network.n_layers
     rounding = ROUNDING_UNITS * float(xp.finfo(network.dtype).eps)
     allowances = [
-        None
-        if part is None or activation.lower is not None
-        else above_rounding(backend, tolerance, [part]) - tolerance
-        for activation, part in zip(network.activations, numbers, strict=True)
+        None if each is None or activation.lower is not None else each - tolerance
+        for activation, each in zip(network.activations, own, strict=True)
     ]
     return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
