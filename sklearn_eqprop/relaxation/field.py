@@ -28,7 +28,7 @@ class Push(Protocol):
 
 
 #: ``enough(states, drives)``: which samples, given every layer's state and drive, need not settle
-#: any further, whatever their residuals.
+#: any further, whatever their residuals. Of the states only the output's is then kept.
 Enough = Callable[[Sequence[Array], Sequence[Array]], Array]
 
 
@@ -146,11 +146,14 @@ class Field(ABC):
         """Whether a push acts on this layer."""
         return self.push is not None and layer == self.n_layers
 
-    def rest_state(self, layer: int, drive: Array, state: Array) -> Array:
-        """State in which a layer would rest if its drive stayed as it is; a fresh array."""
+    def rest_state(self, layer: int, drive: Array, state: Array, out: Array | None = None) -> Array:
+        """State in which a layer would rest if its drive stayed as it is.
+
+        A fresh array or `out`, which may be `drive`.
+        """
         if self.push is not None and self.is_pushed(layer):
             return self.push.resolve(drive, state)
-        return self.project(layer, drive)
+        return self.project(layer, drive, out)
 
     def velocity(self, layer: int, drive: Array, state: Array) -> Array:
         """drive_l - s_l (+ force at the output), a fresh array."""

@@ -93,7 +93,9 @@ class _Sweeps:
             if self._fuses and early is not None and not field.is_pushed(layer):
                 rest = self._fused_rest_state(layer, early)
             else:
-                rest = field.rest_state(layer, self._drive(layer, early), state)
+                drive = self._drive(layer, early)
+                is_fresh = drive is not early and drive is not self._late[layer - 1]
+                rest = field.rest_state(layer, drive, state, drive if is_fresh else None)
             if self._step_size != 1:
                 rest = state + self._step_size * (rest - state)
             states[layer - 1] = rest
@@ -120,8 +122,7 @@ class _Sweeps:
         left = self.active.put_aside(residual, n_sweeps, drives, everything=last)
         if self.active.is_empty:
             return True
-        if left is not None:
-            self._early = [None if part is None else part[left] for part in self._early]
+        if left is not None:  # what flows in early is worked out anew
             self._late = [self._rows(part, left) for part in self._late]
             self._signals = self.active.field.signals(self.active.states)
         return False

@@ -189,19 +189,20 @@ class ActiveSamples:
         n_steps: int,
         drives: Sequence[Array] | None,
     ) -> None:
+        states = self.states if self._enough is None else self.states[-1:]
         samples = rows if self._rows is None else self._rows[rows]
         self._n_steps[samples] = n_steps
         self._residual[samples] = residual[rows]
         self._converged[samples] = converged[rows]
         n_samples = self._n_steps.shape[0]
         if rows.shape[0] == n_samples:  # all at once: nothing to copy
-            self._settled_states = self.states
+            self._settled_states = states
             self._settled_drives = None if drives is None else list(drives)
             return
         if not self._settled_states:
-            self._settled_states = self._empty_like(self.states)
+            self._settled_states = self._empty_like(states)
             self._settled_drives = None if drives is None else self._empty_like(drives)
-        for settled, state in zip(self._settled_states, self.states, strict=True):
+        for settled, state in zip(self._settled_states, states, strict=True):
             settled[samples] = state[rows]
         if drives is not None and self._settled_drives is not None:
             for settled, drive in zip(self._settled_drives, drives, strict=True):
