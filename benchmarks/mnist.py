@@ -5,12 +5,14 @@
 Each run is written to ``benchmarks/results/mnist.json`` as soon as it ends, and the table
 ``benchmarks/results/mnist.md`` is made anew from all runs in that file, so that presets can be run
 one by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains
-on the other 50,000 and scores on those), smoothed labels among them.
+on the other 50,000 and scores on those). ``--choices`` runs what stood beside the choice for some
+presets, on the same rows, into ``mnist_choices.json`` and ``mnist_choices.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 import warnings
@@ -103,6 +105,14 @@ SEARCHED = {f"{name}, searched": MLPS[name] for name in MLPS}
 SEARCH = {"learning_rate_init": [3e-4, 1e-3, 3e-3], "alpha": [1e-4, 1e-2]}
 
 
+#: What was tried instead, preset by preset; the first is what was chosen.
+CHOICES: dict[str, list[dict]] = {
+    "1x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"loss": "squared_error"}, {"alpha": 1e-3}],
+    "2x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"beta": 0.9}],
+    "8x256, Kolen-Pollack": [{}, {"loss": SmoothedLogLoss(0.1)}],
+}
+
+
 def load(path: Path, *, validate: bool):
     x_train, y_train, x_test, y_test = load_images(path)
     if not validate:
@@ -133,6 +143,7 @@ def run(name: str, seed: int, data, overrides: dict) -> dict:
             "train_error": 100 * (1 - model.score(X, y)),
             "epochs": getattr(model, "best_estimator_", model).n_iter_,
             "minutes": seconds / 60,
+            "environment": describe_environment(),
         }
         if name in SEARCHED:
             outcome["found"] = model.best_params_
@@ -192,6 +203,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--validate", action="store_true", help="score on held-out training rows")
+    parser.add_argument("--choices", action="store_true", help="run what stood beside the choice")
     parser.add_argument("--results", type=Path, default=RESULTS / "mnist.json")
     parser.add_argument("--merge", type=Path, nargs="*", help="results of other runs, to add")
     arguments = parser.parse_args()
@@ -201,7 +213,10 @@ def main() -> None:
         if not arguments.presets or any(part in name for part in arguments.presets)
     ]
     overrides = {} if arguments.epochs is None else {"max_iter": arguments.epochs}
-    data = load(arguments.data, validate=arguments.validate)
+    data = load(arguments.data, validate=arguments.validate or arguments.choices)
+    if arguments.choices:
+        compare_choices([name for name in CHOICES if name in wanted], arguments.seeds, data)
+        return
     for name in wanted:
         for seed in arguments.seeds:
             outcome = run(name, seed, data, overrides)
@@ -214,11 +229,42 @@ def main() -> None:
                 record(outcome, arguments.results)
 
 
+def compare_choices(names: list[str], seeds: list[int], data) -> None:
+    """Run every choice of some presets and write the table of their errors on held-out rows."""
+    path = RESULTS / "mnist_choices.json"
+    for name, seed in itertools.product(names, seeds):
+        for instead in CHOICES[name]:
+            outcome = run(name, seed, data, instead)
+            what = ", ".join(f"{key}={value}" for key, value in instead.items())
+            outcome["preset"] += f", {what}" if what else ""
+            print(json.dumps(outcome, ensure_ascii=False), flush=True)
+            runs = record_run(outcome, path)
+    lines = ["| preset | held-out error % | training error % | seeds |", "|---|---|---|---|"]
+    for preset in sorted({each["preset"] for each in runs}):
+        mine = [each for each in runs if each["preset"] == preset]
+        test, train = (
+            np.mean([each[key] for each in mine]) for key in ("test_error", "train_error")
+        )
+        lines.append(f"| {preset} | {test:.2f} | {train:.3f} | {len(mine)} |")
+    head = f"# MNIST: choices, on the last {N_VALIDATION:,} training rows\n\n{environments(runs)}"
+    path.with_suffix(".md").write_text("\n\n".join([head, "\n".join(lines)]) + "\n")
+
+
 def record(outcome: dict, path: Path) -> None:
     """Add a run to the results and make the table anew."""
     runs = record_run(outcome, path)
-    text = f"# MNIST\n\n{describe_environment()}\n\n{NOTE}\n\n{table(runs)}\n"
+    text = f"# MNIST\n\n{environments(runs)}\n\n{NOTE}\n\n{table(runs)}\n"
     path.with_suffix(".md").write_text(text)
+
+
+def environments(runs: list[dict]) -> str:
+    """What the runs ran on, and where not all on the same, which of them on what."""
+    presets: dict[str, set[str]] = {}
+    for each in runs:
+        presets.setdefault(each["environment"], set()).add(each["preset"])
+    if len(presets) == 1:
+        return next(iter(presets))
+    return "\n\n".join(f"{'; '.join(sorted(of))}: {what}" for what, of in presets.items())
 
 
 def record_run(outcome: dict, path: Path) -> list[dict]:

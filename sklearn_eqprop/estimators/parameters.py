@@ -93,11 +93,12 @@ def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
     """
     bound = loop_bound(parameters)
     if parameters["feedback"] == "tied" and bound is not None and n_hidden > 2:
+        bounded = parameters["activation"] in BOUNDED_RATES
+        remedy = "loop_gain=None" if bounded else "activation='hard_sigmoid' with loop_gain=None"
         warnings.warn(
             f"feedback='tied' with {n_hidden} hidden layers and a loop gain of at most {bound:g} "
             "(loop_gain): tied weights are their own feedback, and the bound keeps them too small "
-            "to carry much through several layers. Use feedback='untied', or "
-            "activation='hard_sigmoid' with loop_gain=None.",
+            f"to carry much through several layers. Use feedback='untied', or {remedy}.",
             ConvergenceWarning,
             stacklevel=7,
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.credit import Credit
 from sklearn_eqprop.learning.seam import ClampableSubstrate
 
@@ -23,6 +23,8 @@ class ClampedRule:
     """
 
     attenuated = True
+    needs: tuple[str, ...] = ("settle_clamped", "local_contrast")
+    costs: tuple[type, ...] | None = (SquaredError,)
 
     def credit(
         self,

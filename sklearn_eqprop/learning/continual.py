@@ -31,6 +31,8 @@ class ContinualRule:
     """
 
     attenuated = True
+    needs: tuple[str, ...] = ("flow",)
+    costs: tuple[type, ...] | None = None
 
     def __init__(self, nudging: Nudging, beta: float) -> None:
         self._nudging = nudging

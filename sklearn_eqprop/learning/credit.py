@@ -39,9 +39,15 @@ class CreditRule(Protocol):
     ----------
     attenuated : bool
         Whether its error signal passes through the feedback weights, and is attenuated there.
+    needs : tuple of str
+        Methods of the substrate beyond those of `Substrate`, keys of `needs.ABILITIES`.
+    costs : tuple of type or None
+        Costs it is about; None: any.
     """
 
     attenuated: bool
+    needs: tuple[str, ...]
+    costs: tuple[type, ...] | None
 
     def credit(
         self,
@@ -83,6 +89,8 @@ class VectorFieldRule:
     """
 
     attenuated = True
+    needs: tuple[str, ...] = ()
+    costs: tuple[type, ...] | None = None
 
     def __init__(self, nudging: Nudging, beta: float) -> None:
         self._nudging = nudging
@@ -127,6 +135,7 @@ class AsymmetricRule(VectorFieldRule):
     """
 
     attenuated = False
+    needs: tuple[str, ...] = ("settle_corrected",)
 
     def _settle(
         self,
@@ -150,6 +159,8 @@ class RecurrentBackpropRule:
     """
 
     attenuated = False
+    needs: tuple[str, ...] = ("settle_adjoint",)
+    costs: tuple[type, ...] | None = None
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp

@@ -19,6 +19,7 @@ from sklearn_eqprop.learning.feedback import (
     learns_from_own_change,
 )
 from sklearn_eqprop.learning.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
+from sklearn_eqprop.learning.needs import check_abilities, check_cost
 from sklearn_eqprop.learning.optimizers import Optimizer, PlainSteps
 from sklearn_eqprop.learning.seam import FlowingSubstrate, FreePhase, ProbedSubstrate, Substrate
 from sklearn_eqprop.learning.updates import BlockUpdate, Follower, apply_updates
@@ -71,6 +72,11 @@ class Trainer:
     settings : LearningSettings
     probe_rng : RandomState or None, default=None
         Source of the probes that 'homeostasis' needs.
+
+    Raises
+    ------
+    TypeError
+        If the substrate or the cost is not what the rule, or the way feedback learns, needs.
     """
 
     def __init__(
@@ -84,6 +90,15 @@ class Trainer:
         settings: LearningSettings,
         probe_rng: np.random.RandomState | None = None,
     ) -> None:
+        name = type(rule).__name__
+        check_abilities(substrate, rule.needs, name, "VectorFieldRule")
+        check_cost(cost, rule.costs, name, "VectorFieldRule")
+        if settings.feedback_learning == "homeostasis" and not network.tied:
+            name = "feedback_learning='homeostasis'"
+            check_abilities(substrate, ["local_asymmetry"], name, "'kolen_pollack'")
+            if probe_rng is None:
+                msg = f"{name} draws probes: give the trainer a probe_rng."
+                raise TypeError(msg)
         self.substrate = substrate
         self.network = network
         self.cost = cost

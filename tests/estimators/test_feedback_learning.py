@@ -105,7 +105,14 @@ def test_tied_networks_learn(three_classes):
     assert deep.score(X, y) > 0.9
 
 
-def test_tied_weights_that_must_stay_small_are_pointed_out(three_classes):
-    model = EqPropClassifier((8, 8, 8), feedback="tied", max_iter=2, random_state=0)
-    with pytest.warns(ConvergenceWarning, match="feedback='tied' with 3 hidden layers.*untied"):
+@pytest.mark.parametrize(
+    ("settings", "remedy"),
+    [
+        ({}, "activation='hard_sigmoid' with loop_gain=None"),
+        ({"activation": "hard_sigmoid", "loop_gain": 0.5}, "or loop_gain=None"),
+    ],
+)
+def test_tied_weights_that_must_stay_small_are_pointed_out(three_classes, settings, remedy):
+    model = EqPropClassifier((8, 8, 8), feedback="tied", max_iter=2, random_state=0, **settings)
+    with pytest.warns(ConvergenceWarning, match=f"'tied' with 3 hidden layers.*untied.*{remedy}"):
         model.fit(*three_classes)

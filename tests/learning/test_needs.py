@@ -1,0 +1,110 @@
+"""Rules say what they need, and a trainer refuses what cannot give it before anything settles."""
+
+import numpy as np
+import pytest
+
+from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop.learning import (
+    NUDGINGS,
+    Adam,
+    LearningSettings,
+    LogLoss,
+    SettlingLimits,
+    SimulatedNetwork,
+    SquaredError,
+    Trainer,
+    VectorFieldRule,
+    trained_parameters,
+)
+from sklearn_eqprop.learning.clamped import ClampedRule
+from sklearn_eqprop.learning.continual import ContinualRule
+from sklearn_eqprop.learning.credit import AsymmetricRule, RecurrentBackpropRule
+from sklearn_eqprop.network import initial_weights, layered_wiring, wired_network
+from sklearn_eqprop.relaxation import GaussSeidel
+
+CENTERED = NUDGINGS["centered"]
+RULES = {
+    "VectorFieldRule": VectorFieldRule(CENTERED, 0.1),
+    "AsymmetricRule": AsymmetricRule(CENTERED, 0.1),
+    "RecurrentBackpropRule": RecurrentBackpropRule(np),
+    "ContinualRule": ContinualRule(CENTERED, 0.1),
+    "ClampedRule": ClampedRule(),
+}
+
+
+class Chip:
+    """A substrate that can do nothing but what every substrate can."""
+
+    def settle(self, inputs):
+        raise AssertionError
+
+    def settle_nudged(self, free, cost, target, strengths):
+        raise AssertionError
+
+    def local_change(self, free, deltas):
+        raise AssertionError
+
+
+def trainer(substrate, rule, cost, feedback_learning="local", **options):
+    network = small_network()
+    settings = LearningSettings((0.1, 0.1), 0.0, feedback_learning, True)
+    optimizer = Adam(trained_parameters(network, feedback_learning), np)
+    return Trainer(substrate, network, rule, cost, optimizer, None, settings, **options)
+
+
+def small_network():
+    wiring = layered_wiring(2)
+    weights = initial_weights(
+        (4, 5, 3),
+        wiring,
+        feedback_init="transpose",
+        feedback_scale=0.3,
+        rng=np.random.RandomState(0),
+        dtype=np.float64,
+    )
+    return wired_network(wiring, *weights, activation="relu", backend=NumpyBackend())
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("AsymmetricRule", "settle_corrected"),
+        ("RecurrentBackpropRule", "settle_adjoint"),
+        ("ContinualRule", "flow"),
+        ("ClampedRule", "settle_clamped"),
+    ],
+)
+def test_a_substrate_without_the_ability_is_refused(name, method):
+    with pytest.raises(TypeError, match=rf"{name} .* Chip: it needs .* {method}.* VectorFieldRule"):
+        trainer(Chip(), RULES[name], SquaredError())
+
+
+def test_the_paper_s_rule_needs_the_two_verbs_only():
+    trainer(Chip(), RULES["VectorFieldRule"], LogLoss())
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_simulated_network_can_do_whatever_any_rule_needs(name):
+    substrate = SimulatedNetwork(
+        small_network(), GaussSeidel(1.0), SettlingLimits(1e-6, 1e-6, 50, 50)
+    )
+    trainer(substrate, RULES[name], SquaredError())
+
+
+def test_a_clamped_output_is_about_the_squared_error():
+    substrate = SimulatedNetwork(
+        small_network(), GaussSeidel(1.0), SettlingLimits(1e-6, 1e-6, 50, 50)
+    )
+    with pytest.raises(TypeError, match=r"ClampedRule .* LogLoss: use SquaredError"):
+        trainer(substrate, RULES["ClampedRule"], LogLoss())
+
+
+def test_homeostasis_needs_units_that_can_be_probed_and_probes():
+    rule, probes = RULES["VectorFieldRule"], np.random.RandomState(0)
+    with pytest.raises(TypeError, match=r"'homeostasis' .* Chip: .* local_asymmetry.*kolen_poll"):
+        trainer(Chip(), rule, LogLoss(), "homeostasis", probe_rng=probes)
+    substrate = SimulatedNetwork(
+        small_network(), GaussSeidel(1.0), SettlingLimits(1e-6, 1e-6, 50, 50)
+    )
+    with pytest.raises(TypeError, match="probe_rng"):
+        trainer(substrate, rule, LogLoss(), "homeostasis")
