@@ -105,6 +105,7 @@ def test_tied_networks_learn(three_classes):
     assert deep.score(X, y) > 0.9
 
 
+@pytest.mark.filterwarnings("ignore:Training did not learn")
 @pytest.mark.parametrize(
     ("settings", "remedy"),
     [
