@@ -18,8 +18,8 @@ from sklearn_eqprop.diagnostics.displays import (
 from sklearn_eqprop.diagnostics.error_processes import ErrorProcesses, error_processes
 from sklearn_eqprop.diagnostics.good_parameter import GoodParameter, good_parameter
 from sklearn_eqprop.diagnostics.health import HealthReport, health_report
-from sklearn_eqprop.diagnostics.health_checks import HealthCheck
 from sklearn_eqprop.diagnostics.symmetry import JacobianSymmetry, jacobian_symmetry
+from sklearn_eqprop.diagnostics.verdicts import HealthCheck
 
 __all__ = [
     "BlockAlignment",

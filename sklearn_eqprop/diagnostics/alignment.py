@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from sklearn_eqprop.diagnostics.blocks import blocks_of
 from sklearn_eqprop.diagnostics.directions import (
     Directions,
     cosine,
@@ -15,15 +19,6 @@ from sklearn_eqprop.diagnostics.directions import (
 )
 from sklearn_eqprop.diagnostics.readable import Readable, number, table
 from sklearn_eqprop.diagnostics.subject import Subject, subject_of, warn_about_unsettled
-from sklearn_eqprop.network import Parameter
-
-#: Letter of a block of parameters in the equations, by its role.
-_LETTERS = {"forward": "F", "feedback": "B", "bias": "b"}
-
-
-def block_name(parameter: Parameter) -> str:
-    """Name of a block in the equations, such as ``F_1``."""
-    return f"{_LETTERS[parameter.role]}_{parameter.layer}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -33,23 +28,32 @@ class BlockAlignment(Readable):
     Attributes
     ----------
     name : str
-        ``F_l`` (forward weights into layer l), ``B_l`` (feedback into it) or ``b_l`` (its bias).
+        ``F_l`` (forward weights into layer l), ``B_l`` (feedback into it) or ``b_l`` (its bias);
+        ``F_k→l`` and ``B_k→l``, weights from layer k to layer l, where not only neighbours are
+        joined.
     role : {'forward', 'feedback', 'bias'}
+    source : int or None
+        The layer the block reads, 0 (the input) to L; None for a bias.
     layer : int
         The layer the block drives, 1..L.
     cosine : float
         Of ν with -dJ/dθ; NaN where one of them is 0.
     update_cosine : float or None
         Of the estimator's own update with -dJ/dθ; None for feedback that moves by another rule.
+    limit_cosine : float or None
+        What `update_cosine` tends to as β goes to 0 and the phases settle. It is `cosine` unless
+        the gradient is exact or `credit_coordinates` are those of the rate.
     nu_norm, gradient_norm : float
         Sizes of ν and of dJ/dθ.
     """
 
     name: str
     role: str
+    source: int | None
     layer: int
     cosine: float
     update_cosine: float | None
+    limit_cosine: float | None
     nu_norm: float
     gradient_norm: float
 
@@ -71,6 +75,8 @@ class GradientAlignment(Readable):
         its `gradient`, `nudging`, `beta` and `layerwise_rescale`, settled as far as in training
         (`relax_tol`, `max_relax_iter`, `max_nudge_iter`), before weight decay and before the
         optimiser. NaN where its phases run away.
+    limit : float
+        What `update` tends to as β goes to 0 and the phases settle.
     blocks : list of BlockAlignment
         Forward weights by layer, feedback, biases.
     slope : float
@@ -86,6 +92,7 @@ class GradientAlignment(Readable):
 
     overall: float
     update: float
+    limit: float
     blocks: list[BlockAlignment]
     slope: float
     objective: float
@@ -101,16 +108,17 @@ class GradientAlignment(Readable):
                 block.name,
                 number(block.cosine),
                 number(block.update_cosine),
+                number(block.limit_cosine),
                 f"{block.nu_norm:.2e}",
                 f"{block.gradient_norm:.2e}",
             ]
             for block in self.blocks
         ]
-        rows.append(["all", number(self.overall), number(self.update), "", ""])
+        rows.append(["all", number(self.overall), number(self.update), number(self.limit), "", ""])
         kind = "rescaled layer by layer" if self.rescaled else "as it is"
         return (
             f"Alignment with -dJ/dθ over {self.n_samples} samples ({self.n_unsettled} unsettled)\n"
-            + table(["block", "cosine of ν", "of the update", "|ν|", "|dJ/dθ|"], rows)
+            + table(["block", "cosine of ν", "of the update", "its limit", "|ν|", "|dJ/dθ|"], rows)
             + f"\nAngle of ν: {number(angle, '.1f')}°; dJ/dθ · ν = {self.slope:.3g}; J = "
             f"{self.objective:.4g}; update taken {kind}"
         )
@@ -171,25 +179,29 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
 
 def alignment_of(subject: Subject, directions: Directions) -> GradientAlignment:
     """The angles between directions that have been worked out."""
-    descent, nu, update = directions.descent, directions.nu, directions.update
+    descent, nu, update, limit = (
+        directions.descent,
+        directions.nu,
+        directions.update,
+        directions.limit,
+    )
     blocks = [
         BlockAlignment(
-            name=block_name(parameter),
-            role=parameter.role,
-            layer=parameter.layer,
+            **block._asdict(),
             cosine=cosine([of_nu], [of_descent]),
             update_cosine=None if of_update is None else cosine([of_update], [of_descent]),
+            limit_cosine=None if of_limit is None else cosine([of_limit], [of_descent]),
             nu_norm=norm([of_nu]),
             gradient_norm=norm([of_descent]),
         )
-        for parameter, of_descent, of_nu, of_update in zip(
-            subject.network.parameters(), descent, nu, update, strict=True
+        for block, of_descent, of_nu, of_update, of_limit in zip(
+            blocks_of(subject.network), descent, nu, update, limit, strict=True
         )
     ]
-    trained = [(u, d) for u, d in zip(update, descent, strict=True) if u is not None]
     return GradientAlignment(
         overall=cosine(nu, descent),
-        update=cosine([u for u, _ in trained], [d for _, d in trained]),
+        update=_cosine_where_trained(update, descent),
+        limit=_cosine_where_trained(limit, descent),
         blocks=blocks,
         slope=-inner(nu, descent),
         objective=directions.objective,
@@ -197,3 +209,11 @@ def alignment_of(subject: Subject, directions: Directions) -> GradientAlignment:
         n_samples=subject.X.shape[0],
         n_unsettled=directions.n_unsettled,
     )
+
+
+def _cosine_where_trained(
+    changes: Sequence[np.ndarray | None], descent: Sequence[np.ndarray]
+) -> float:
+    """Cosine over the blocks that there is a change of."""
+    pairs = [(c, d) for c, d in zip(changes, descent, strict=True) if c is not None]
+    return cosine([change for change, _ in pairs], [down for _, down in pairs])

@@ -1,6 +1,6 @@
 """Directions in parameter space: minus the exact gradient, ν of Theorem 1, the estimator's update.
 
-All three are means over the samples, in the order of `Network.parameters`.
+All are means over the samples, in the order of `Network.parameters`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from sklearn_eqprop.learning.feedback import attenuations
 from sklearn_eqprop.network import Network, feedback_gains
 from sklearn_eqprop.relaxation import RUNAWAY
 
+#: Stands for β → 0. Of β, what synapses read depends only on whether it is infinite.
+VANISHING_BETA = 1e-6
+
 
 @dataclass
 class Directions:
@@ -35,6 +38,9 @@ class Directions:
     update : list of ndarray or None
         What the estimator hands to its optimiser, settled as far as in training; None for a block
         that it does not train by it, NaN where its phases run away.
+    limit : list of ndarray or None
+        What `update` tends to as β goes to 0 and the phases settle; in the coordinates that the
+        estimator's synapses read, which for ν are always those of the state.
     objective : float
         J, the mean cost at the free equilibria.
     signal_sizes, state_sizes : list of float
@@ -49,6 +55,7 @@ class Directions:
     descent: list[np.ndarray]
     nu: list[np.ndarray]
     update: list[np.ndarray | None]
+    limit: list[np.ndarray | None]
     objective: float
     signal_sizes: list[float]
     state_sizes: list[float]
@@ -57,9 +64,9 @@ class Directions:
 
 
 def learning_directions(subject: Subject) -> Directions:
-    """Settle every sample and work out all three directions."""
+    """Settle every sample and work out all directions."""
     rule = credit_rule(subject.parameters, subject.network)
-    totals: list[Any] = [None, None, None]
+    totals: list[Any] = [None] * 4
     squares = np.zeros((2, subject.network.n_layers))
     objective, n_unsettled = 0.0, 0
     for rows in subject.chunks():
@@ -68,14 +75,17 @@ def learning_directions(subject: Subject) -> Directions:
         squares += part.squares
         objective += part.cost
         n_unsettled += part.n_unsettled
-    descent, nu, update = (_on_host(subject.network, blocks) for blocks in totals)
+    descent, nu, update, limit = (_on_host(subject.network, blocks) for blocks in totals)
     n_states = subject.X.shape[0] * np.array(subject.network.layer_sizes)
     signal_sizes, state_sizes = np.sqrt(squares / n_states).tolist()
     rescaled = subject.estimator.layerwise_rescale and rule.attenuated
+    if rescaled:
+        update, limit = (_rescaled(subject.network, changes) for changes in (update, limit))
     return Directions(
         descent,
         nu,
-        _rescaled(subject.network, update) if rescaled else update,
+        update,
+        limit,
         objective,
         signal_sizes,
         state_sizes,
@@ -88,7 +98,7 @@ def learning_directions(subject: Subject) -> Directions:
 class _Part:
     """What some of the rows contribute."""
 
-    changes: tuple[list[Array], list[Array], list[Array]]
+    changes: tuple[list[Array], list[Array], list[Array], list[Array]]
     squares: np.ndarray
     cost: float
     n_unsettled: int
@@ -108,11 +118,14 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
     squares = [[float((layer**2).sum()) for layer in r.states] for r in (signal, free.result)]
     descent = substrate.local_change(free, [state * shares for state in error.states])
     nu = substrate.local_change(free, [state * shares for state in slope.states])
+    limit = subject.own_substrate(beta=VANISHING_BETA).local_change(
+        free, [state * shares for state in signal.states]
+    )
     update, stays = _own_update(subject, rule, free.inputs, target, shares)
     settled = free.result.converged & slope.converged & error.converged & stays
     cost = subject.cost.value(xp, free.result.states[-1], target)
     return _Part(
-        (descent, nu, update),
+        (descent, nu, update, limit),
         np.array(squares),
         float((cost[:, None] * shares).sum()),
         settled.shape[0] - int(settled.sum()),

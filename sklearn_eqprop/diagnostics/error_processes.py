@@ -11,7 +11,7 @@ import numpy as np
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.backend.array_backend import Array
-from sklearn_eqprop.diagnostics.alignment import block_name
+from sklearn_eqprop.diagnostics.blocks import blocks_of
 from sklearn_eqprop.diagnostics.directions import cosine
 from sklearn_eqprop.diagnostics.error_dynamics import Processes
 from sklearn_eqprop.diagnostics.readable import Readable, number, table
@@ -39,6 +39,12 @@ class ErrorProcesses(Readable):
         Of S_l(t) with -σ_l(t), over all samples; NaN before a signal has arrived.
     blocks : list of str
         Names of the blocks of parameters, as in `gradient_alignment`.
+    roles : list of {'forward', 'feedback', 'bias'}
+        What each block is.
+    sources : list of int or None
+        The layer each block reads, 0 (the input) to L; None for a bias.
+    layers : list of int
+        The layer each block drives, 1..L.
     theta_size, nu_size : ndarray of shape (T, P)
         Norms of Θ(t), which tends to dJ/dθ, and of ∫(∂μ/∂θ)^T σ, which tends to ν.
     theta_cosine : ndarray of shape (T, P)
@@ -56,6 +62,9 @@ class ErrorProcesses(Readable):
     sigma_size: np.ndarray
     cosine: np.ndarray
     blocks: list[str]
+    roles: list[str]
+    sources: list[int | None]
+    layers: list[int]
     theta_size: np.ndarray
     nu_size: np.ndarray
     theta_cosine: np.ndarray
@@ -217,12 +226,16 @@ class _Recorder:
         times, S, sigma, cosines, theta, nu, theta_cosines = (
             np.array(column) for column in zip(*self._lines, strict=True)
         )
+        names, roles, sources, layers = zip(*blocks_of(self._network), strict=True)
         return ErrorProcesses(
             times=times,
             S_size=S,
             sigma_size=sigma,
             cosine=cosines,
-            blocks=[block_name(parameter) for parameter in self._network.parameters()],
+            blocks=list(names),
+            roles=list(roles),
+            sources=list(sources),
+            layers=list(layers),
             theta_size=theta,
             nu_size=nu,
             theta_cosine=theta_cosines,

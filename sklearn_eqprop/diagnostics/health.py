@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn_eqprop.diagnostics.health_checks import CHECKS, VERDICTS, HealthCheck
+from sklearn_eqprop.diagnostics.health_checks import CHECKS
 from sklearn_eqprop.diagnostics.health_evidence import gather
 from sklearn_eqprop.diagnostics.readable import Readable
 from sklearn_eqprop.diagnostics.subject import subject_of
+from sklearn_eqprop.diagnostics.verdicts import VERDICTS, HealthCheck
 
 
 @dataclass(frozen=True, repr=False)
@@ -58,7 +59,7 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     settling       fraction of unsettled samples or phases               above 0, 0.05
     saturation     largest fraction of flat units in a hidden layer      0.5, 0.9 [#]_
     dead units     largest fraction of units flat in every sample        0.1, 0.5
-    feedback gain  Π γ, the part of a nudge that reaches layer 1         1e-6, 1e-12
+    feedback gain  smallest part Π γ of a nudge that reaches a layer     1e-6, 1e-12
     alignment      lowest cosine of the update with -dJ/dθ               0.7, 0
     nudge signal   smallest β rms(ds/dβ) / (rounding · rms(s))           100, 1 [#]_
     loop gain      largest gain of a round trip through two layers       0.8, 1

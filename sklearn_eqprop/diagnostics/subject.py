@@ -74,10 +74,14 @@ class Subject:
         """The network, settling as far as rounding allows; every synapse measures, in states."""
         return SimulatedNetwork(self.network, self.relaxation, LIMITS)
 
-    def own_substrate(self) -> SimulatedNetwork:
-        """The network as it is when the estimator is trained: how far it settles, what it sees."""
-        measured = what_synapses_measure(self.parameters, self.network)
-        limits = training_limits(self.parameters)
+    def own_substrate(self, **changed: Any) -> SimulatedNetwork:
+        """The network as it is when the estimator is trained: how far it settles, what it sees.
+
+        Or would be with some of its parameters changed.
+        """
+        parameters = self.parameters | changed
+        measured = what_synapses_measure(parameters, self.network)
+        limits = training_limits(parameters)
         return SimulatedNetwork(self.network, self.relaxation, limits, **measured)
 
     def chunks(self) -> Iterator[slice]:

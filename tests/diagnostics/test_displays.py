@@ -100,6 +100,17 @@ def test_lines_are_the_processes(fitted, kind):
         drawn.plot(kind="arrows")
 
 
+@pytest.mark.parametrize("kind", ["signals", "updates", "cosines"])
+def test_outputs_at_their_targets_leave_the_picture_empty(kind):
+    net, X, Y = problem("tanh")
+    net.coefs[-1][:] = 0
+    net.biases[-1][:] = 0
+    model, _ = twin(net, "squared_error", X, Y)
+    drawn = ErrorProcessesDisplay.from_estimator(model, X, np.zeros_like(Y), kind=kind)
+    drawn.figure_.canvas.draw()
+    assert all(np.isnan(line.get_ydata()).all() for line in drawn.lines_[:6])
+
+
 def test_health_says_every_check(fitted):
     report = health_report(*fitted)
     texts = [text.get_text() for text in HealthReportDisplay(report).plot().ax_.texts]

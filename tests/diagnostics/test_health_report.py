@@ -150,16 +150,6 @@ def test_an_exact_gradient_that_is_not_settled():
     assert "a tighter relax_tol" in check["alignment"].remedy
 
 
-def test_a_nudge_too_strong_to_align():
-    net, X, Y = problem("hard_sigmoid", tied=True)
-    check = _report(net, X, Y + 3, beta=0.9)["alignment"]
-    assert check.verdict == "watch"
-    assert (
-        "a smaller beta, now 0.9: as it goes to 0, the cosine for F_1 goes to 1.00" in check.remedy
-    )
-    assert _report(net, X, Y + 3, beta=0.01)["alignment"].value > 0.99
-
-
 def test_no_error_signal():
     net, X, Y = problem("tanh")
     net.coefs[-1][:] = 0

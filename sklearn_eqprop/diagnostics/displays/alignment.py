@@ -72,7 +72,7 @@ class GradientAlignmentDisplay(Display):
         of_update.append(found.update)
         places = np.arange(len(names))
         self.bars_ = [
-            ax.bar(places - 0.2, of_nu, 0.4, label="ν (β → 0)"),
+            ax.bar(places - 0.2, of_nu, 0.4, label="ν"),
             ax.bar(places + 0.2, of_update, 0.4, label="the estimator's update"),
         ]
         ax.axhline(0, color="black", linewidth=0.8)
@@ -162,5 +162,5 @@ class JacobianSymmetryDisplay(Display):
 
 
 def _subscript(name: str) -> str:
-    letter, _, layer = name.partition("_")
-    return f"${letter}_{{{layer}}}$"
+    letter, _, layers = name.replace("→", r" \to ").partition("_")
+    return f"${letter}_{{{layers}}}$"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,9 @@ class ErrorProcessesDisplay(Display):
         ax : matplotlib Axes, default=None
             None: a figure of its own.
         kind : {'signals', 'updates', 'cosines'}, default='signals'
-            Sizes of S_l (solid) and σ_l (dashed); sizes of Θ and ∫(∂μ/∂θ)^T σ for the forward
-            weights of each layer; or cosines: of S_l with -σ_l (thin) and of -Θ with
-            ∫(∂μ/∂θ)^T σ for the forward weights (thick).
+            Sizes of S_l (solid) and σ_l (dashed); sizes of Θ and ∫(∂μ/∂θ)^T σ for all forward
+            weights into each layer together; or cosines: of S_l with -σ_l (thin) and of -Θ with
+            ∫(∂μ/∂θ)^T σ for these weights (thick).
 
         Returns
         -------
@@ -89,53 +90,85 @@ class ErrorProcessesDisplay(Display):
         ax = self._axes(ax)
         self.lines_: list[Any] = []
         kinds[kind](ax)
-        ax.set(xlabel="time, in time constants of a unit", xlim=(0, self.processes.times[-1]))
+        # Without a signal, all outputs at their targets, there is no time but the start.
+        end = self.processes.times[-1] or 1.0
+        ax.set(xlabel="time, in time constants of a unit", xlim=(0, end))
         ax.grid(alpha=0.3)
         return self
 
     def _signals(self, ax: Any) -> None:
         found = self.processes
-        self._pairs(ax, found.S_size, found.sigma_size, ("S", "\\sigma"))
+        sizes = dict(enumerate(zip(found.S_size.T, found.sigma_size.T, strict=True), start=1))
+        self._pairs(ax, sizes, ("S", "\\sigma"))
         # Far below the start there is nothing but the end of the recording.
-        largest = np.nanmax([found.S_size.max(), found.sigma_size.max()])
+        largest = max(found.S_size.max(), found.sigma_size.max()) or 1.0
         ax.set(yscale="log", ylim=(1e-6 * largest, 2 * largest), ylabel="size in each layer")
 
     def _updates(self, ax: Any) -> None:
-        found, columns = self.processes, self._forward_columns()
-        names = ("\\Theta", "\\int(\\partial\\mu/\\partial\\theta)^T\\sigma")
-        self._pairs(ax, found.theta_size[:, columns], found.nu_size[:, columns], names)
+        found = self.processes
+        sizes = {
+            layer: (_joint_size(found.theta_size, columns), _joint_size(found.nu_size, columns))
+            for layer, columns in self._forward_columns().items()
+        }
+        self._pairs(ax, sizes, ("\\Theta", "\\int(\\partial\\mu/\\partial\\theta)^T\\sigma"))
         ax.set(yscale="log", ylabel="size for the weights into each layer")
 
     def _cosines(self, ax: Any) -> None:
         found, columns = self.processes, self._forward_columns()
-        for layer, colour in enumerate(layer_colours(len(columns))):
-            of_weights = found.theta_cosine[:, columns[layer]]
-            label = f"layer {layer + 1}"
+        for layer, colour in self._colours().items():
+            of_weights = _joint_cosine(found, columns.get(layer, []))
+            label = f"layer {layer}"
             self.lines_ += ax.plot(found.times, of_weights, color=colour, lw=2.5, label=label)
-            self.lines_ += ax.plot(found.times, found.cosine[:, layer], color=colour, lw=0.8)
+            self.lines_ += ax.plot(found.times, found.cosine[:, layer - 1], color=colour, lw=0.8)
         ax.axhline(0, color="grey", linewidth=0.8)
         self.lines_ += ax.plot([], [], color="grey", lw=2.5, label="weights: $-\\Theta$, $\\nu$")
         self.lines_ += ax.plot([], [], color="grey", lw=0.8, label="signals: $S$, $-\\sigma$")
         ax.set(ylim=(-1.05, 1.05), ylabel="cosine")
         ax.legend(loc="best", fontsize="small")
 
-    def _pairs(self, ax: Any, solid: np.ndarray, dashed: np.ndarray, names: Any) -> None:
-        times = self.processes.times
-        for layer, colour in enumerate(layer_colours(solid.shape[1])):
-            label = f"layer {layer + 1}"
+    def _pairs(self, ax: Any, sizes: Mapping[int, Any], names: tuple[str, str]) -> None:
+        """Two lines a layer, solid and dashed."""
+        times, colours = self.processes.times, self._colours()
+        for layer, pair in sizes.items():
             # A logarithm has no room for a signal that has not arrived.
-            of_S, of_sigma = (
-                np.where(size[:, layer] > 0, size[:, layer], np.nan) for size in (solid, dashed)
-            )
-            self.lines_ += ax.plot(times, of_S, color=colour, label=label)
-            self.lines_ += ax.plot(times, of_sigma, color=colour, linestyle="--")
+            solid, dashed = (np.where(size > 0, size, np.nan) for size in pair)
+            colour = colours[layer]
+            self.lines_ += ax.plot(times, solid, color=colour, label=f"layer {layer}")
+            self.lines_ += ax.plot(times, dashed, color=colour, linestyle="--")
         for name, style, theorem in zip(names, ("-", "--"), (3, 4), strict=True):
             label = f"${name}$ (Theorem {theorem})"
             self.lines_ += ax.plot([], [], color="grey", linestyle=style, label=label)
         ax.legend(loc="best", fontsize="small")
 
-    def _forward_columns(self) -> list[int]:
-        return [i for i, name in enumerate(self.processes.blocks) if name.startswith("F")]
+    def _colours(self) -> dict[int, Any]:
+        return dict(enumerate(layer_colours(self.processes.S_size.shape[1]), start=1))
+
+    def _forward_columns(self) -> dict[int, list[int]]:
+        """Columns of the forward weights into each layer that has any."""
+        found = self.processes
+        columns: dict[int, list[int]] = {}
+        for column, (role, layer) in enumerate(zip(found.roles, found.layers, strict=True)):
+            if role == "forward":
+                columns.setdefault(layer, []).append(column)
+        return columns
+
+
+def _joint_size(sizes: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Norm of several blocks together, at every time."""
+    return np.hypot.reduce(sizes[:, columns], axis=1)
+
+
+def _joint_cosine(found: ErrorProcesses, columns: list[int]) -> np.ndarray:
+    """Cosine of -Θ with ∫(∂μ/∂θ)^T σ over several blocks together; NaN where one of them is 0."""
+    shares = np.ones((len(found.times), len(columns)))
+    both = np.ones(len(found.times), dtype=bool)
+    for sizes in (found.theta_size, found.nu_size):
+        joint = _joint_size(sizes, columns)
+        shares *= sizes[:, columns] / np.where(joint > 0, joint, 1.0)[:, None]
+        both &= joint > 0
+    # A block without a signal has no cosine and no part in the sum.
+    terms = np.where(shares > 0, found.theta_cosine[:, columns], 0.0) * shares
+    return np.where(both, terms.sum(axis=1), np.nan)
 
 
 class GoodParameterDisplay(Display):

@@ -1,4 +1,4 @@
-"""First-layer weights as images: what each hidden unit looks for."""
+"""Weights from the input as images: what each hidden unit looks for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sklearn_eqprop.diagnostics.displays.base import Display
 class WeightsDisplay(Display):
     """One image a hidden unit, or a kernel: its weights from the input, side by side.
 
-    All images share one scale of colours, with white at 0.
+    The units are those of layer 1, or of the lowest layer that the input drives. All images share
+    one scale of colours, with white at 0.
 
     Parameters
     ----------
@@ -61,7 +62,8 @@ class WeightsDisplay(Display):
             If the inputs do not make an image of that shape.
         """
         check_is_fitted(estimator)
-        weights = estimator.coefs_[0]
+        reads_input = [source == 0 for source, _ in estimator.connections_]
+        weights = estimator.coefs_[reads_input.index(True)]
         if weights.ndim == 4:
             images = np.moveaxis(weights[:, :, 0], -1, 0)
         else:
