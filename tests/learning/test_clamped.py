@@ -8,32 +8,23 @@ from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.phases import nudged_states
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.relaxation import RELAXATIONS
+from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, substrate_of
+from tests.learning.clamped_truth import clamped_equilibrium, contrast_of_products, generec
 
 SIZES = (4, 6, 5, 3)
 SHARES = np.array([0.5, 0.1, 0.15, 0.25])
+TIED_GRAPH = (*CHAIN, (0, 2), (1, 3), (3, 1))
 STEPS = {"gauss_seidel": 1.0, "euler": 0.7, "anderson": 1.0}
 
 
-def _problem(activation, *, tied=False):
-    net = random_net(SIZES, activation, tied=tied, gain=0.6 if tied else 0.9, loop=0.4)
+def _problem(activation, *, tied=False, graph=None):
+    if graph is None:
+        net = random_net(SIZES, activation, tied=tied, gain=0.6 if tied else 0.9, loop=0.4)
+    else:
+        net = random_graph_net(graph, activation, SIZES, tied=tied)
     return net, *random_task(4, SIZES)
-
-
-def _clamped_equilibrium(net, X, Y):
-    """Dense float64 iteration with the outputs held."""
-    S = net.equilibrium(X)
-    outputs = net.span(net.n_layers)
-    for _ in range(3000):
-        S[:, outputs] = Y
-        moved = np.clip(S + 0.4 * (net.drive(S, X) - S), net.low, net.high)
-        moved[:, outputs] = Y
-        change, S = np.abs(moved - S).max(), moved
-        if change < 1e-16:
-            break
-    assert change < 1e-15
-    return S
 
 
 def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
@@ -44,9 +35,10 @@ def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
     return credit.changes
 
 
-def _side_by_side(net, X, S):
-    """Rates of layers 0..L."""
-    return [X, *net.split(net.rho(S))]
+def _assert_blocks(found, truth):
+    for change, block in zip(found, truth, strict=True):
+        assert np.abs(block).max() > 1e-4
+        assert np.abs(change - block).max() < 1e-12
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -59,40 +51,35 @@ def test_outputs_are_held_and_the_rest_settles(activation, method):
     assert np.array_equal(moved.states[-1], Y - free.result.states[-1])
     assert moved.converged.all()
     found = joined(nudged_states(free, moved).states)
-    assert np.abs(found - _clamped_equilibrium(net, X, Y)).max() < 1e-12
+    assert np.abs(found - clamped_equilibrium(net, X, Y)).max() < 1e-12
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_tied_weights_change_by_the_contrast_of_products(activation, method):
     net, X, Y = _problem(activation, tied=True)
-    free = _side_by_side(net, X, net.equilibrium(X))
-    clamped = _side_by_side(net, X, _clamped_equilibrium(net, X, Y))
-    weights = SHARES[:, None]
-    truth = [
-        (c.T @ (weights * c_next)) - (f.T @ (weights * f_next))
-        for c, c_next, f, f_next in zip(clamped[:-1], clamped[1:], free[:-1], free[1:], strict=True)
-    ]
-    truth += [SHARES @ (c - f) for c, f in zip(clamped[1:], free[1:], strict=True)]
-    for found, block in zip(_rule(net, X, Y, method), truth, strict=True):
-        assert np.abs(block).max() > 1e-3
-        assert np.abs(found - block).max() < 1e-12
+    _assert_blocks(_rule(net, X, Y, method), contrast_of_products(net, X, Y, SHARES))
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_tied_weights_of_a_graph_change_by_the_contrast_of_products(activation):
+    net, X, Y = _problem(activation, tied=True, graph=TIED_GRAPH)
+    _assert_blocks(_rule(net, X, Y), contrast_of_products(net, X, Y, SHARES))
 
 
 @pytest.mark.parametrize("rates", [True, False])
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_untied_weights_change_by_generec(activation, rates):
     net, X, Y = _problem(activation)
-    S_free, S_clamped = net.equilibrium(X), _clamped_equilibrium(net, X, Y)
-    free = _side_by_side(net, X, S_free)
-    moved = net.rho(S_clamped) - net.rho(S_free) if rates else S_clamped - S_free
-    deltas = [SHARES[:, None] * part for part in net.split(moved)]
-    truth = [free[layer - 1].T @ delta for layer, delta in enumerate(deltas, start=1)]
-    truth += [free[layer + 1].T @ delta for layer, delta in enumerate(deltas[:-1], start=1)]
-    truth += [delta.sum(axis=0) for delta in deltas]
-    for found, block in zip(_rule(net, X, Y, rates=rates), truth, strict=True):
-        assert np.abs(block).max() > 1e-3
-        assert np.abs(found - block).max() < 1e-12
+    _assert_blocks(_rule(net, X, Y, rates=rates), generec(net, X, Y, SHARES, rates=rates))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_generec_on_any_graph(graph, activation, method):
+    net, X, Y = _problem(activation, graph=GRAPHS[graph])
+    _assert_blocks(_rule(net, X, Y, method), generec(net, X, Y, SHARES))
 
 
 @pytest.mark.parametrize("activation", ["tanh", "hard_sigmoid"])

@@ -17,6 +17,7 @@ from sklearn_eqprop.learning.trainer import (
 )
 from sklearn_eqprop.network import feedback_gains
 from sklearn_eqprop.relaxation import RELAXATIONS
+from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
 from tests.dense_truth import ALL_COSTS, DenseNet, random_net, random_task
 from tests.engine import ALL_COSTS as COSTS
 from tests.engine import joined, network_of, update
@@ -25,6 +26,7 @@ SIZES = (4, 6, 5, 3)
 RATES = (0.012, 0.008, 0.006)
 #: Layer that each block of an untied network drives, counted from 0.
 LAYERS = (0, 1, 2, 0, 1, 0, 1, 2)
+TIED_GRAPH = (*CHAIN, (0, 2), (1, 3), (3, 1))
 EPSILON = 0.5
 N_STEPS = 12
 
@@ -59,30 +61,22 @@ def _literal(net, X, Y, cost, strengths, rates, scales=None):
     n, depth = len(X), net.n_layers
     scales = scales or [1.0] * depth
     start = net.equilibrium(X)
-
-    def moved_net():
-        n_back = len(net.feedback or [])
-        feedback = blocks[depth : depth + n_back] if net.feedback else None
-        return DenseNet(net.activation, blocks[:depth], blocks[depth + n_back :], feedback)
-
+    n_weights = len(blocks) - depth
+    targets = [target for _, target in net.connections[:n_weights]] + list(range(1, depth + 1))
     for beta in strengths:
         S = start
         for _ in range(N_STEPS):
-            now = moved_net()
+            now = net.with_theta(np.concatenate([block.ravel() for block in blocks]))
             new = np.clip(S + EPSILON * now.field(S, X, cost, Y, beta), net.low, net.high)
             deltas = net.split((new - S) / (n * beta * len(strengths)))
             pre = [X, *net.split(net.rho(S))]
-            changes = [pre[layer].T @ deltas[layer] for layer in range(depth)]
-            if net.feedback is None:
-                for layer in range(1, depth):
-                    changes[layer] += (pre[layer + 1].T @ deltas[layer - 1]).T
-            else:
-                changes += [pre[layer + 2].T @ deltas[layer] for layer in range(depth - 1)]
-            changes += [delta.sum(axis=0) for delta in deltas]
-            layers = list(range(depth))
-            layers = layers + (list(range(depth - 1)) if net.feedback else []) + layers
-            for block, change, layer in zip(blocks, changes, layers, strict=True):
-                block += rates[layer] / scales[layer] * change
+            of_pair = {(j, i): pre[j].T @ deltas[i - 1] for j, i in net.connections}
+            if net.feedback is None:  # what a connection backwards measures moves its partner
+                for j, i in [pair for pair in of_pair if pair[0] > pair[1]]:
+                    of_pair[i, j] += of_pair.pop((j, i)).T
+            changes = [*of_pair.values(), *(delta.sum(axis=0) for delta in deltas)]
+            for block, change, target in zip(blocks, changes, targets, strict=True):
+                block += rates[target - 1] / scales[target - 1] * change
             S = new
     return blocks
 
@@ -114,6 +108,26 @@ def test_centred_nudging_runs_both_signs_in_turn():
     X, Y = random_task(4, SIZES)
     truth = _literal(net, X, Y, "squared_error", (0.5, -0.5), RATES)
     _assert_same(_trainer(net, "squared_error", 0.5, nudging="centered"), X, Y, truth)
+
+
+@pytest.mark.parametrize("strengths", [(0.5,), (0.5, -0.5)], ids=["one_sided", "centered"])
+@pytest.mark.parametrize("cost", ["squared_error", "log_loss", "huber"])
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_any_graph_is_the_literal_loop(graph, activation, cost, strengths):
+    net = random_graph_net(GRAPHS[graph], activation, SIZES)
+    X, Y = random_task(4, SIZES, cost)
+    truth = _literal(net, X, Y, cost, strengths, RATES)
+    nudging = "centered" if len(strengths) > 1 else "one_sided"
+    _assert_same(_trainer(net, cost, 0.5, nudging=nudging), X, Y, truth)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_a_tied_graph_is_the_literal_loop(activation):
+    net = random_graph_net(TIED_GRAPH, activation, SIZES, tied=True)
+    X, Y = random_task(4, SIZES)
+    truth = _literal(net, X, Y, "squared_error", (0.5,), RATES)
+    _assert_same(_trainer(net, "squared_error", 0.5), X, Y, truth)
 
 
 def test_rescaled_layers_move_at_their_own_scale():

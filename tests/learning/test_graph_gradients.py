@@ -1,4 +1,4 @@
-"""Credit rules on any graph of layers: finite differences of J, and Theorem 1."""
+"""Every credit rule, cost and activation on any graph: finite differences of J, and Theorem 1."""
 
 import functools
 
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from tests.dense_graph import CHAIN, GRAPHS, SIZES, random_graph_net
-from tests.dense_truth import CLIPPED, COSTS, random_task
+from tests.dense_truth import CLIPPED, random_task
 from tests.engine import METHODS, joined, network_of, update
+from tests.learning import every_cost
 
 SHARES = np.array([0.5, 0.1, 0.4])
-RULES = ("asymmetric", "recurrent_backprop")
+EXACT = ("asymmetric", "recurrent_backprop")
+OF_THEOREM_1 = ("vector_field", "continual")
 ACTIVATIONS = ("tanh", "logistic", "relu", "hard_sigmoid")
-COST_OF = dict(zip(GRAPHS, list(COSTS) * 2, strict=True))
 #: No hidden unit may be closer to a bound: the field has a kink there.
 KINK_MARGIN = 1e-3
 TIED = (*CHAIN, (1, 3), (3, 1), (0, 2))
@@ -20,23 +21,27 @@ TIED = (*CHAIN, (1, 3), (3, 1), (0, 2))
 
 @functools.cache
 def _problem(graph, activation, tied=False):
-    """First random network without a unit near a kink, and a task."""
-    pairs, cost = GRAPHS.get(graph, TIED), COST_OF.get(graph, "log_loss")
-    X, Y = random_task(3, SIZES, cost)
+    """First random network without a unit near a kink, inputs, and a target for every cost."""
+    pairs = GRAPHS.get(graph, TIED)
+    X, _ = random_task(3, SIZES)
     for seed in range(20):
         net = random_graph_net(pairs, activation, tied=tied, seed=seed)
         free = net.equilibrium(X)
         inside = net.interior(free)[:, net.hidden]
         mixed = activation not in CLIPPED or (inside.any() and not inside.all())
         if net.margin(free, X) > KINK_MARGIN and mixed:
-            return net, X, Y, cost
+            return net, X, every_cost.targets_of(net, X)
     raise AssertionError((graph, activation))
 
 
 @functools.cache
-def _gradient(graph, activation, tied=False):
-    net, X, Y, cost = _problem(graph, activation, tied)
-    return net.gradient(X, cost, Y, SHARES)
+def _gradients(graph, activation, tied=False):
+    return every_cost.gradients(*_problem(graph, activation, tied), SHARES)
+
+
+@functools.cache
+def _nus(graph, activation):
+    return every_cost.theorem_1(*_problem(graph, activation), SHARES)
 
 
 def _cosine(one, other):
@@ -49,27 +54,29 @@ def _assert_every_block_agrees(net, found, truth):
         assert _cosine(found[part], truth[part]) > 0.99999, block.shape
 
 
+@pytest.mark.parametrize("cost", every_cost.COSTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("graph", GRAPHS)
-@pytest.mark.parametrize("gradient", RULES)
-def test_exact_rules_give_minus_the_gradient(gradient, graph, activation):
-    net, X, Y, cost = _problem(graph, activation)
-    truth = -_gradient(graph, activation)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered", gradient=gradient)
+@pytest.mark.parametrize("gradient", EXACT)
+def test_exact_rules_give_minus_the_gradient(gradient, graph, activation, cost):
+    net, X, targets = _problem(graph, activation)
+    truth = -_gradients(graph, activation)[cost]
+    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
     assert np.abs(truth).max() > 0.02
     assert np.abs(found - truth).max() < 5e-8
     _assert_every_block_agrees(net, found, truth)
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("gradient", RULES)
+@pytest.mark.parametrize("gradient", EXACT)
 def test_exact_rules_whatever_the_method_of_relaxation(gradient, method):
-    net, X, Y, cost = _problem("all", "tanh")
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered", method, gradient)
-    assert np.abs(found + _gradient("all", "tanh")).max() < 5e-8
+    net, X, targets = _problem("all", "tanh")
+    Y = targets["log_loss"]
+    found = update(net, X, Y, "log_loss", 1e-4, SHARES, "centered", method, gradient)
+    assert np.abs(found + _gradients("all", "tanh")["log_loss"]).max() < 5e-8
 
 
-@pytest.mark.parametrize("gradient", RULES)
+@pytest.mark.parametrize("gradient", EXACT)
 def test_exact_rules_need_no_feedback(gradient):
     # A feedforward network with a skip: the update is backpropagation's.
     net = random_graph_net(((0, 1), (1, 2), (2, 3), (1, 3)), "tanh")
@@ -80,36 +87,41 @@ def test_exact_rules_need_no_feedback(gradient):
     _assert_every_block_agrees(net, found, truth)
 
 
+@pytest.mark.parametrize("cost", every_cost.COSTS)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_the_vector_field_rule_follows_theorem_1(graph, activation):
-    net, X, Y, cost = _problem(graph, activation)
-    truth = net.theorem_1(X, cost, Y, SHARES)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered")
+@pytest.mark.parametrize("gradient", OF_THEOREM_1)
+def test_the_other_rules_follow_theorem_1(gradient, graph, activation, cost):
+    net, X, targets = _problem(graph, activation)
+    truth = _nus(graph, activation)[cost]
+    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
     assert np.linalg.norm(found - truth) < 1e-6 * np.linalg.norm(truth)
     for part in net.parts():
         assert np.linalg.norm(truth[part]) > 1e-5
         assert np.linalg.norm(found[part] - truth[part]) < 1e-5 * np.linalg.norm(truth[part])
     # Which is not the gradient: the tests of the two kinds of rule can tell them apart.
-    assert _cosine(truth, -_gradient(graph, activation)) < 0.995
+    assert _cosine(truth, -_gradients(graph, activation)[cost]) < 0.995
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_the_vector_field_rule_whatever_the_method_of_relaxation(method):
-    net, X, Y, cost = _problem("all", "hard_sigmoid")
-    truth = net.theorem_1(X, cost, Y, SHARES)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered", method)
+    net, X, targets = _problem("all", "hard_sigmoid")
+    Y = targets["multilabel_log_loss"]
+    truth = net.theorem_1(X, "multilabel_log_loss", Y, SHARES)
+    found = update(net, X, Y, "multilabel_log_loss", 1e-4, SHARES, "centered", method)
     assert np.linalg.norm(found - truth) < 1e-6 * np.linalg.norm(truth)
 
 
+@pytest.mark.parametrize("cost", every_cost.COSTS)
 @pytest.mark.parametrize("activation", ["hard_sigmoid", "relu"])
-def test_tied_graphs_give_minus_the_gradient(activation):
+@pytest.mark.parametrize("gradient", OF_THEOREM_1)
+def test_tied_graphs_give_minus_the_gradient(gradient, activation, cost):
     # Every connection between layers has its transposed partner: A is symmetric.
-    net, X, Y, cost = _problem("tied", activation, tied=True)
-    gradient = _gradient("tied", activation, tied=True)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered")
-    assert np.abs(gradient).max() > 0.02
-    assert np.abs(found + gradient).max() < 5e-8
+    net, X, targets = _problem("tied", activation, tied=True)
+    truth = -_gradients("tied", activation, tied=True)[cost]
+    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
+    assert np.abs(truth).max() > 0.02
+    assert np.abs(found - truth).max() < 5e-8
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
