@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
+from tests.learning.test_own_substrate import VERBS, Watched
 
 pytest.importorskip("matplotlib")
 
@@ -192,7 +193,7 @@ def test_compare_prints_a_line_a_model(digits, capsys):
 def test_analog_chip_reads_its_record_on_few_levels(analog):
     record = analog.untrained_network(64, 10, seed=0)
     written = [parameter.array.copy() for parameter in record.parameters()]
-    chip = analog.AnalogChip(record, [0.1] * 5, 0.0, seed=0)
+    chip = analog.AnalogChip(record, analog.Scales((0.1,) * 5), analog.NOISY, seed=0)
     chip.settle(np.zeros((2, 64)))
     for weights, block in zip(chip._weights, written, strict=True):
         levels = weights / 0.1 * 31
@@ -203,18 +204,78 @@ def test_analog_chip_reads_its_record_on_few_levels(analog):
         assert np.array_equal(parameter.array, block)  # reading is not writing
 
 
+def test_analog_chip_without_faults_settles_where_its_record_does(analog):
+    record = analog.untrained_network(64, 10, seed=0)
+    chip = analog.AnalogChip(record, analog.Scales(), analog.Faults(), seed=0)
+    chip.free_steps = 100
+    X = np.random.default_rng(0).standard_normal((5, 64))
+    hidden, output = chip.settle(X).result.states
+    F1, F2, B, b1, b2 = (parameter.array for parameter in record.parameters())
+    np.testing.assert_allclose(hidden, np.maximum(X @ F1 + output @ B + b1, 0), atol=1e-9)
+    np.testing.assert_allclose(output, hidden @ F2 + b2, atol=1e-9)
+
+
+def test_analog_units_are_off_by_what_their_faults_say(analog):
+    record = analog.untrained_network(64, 10, seed=0)
+    scales = analog.Scales(states=(2.0, 5.0))
+    chip = analog.AnalogChip(record, scales, analog.Faults(offsets=0.1, slopes=0.2), seed=0)
+    chip.free_steps = 100
+    (hidden, output), (again, _) = (chip.settle(np.zeros((1, 64))).result.states for _ in range(2))
+    assert np.array_equal(hidden, again)  # fixed, not drawn anew
+    _, F2, B, b1, b2 = (parameter.array for parameter in record.parameters())
+    driven = chip._slopes[0] * (output @ B + b1 + chip._offsets[0])
+    np.testing.assert_allclose(hidden, np.maximum(driven, 0), atol=1e-9)
+    driven = chip._slopes[1] * (hidden @ F2 + b2 + chip._offsets[1])
+    np.testing.assert_allclose(output, driven, atol=1e-9)
+    for offsets, scale in zip(chip._offsets, scales.states, strict=True):
+        assert 0.5 < offsets.std() / (0.1 * scale) < 1.6
+    assert all(0.1 < slopes.std() < 0.32 for slopes in chip._slopes)
+
+
+def test_analog_chip_is_asked_for_nothing_but_the_two_verbs(analog):
+    X, _, y, _ = analog.load_standardised()
+    record = analog.untrained_network(64, 10, seed=0)
+    scales = analog.Scales((1.0,) * 5, (1.0, 1.0))
+    chip = Watched(analog.AnalogChip(record, scales, analog.mismatched(0.1), seed=0))
+    analog.train(chip, record, X[:200], y[:200], analog.Recipe(n_epochs=1), seed=0)
+    assert chip.asked_for == VERBS
+
+
 def test_analog_substrate_prints_and_draws(analog, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    analog.main(n_epochs=3, n_chips=2)
+    analog.main(analog.Recipe(n_epochs=3), n_chips=2)
     lines = capsys.readouterr().out.splitlines()
-    rows = {line[:32].strip(): line[32:].split() for line in lines if "mean" in line}
-    assert len(rows) == 1 + 2 * len(analog.MISMATCHES) + 2
+    rows = {line[:32].strip(): line[32:].split() for line in lines if " mean " in line}
+    sweep = 2 * len(analog.MISMATCHES)
+    assert len(rows) == 1 + sweep + 4 + 2 + 2
+    assert sum("lost" in cells for cells in rows.values()) == sweep + 4 + 2
     for name, cells in rows.items():
-        assert len(cells) == (3 if name.endswith("rounding") else 4)
-        assert 0 < float(cells[-1]) < 100
-        if "nearest" not in name:
-            assert float(cells[-1]) > 30  # three epochs are no more than a beginning
+        assert cells.index("mean") == (1 if name.endswith("rounding") else 2)
+        mean = float(cells[cells.index("mean") + 1])
+        assert 0 < mean < 100
+        if name == "ideal" or name.endswith("in place"):
+            assert mean > 30  # three epochs are no more than a beginning
     assert is_png(tmp_path / analog.PICTURE)
+
+
+def test_analog_recipe_never_sees_a_test_row(analog, monkeypatch, capsys):
+    used, (_, X_test, *_) = [], analog.load_standardised()
+
+    def networks(split, recipe, n_networks):
+        used.extend(split[:2])
+        return [analog.Ideal(0.9, None, analog.Scales(), (1.0, 1.0))] * n_networks
+
+    monkeypatch.setattr(analog, "ideal_networks", networks)
+    monkeypatch.setattr(analog, "copied", lambda *_: [0.8])
+    monkeypatch.setattr(analog, "in_place", lambda *_: [0.85])
+    analog.validate(n_chips=2)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
+    assert len(rows) == 9
+    assert all(row[2:] == ["90.0", "80.0", "85.0"] for row in rows)
+    chosen = [str(analog.RECIPE.beta), str(analog.RECIPE.learning_rate)]
+    assert chosen in [row[:2] for row in rows]
+    tested = {row.tobytes() for row in X_test}
+    assert not any(row.tobytes() in tested for rows in used for row in rows)
 
 
 SMALL_DIAGNOSTICS = ["--hidden", "12", "10", "--epochs", "2", "--train-rows", "250", "--rows", "30"]
