@@ -52,14 +52,11 @@ class ArrayBackend(Protocol):
         Whether arrays live on a device that works on while the host goes on: then every number
         that the host reads makes it wait for all it has asked for, so numbers are read
         rarely, several together, and kernels that do more in one pass pay.
-    out_of_memory : tuple of exception types
-        What is raised when the arrays do not fit any more.
     """
 
     name: str
     xp: Any
     is_device: bool
-    out_of_memory: tuple[type[BaseException], ...]
 
     def from_host(self, array: Any, dtype: Any) -> Array:
         """Array of this backend with the given dtype; copies only where it must.
@@ -109,6 +106,10 @@ class ArrayBackend(Protocol):
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """Overwrite the rows of `target` that a mask marks by those of `source`."""
+        ...
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that arrays do not fit any more."""
         ...
 
 

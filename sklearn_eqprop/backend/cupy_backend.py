@@ -10,11 +10,16 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array, Feed
-from sklearn_eqprop.backend.feeding import DeviceRows, StreamedRows
+from sklearn_eqprop.backend.feeding import DeviceRows, StreamedRows, host_rows
 from sklearn_eqprop.backend.kernels import Kernels, range_arguments
 
 #: Training rows are kept on the device if they take up at most this share of its free memory.
 RESIDENT_SHARE = 0.5
+#: Bytes of rows that are put on the device at once. What CuPy makes an array of goes through pinned
+#: memory as a whole, its size rounded up to a power of two: on the host that may be too much.
+UPLOADED_AT_ONCE = 2**26
+#: What errors of CUDA and its libraries say where they run out of memory, besides CuPy's own.
+OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED")
 
 
 class CupyBackend:
@@ -34,7 +39,6 @@ class CupyBackend:
 
     def __init__(self, cp: Any) -> None:
         self.xp = cp
-        self.out_of_memory: tuple[type[BaseException], ...] = (cp.cuda.memory.OutOfMemoryError,)
         self._kernels = Kernels(cp)
 
     def from_host(self, array: Any, dtype: Any) -> Array:
@@ -147,21 +151,56 @@ class CupyBackend:
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
         """See `ArrayBackend.feed`; on the device where they are, or leave half of it free."""
+        if factors is not None:
+            factors = self.from_host(factors, dtype)
+        if isinstance(inputs, self.xp.ndarray):
+            return DeviceRows(self.xp, inputs, self.from_host(target, dtype), dtype, factors)
         n_bytes = (inputs.size + target.size) * np.dtype(dtype).itemsize
-        is_there = isinstance(inputs, self.xp.ndarray)
         # Sparse rows become dense a minibatch at a time, on the host.
         fits = not sparse.issparse(inputs) and n_bytes <= RESIDENT_SHARE * self.free_bytes()
-        if is_there or fits:
-            placed = self.from_host(inputs, dtype)
-            if factors is not None:
-                placed = placed * self.from_host(factors, dtype)
-            return DeviceRows(self.xp, placed, self.from_host(target, dtype))
-        return StreamedRows(self.xp, inputs, target, dtype, factors)
+        resident = self._resident_rows(inputs, target, dtype, factors) if fits else None
+        return resident or StreamedRows(self.xp, inputs, target, dtype, factors)
+
+    def _resident_rows(
+        self, inputs: Any, target: Any, dtype: Any, factors: Array | None
+    ) -> DeviceRows | None:
+        """All rows, put on the device; None where they turn out not to fit."""
+        try:
+            placed = self._uploaded(inputs, dtype)
+            there = self._uploaded(target, dtype)
+        except Exception as error:
+            if not self.is_out_of_memory(error):
+                raise
+            return None
+        if factors is not None:
+            placed *= factors
+        return DeviceRows(self.xp, placed, there, dtype)
+
+    def _uploaded(self, rows: np.ndarray, dtype: Any) -> Array:
+        """A copy on the device, made piece by piece."""
+        there = self.xp.empty(rows.shape, dtype=dtype)
+        row_bytes = max(1, rows.shape[1] * there.itemsize)
+        for some in host_rows(rows.shape[0], None, max(1, UPLOADED_AT_ONCE // row_bytes)):
+            there[some].set(np.ascontiguousarray(rows[some], dtype=dtype))
+        return there
 
     def free_bytes(self) -> int:
-        """Memory of the device that is free, or held by CuPy for reuse."""
+        """Memory that arrays may still take up: free on the device, or held by CuPy for reuse.
+
+        No more than CuPy may take (``CUPY_GPU_MEMORY_LIMIT``).
+        """
         free, _ = self.xp.cuda.runtime.memGetInfo()
-        return int(free + self.xp.get_default_memory_pool().free_bytes())
+        pool = self.xp.get_default_memory_pool()
+        free += pool.free_bytes()
+        limit = pool.get_limit()  # 0: none
+        return int(min(free, limit - pool.used_bytes()) if limit else free)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """See `ArrayBackend.is_out_of_memory`; CUDA's libraries may run out of it as well."""
+        if isinstance(error, self.xp.cuda.memory.OutOfMemoryError):
+            return True
+        # Known by what they say: some of their types can be asked for only where a device is.
+        return isinstance(error, RuntimeError) and any(what in str(error) for what in OUT_OF_MEMORY)
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """See `ArrayBackend.copy_rows`; a target that does not lie row by row is refused."""

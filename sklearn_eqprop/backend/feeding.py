@@ -46,13 +46,22 @@ class DeviceRows:
     Parameters
     ----------
     xp : module
-    inputs, target : arrays of the device, of the type to compute in
+    inputs, target : arrays of the device
+    dtype : dtype
+        Of the arrays that are handed out.
+    factors : array of shape (n_features,) or None, default=None
+        What each column of the inputs is yet to be multiplied by. Inputs of the user's own are
+        neither changed nor copied as a whole.
     """
 
-    def __init__(self, xp: Any, inputs: Array, target: Array) -> None:
+    def __init__(
+        self, xp: Any, inputs: Array, target: Array, dtype: Any, factors: Array | None = None
+    ) -> None:
         self._xp = xp
         self._inputs = inputs
         self._target = target
+        self._dtype = dtype
+        self._factors = factors
 
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
@@ -63,7 +72,10 @@ class DeviceRows:
             which: Any = rows
             if there is not None:
                 which = there[batch * batch_size : (batch + 1) * batch_size]
-            yield rows, self._inputs[which], self._target[which]
+            inputs = self._inputs[which].astype(self._dtype, copy=False)
+            if self._factors is not None:
+                inputs = inputs * self._factors
+            yield rows, inputs, self._target[which]
 
 
 class StreamedRows:
@@ -77,16 +89,17 @@ class StreamedRows:
     ----------
     cp : module
         ``cupy``, or a module with its interface.
-    inputs, target, dtype, factors : as for `HostRows`
+    inputs, target, dtype : as for `HostRows`
+    factors : array of the device of shape (n_features,) or None
     """
 
     def __init__(
-        self, cp: Any, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None
+        self, cp: Any, inputs: Any, target: Any, dtype: Any, factors: Array | None
     ) -> None:
         self._cp = cp
         self._sources = (inputs, target)
         self._dtype = np.dtype(dtype)
-        self._factors = None if factors is None else cp.asarray(np.asarray(factors, dtype=dtype))
+        self._factors = factors
 
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
@@ -134,6 +147,8 @@ class _Slot:
         self._n_rows = 0
         self.arrived = cp.cuda.Event(disable_timing=True)
         self.used = cp.cuda.Event(disable_timing=True)
+        # The memory may have been another array's, of work that is queued but not done yet.
+        self.used.record(cp.cuda.get_current_stream())
 
     def send(self, sources: tuple[Any, Any], rows: Any) -> None:
         """Gather rows and start copying them."""

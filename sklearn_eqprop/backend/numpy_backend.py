@@ -23,7 +23,6 @@ class NumpyBackend:
     name = "numpy"
     xp: Any = np
     is_device = False
-    out_of_memory: tuple[type[BaseException], ...] = (MemoryError,)
 
     def __init__(self) -> None:
         _keep_freed_memory()
@@ -78,6 +77,10 @@ class NumpyBackend:
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """See `ArrayBackend.copy_rows`."""
         target[marked] = source[marked]
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """See `ArrayBackend.is_out_of_memory`."""
+        return isinstance(error, MemoryError)
 
 
 @cache

@@ -126,11 +126,16 @@ def _device_trouble(cp: Any) -> str:
 
 
 def _library_trouble(cp: Any) -> str:
-    """Try a product and a kernel, which load CUDA's libraries."""
+    """Try a product, which loads CUDA's libraries, a kernel, and two that CuPy compiles itself.
+
+    The last take CUDA's headers too.
+    """
     try:
         backend = CupyBackend(cp)
         probe = backend.from_host(np.ones((2, 2)), np.float32)
-        if backend.to_host(backend.row_max_abs(probe @ probe)).tolist() == [2.0, 2.0]:
+        product = probe @ probe
+        [is_finite] = backend.numbers([cp.isfinite(product).all()])
+        if is_finite and backend.to_host(backend.row_max_abs(product)).tolist() == [2.0, 2.0]:
             return ""
         found = "a product of ones came out wrong"
     except Exception as error:
@@ -138,7 +143,7 @@ def _library_trouble(cp: Any) -> str:
     major = cp.cuda.runtime.runtimeGetVersion() // 1000
     return (
         f"backend='cupy' found a CUDA device but could not compute on it ({found}). Where CUDA's "
-        f"libraries are missing, {_extra(major)} brings them; or use backend='numpy'."
+        f"libraries or headers are missing, {_extra(major)} brings them; or use backend='numpy'."
     )
 
 

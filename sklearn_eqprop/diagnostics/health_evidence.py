@@ -15,7 +15,7 @@ from sklearn_eqprop.diagnostics.directions import Directions, carried_to_layers,
 from sklearn_eqprop.diagnostics.linearised import Jacobian
 from sklearn_eqprop.diagnostics.subject import Subject
 from sklearn_eqprop.estimators.base import BaseEqProp
-from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.estimators.settled_rows import settle_rows
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase

@@ -17,7 +17,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
-from sklearn_eqprop.estimators.fitted_network import chunks
+from sklearn_eqprop.estimators.settled_rows import chunks
 from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
@@ -68,7 +68,7 @@ class Subject:
     @property
     def relaxation(self) -> Relaxation:
         """The estimator's way of settling."""
-        return RELAXATIONS[self.estimator.relaxation](self.estimator.step_size)
+        return RELAXATIONS[self.estimator.relaxation](float(self.estimator.step_size))
 
     def substrate(self) -> SimulatedNetwork:
         """The network, settling as far as rounding allows; every synapse measures, in states."""

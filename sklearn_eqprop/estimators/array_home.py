@@ -110,7 +110,8 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
     Raises
     ------
     ValueError
-        If X lives on a CUDA device and the backend does not compute there.
+        If X lives on a CUDA device and the backend does not compute there, or on another one
+        than the current.
     """
     if isinstance(X, np.ndarray):
         return X, HostHome()
@@ -122,6 +123,7 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
                 "(cupy.asnumpy(X))."
             )
             raise ValueError(msg)
+        _refuse_other_device(X, backend)
         placed = backend.xp.asarray(X)  # without a copy
         is_own = isinstance(X, backend.xp.ndarray)
         namespace, has_one = (None, False) if is_own else get_namespace(X)
@@ -181,6 +183,27 @@ def validated_on_device(
         )
         check_consistent_length(X, y)
     return X, y
+
+
+def _refuse_other_device(X: Any, backend: ArrayBackend) -> None:
+    """Refuse what CuPy would copy to the current device in silence.
+
+    Raises
+    ------
+    ValueError
+        If X says that it lives on another CUDA device.
+    """
+    if not hasattr(X, "__dlpack_device__"):
+        return
+    _, its_own = X.__dlpack_device__()
+    current = backend.xp.cuda.runtime.getDevice()
+    if its_own != current:
+        msg = (
+            f"X is a {_kind(X)} on CUDA device {its_own}, but the current device is {current}, and "
+            f"nothing is copied unasked: call inside `with cupy.cuda.Device({its_own}):`, or move "
+            "X there."
+        )
+        raise ValueError(msg)
 
 
 def _is_on_cuda(array: Any) -> bool:

@@ -11,6 +11,7 @@ from sklearn_eqprop.estimators.parameters import (
     layer_rates,
     loop_bound,
     reads_rates,
+    with_plain_numbers,
 )
 from sklearn_eqprop.estimators.training_state import TrainingState
 from sklearn_eqprop.learning.clamped import ClampedRule
@@ -63,6 +64,7 @@ def prediction_substrate(
     enough : callable or None, default=None
         Samples that need not settle any further, see `Enough`; equilibria only.
     """
+    parameters = with_plain_numbers(parameters)
     if parameters["objective"] == "trajectory":
         return _averaging_network(parameters, network, records=False)
     tolerance = parameters["relax_tol"]
@@ -74,6 +76,7 @@ def prediction_substrate(
 
 def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
     """How far the two phases settle while training."""
+    parameters = with_plain_numbers(parameters)
     tolerance = parameters["relax_tol"]
     if tolerance != "auto":
         free = nudged = tolerance
@@ -99,6 +102,7 @@ def _loops_are_weak(parameters: dict[str, Any]) -> bool:
 
 def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:
     """The rule that `gradient`, `nudging` and `beta` ask for."""
+    parameters = with_plain_numbers(parameters)
     if parameters["beta"] == math.inf:
         return ClampedRule()
     if parameters["gradient"] == "recurrent_backprop":
@@ -137,6 +141,7 @@ def assemble_trainer(
     -------
     Trainer
     """
+    parameters = with_plain_numbers(parameters)
     guard = None
     bound = loop_bound(parameters)
     if bound is not None:

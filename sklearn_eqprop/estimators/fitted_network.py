@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from sklearn_eqprop.backend.feeding import dense_rows
-from sklearn_eqprop.estimators.input_scale import scaled
-from sklearn_eqprop.exceptions import DivergenceError
-from sklearn_eqprop.learning.costs import Cost
-from sklearn_eqprop.learning.phases import nudged_states
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Layout, Network, dense_layout, feedback_order
-from sklearn_eqprop.relaxation import Result
-
-#: Most rows settled at once by predict, transform and relax, and most numbers in one copy of their
-#: states, which maps may have many of: bounds their memory.
-CHUNK_ROWS = 1024
-CHUNK_NUMBERS = 2**23
 
 
 @dataclass
@@ -209,116 +194,3 @@ def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> N
             "or use a fresh clone with warm_start=False."
         )
         raise ValueError(msg)
-
-
-def chunks(n_rows: int, n_columns: int, network: Network) -> Iterator[slice]:
-    """Slices of as many rows as a network is to settle at once.
-
-    Of inputs too: sparse rows, which may be very long, become dense a slice at a time.
-    """
-    widest = max(n_columns, sum(network.layer_sizes))
-    most = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // widest))
-    for start in range(0, n_rows, most):
-        yield slice(start, min(start + most, n_rows))
-
-
-def settle_rows(
-    substrate: SimulatedNetwork | AveragingNetwork,
-    X: Any,
-    *,
-    cost: Cost | None = None,
-    target: np.ndarray | None = None,
-    beta: float = 0.0,
-    input_scales: np.ndarray | None = None,
-) -> Result:
-    """Equilibrium of every row, in chunks, as host arrays.
-
-    The states of an X that lives on the backend's device stay there.
-
-    Parameters
-    ----------
-    substrate : SimulatedNetwork or AveragingNetwork
-        The latter has averages for equilibria, and no clamped output.
-    X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
-    cost, target : Cost, ndarray of shape (n_samples, n_outputs)
-        Needed where beta is not 0.
-    beta : float, default=0.0
-        0 for the free equilibrium; anything else goes on from there to the nudged one, infinity
-        to that with the output held at the target.
-    input_scales : ndarray of shape (n_features,) or None, default=None
-        What the network sees the columns of X divided by.
-
-    Returns
-    -------
-    Result
-
-    Raises
-    ------
-    DivergenceError
-        If a state is not finite.
-    """
-    network = substrate.network
-    keeps_states = not (isinstance(X, np.ndarray) or sparse.issparse(X))
-    parts = []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for rows in chunks(X.shape[0], X.shape[1], network):
-            part = scaled(dense_rows(X, rows), input_scales)
-            free = substrate.settle(network.backend.from_host(part, network.dtype))
-            result = free.result
-            if beta != 0 and cost is not None and target is not None:
-                nudge_target = network.backend.from_host(target[rows], network.dtype)
-                if math.isinf(beta):
-                    assert isinstance(substrate, SimulatedNetwork)  # or relax would have refused
-                    moved = substrate.settle_clamped(free, nudge_target)
-                else:
-                    [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
-                result = nudged_states(free, moved)
-            parts.append(_reported(network, result, keeps_states=keeps_states))
-    merged = _concatenated(parts, network.backend.xp)
-    if not np.isfinite(merged.residual).all():
-        _refuse_broken_weights(network)
-        msg = (
-            f"{merged.reason} The weights or the inputs are too large for these dynamics: scale "
-            "the inputs, or fit with a loop_gain."
-        )
-        raise DivergenceError(msg)
-    return merged
-
-
-def _reported(network: Network, result: Result, *, keeps_states: bool) -> Result:
-    to_host = network.backend.to_host
-    return Result(
-        states=result.states if keeps_states else [to_host(state) for state in result.states],
-        n_steps=to_host(result.n_steps),
-        residual=to_host(result.residual),
-        converged=to_host(result.converged),
-        n_averaged=result.n_averaged,
-    )
-
-
-def _concatenated(parts: list[Result], xp: Any) -> Result:
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0].states[0], np.ndarray):
-        xp = np
-    n_steps = np.concatenate([part.n_steps for part in parts])
-    residual = np.concatenate([part.residual for part in parts])
-    converged = np.concatenate([part.converged for part in parts])
-    return Result(
-        states=[xp.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
-        n_steps=n_steps,
-        residual=residual,
-        converged=converged,
-        n_averaged=parts[0].n_averaged,
-    )
-
-
-def _refuse_broken_weights(network: Network) -> None:
-    names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
-    for parameter in network.parameters():
-        if not np.isfinite(network.backend.to_host(parameter.array)).all():
-            msg = (
-                f"{names[parameter.role]} into layer {parameter.layer} hold numbers that are not "
-                "finite: assign other weights, or fit again."
-            )
-            raise DivergenceError(msg)

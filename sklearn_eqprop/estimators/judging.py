@@ -8,12 +8,11 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.metrics import check_scoring
 
-from sklearn_eqprop.estimators.fitted_network import settle_rows
+from sklearn_eqprop.backend.array_backend import Feed
 from sklearn_eqprop.estimators.held_out import Rows
-from sklearn_eqprop.estimators.input_scale import scaled
+from sklearn_eqprop.estimators.settled_rows import settle_rows
 from sklearn_eqprop.network import Layout, Network
 
 if TYPE_CHECKING:
@@ -78,20 +77,21 @@ def _own_score(
     """Accuracy or R², or the negative mean cost with ``scoring='loss'``."""
     by_loss = estimator.scoring == "loss"
     cost = estimator._cost()
-    X, scales = held_out.X, input_scales
+    target: Any = None
+    feed: Feed | None = None
 
     def score(network: Network) -> float:
-        nonlocal X, scales
+        nonlocal target, feed
         backend = network.backend
-        if backend.is_device and X is held_out.X and not sparse.issparse(X):
-            # Moved once, not in every epoch.
-            X = backend.from_host(scaled(X, scales, held_out.device), network.dtype)
-            scales = None
-        settled = settle_rows(estimator._substrate(network), X, input_scales=scales)
+        if feed is None:  # put in place once, after the rows to train on
+            target = estimator._encode(held_out.y, network.dtype)
+            factors = None if input_scales is None else 1 / input_scales
+            feed = backend.feed(held_out.X, target, network.dtype, factors)
+        substrate = estimator._substrate(network)
+        settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
         output = backend.to_host(settled.states[-1])
         if not by_loss:
             return estimator._score_of_output(output, held_out.y, held_out.weight)
-        target = estimator._encode(held_out.y, output.dtype)
         # In float64 on the host, whatever the network is computed with.
         values = cost.value(np, output.astype(np.float64), target.astype(np.float64))
         return -float(np.average(values, weights=held_out.weight))

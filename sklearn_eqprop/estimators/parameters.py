@@ -71,6 +71,18 @@ BOUNDED_RATES = {name for name, rho in ACTIVATIONS.items() if rho.rate_is_bounde
 SIGNED_RATES = {"tanh", "identity"}
 
 
+def with_plain_numbers(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters with Python's numbers in place of NumPy's, as a grid over `linspace` holds them.
+
+    A product of a NumPy number and an array takes the wider type of the two (NEP 50): one
+    ``np.float64(0.8)`` would turn all float32 states into float64.
+    """
+    return {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in parameters.items()
+    }
+
+
 def loop_bound(parameters: dict[str, Any]) -> float | None:
     """Bound on the gain of the feedback loops that `loop_gain` asks for; None: no bound."""
     chosen = parameters["loop_gain"]

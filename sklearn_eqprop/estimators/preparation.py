@@ -144,7 +144,7 @@ class Preparation(Settling):
             self._loss_name,
             name_of_scoring(self.scoring),
         )
-        state.judge_by(*measure, held_out=None if held_out is None else held_out.X)
+        state.judge_by(*measure, *(() if held_out is None else held_out.fingerprint))
         return arrays, state
 
     def _start(self, layout: Layout, X_dtype: Any) -> tuple[FittedArrays, TrainingState]:

@@ -25,7 +25,6 @@ from sklearn_eqprop.estimators.early_decision import (
     may_decide_early,
 )
 from sklearn_eqprop.estimators.fitted_attributes import FittedAttributes
-from sklearn_eqprop.estimators.fitted_network import CHUNK_ROWS, settle_rows
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
 from sklearn_eqprop.estimators.parameters import chosen_layers, pools_with_winners
 from sklearn_eqprop.estimators.refused_pairs import (
@@ -33,6 +32,7 @@ from sklearn_eqprop.estimators.refused_pairs import (
     check_clamped_loss,
     check_objective_of_clamp,
 )
+from sklearn_eqprop.estimators.settled_rows import CHUNK_ROWS, settle_rows
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.learning.trajectory import AveragingNetwork
 from sklearn_eqprop.network import Network
@@ -46,7 +46,8 @@ class Settled:
     Attributes
     ----------
     result : Result
-        Its states are arrays of `backend`, everything else NumPy's.
+        Its states, of all layers or the output's alone, are arrays of `backend`, everything else
+        NumPy's.
     backend : ArrayBackend
     home : Home
     """
@@ -72,12 +73,12 @@ class Settling(FittedAttributes):
     def _substrate(self, network: Network) -> SimulatedNetwork | AveragingNetwork:
         return prediction_substrate(self._usable_parameters(), network)
 
-    def _settled(self, X: Any) -> Settled:
+    def _settled(self, X: Any, *, outputs_only: bool = True) -> Settled:
         """Equilibrium of every row of X; warns where one is not reached."""
         check_is_fitted(self)
         backend = self._prediction_backend()
         X, home = validated_inputs(self, X, backend)
-        return self._settled_rows(X, backend, home)
+        return self._settled_rows(X, backend, home, outputs_only=outputs_only)
 
     def _settled_rows(
         self,
@@ -85,16 +86,12 @@ class Settling(FittedAttributes):
         backend: ArrayBackend,
         home: Home,
         is_decided: IsDecided | None = None,
-        **nudge: Any,
+        **options: Any,
     ) -> Settled:
         """As `_settled`, of rows that have been validated; some need only be decided."""
-        parameters = self._usable_parameters()
         at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
         with explaining_full_device(backend, at_once, "Pass fewer rows than that"):
-            network = self._network(self._arrays(), backend)
-            enough = None if is_decided is None else enough_to_decide(network, is_decided)
-            substrate = prediction_substrate(parameters, network, enough)
-            result = settle_rows(substrate, X, **nudge)
+            result = self._equilibria(X, backend, is_decided, options)
         if not result.converged.all():
             reason = result.reason
             if pools_with_winners(self._parameters()):
@@ -105,6 +102,16 @@ class Settling(FittedAttributes):
             warnings.warn(reason, ConvergenceWarning, stacklevel=4)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
+    def _equilibria(
+        self, X: Any, backend: ArrayBackend, is_decided: IsDecided | None, options: dict[str, Any]
+    ) -> Result:
+        """What `settle_rows` makes of the rows, with the network as it is fitted."""
+        parameters = self._usable_parameters()
+        network = self._network(self._arrays(), backend)
+        enough = None if is_decided is None else enough_to_decide(network, is_decided)
+        substrate = prediction_substrate(parameters, network, enough)
+        return settle_rows(substrate, X, **options)
+
     def _settled_to_decide(self, X: Any, is_decided: IsDecided) -> Settled:
         """Every row, settled no further than its decision needs."""
         check_is_fitted(self)
@@ -112,8 +119,8 @@ class Settling(FittedAttributes):
         X, home = validated_inputs(self, X, backend)
         many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
         if many and may_decide_early(self._usable_parameters()):
-            return self._settled_rows(X, backend, home, is_decided)
-        return self._settled_rows(X, backend, home)
+            return self._settled_rows(X, backend, home, is_decided, outputs_only=True)
+        return self._settled_rows(X, backend, home, outputs_only=True)
 
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.
@@ -152,7 +159,7 @@ class Settling(FittedAttributes):
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
         if beta == 0:
-            return self._settled(X).result_at_home
+            return self._settled(X, outputs_only=False).result_at_home
         if y is None:
             msg = f"beta={beta!r} needs y: the targets the output is nudged towards."
             raise ValueError(msg)
@@ -186,7 +193,7 @@ class Settling(FittedAttributes):
         ValueError
             If there is no hidden layer, or `transform_layers` names one that is not there.
         """
-        settled = self._settled(X)
+        settled = self._settled(X, outputs_only=False)
         states = settled.result.states
         layers = chosen_layers(self.transform_layers, len(states))
         if not layers:

@@ -144,13 +144,8 @@ class TrainingState:
             relaxation={name: list(values) for name, values in self.relaxation.items()},
         )
 
-    def judge_by(self, *measure: Any, held_out: Any = None) -> None:
-        """Forget the best score, and what patience has done, if it measured something else.
-
-        `held_out` is the user's validation X, of which only a fingerprint is kept.
-        """
-        if held_out is not None:
-            measure = (*measure, held_out.shape, float(held_out.sum(dtype=np.float64)))
+    def judge_by(self, *measure: Any) -> None:
+        """Forget the best score, and what patience has done, if it measured something else."""
         if self.judged_by != measure:
             self.judged_by = measure
             self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.relaxation.euler import flow
@@ -54,7 +55,7 @@ class Anderson:
         history = _History(field.backend)
         for n_steps in itertools.count():
             residual, drives, velocities = flow(active.field, active.states)
-            here = xp.concatenate(active.states, axis=1)
+            here = _side_by_side(xp, active.states)
             history.record(here, self._step(active.field, active.states, velocities), residual)
             exhausted = n_steps == max_iter
             if exhausted:
@@ -80,7 +81,7 @@ class Anderson:
             field.project(layer, state + self.step_size * velocity)
             for layer, (state, velocity) in enumerate(zip(states, velocities, strict=True), start=1)
         ]
-        return field.backend.xp.concatenate(moved, axis=1)
+        return _side_by_side(field.backend.xp, moved)
 
 
 class _History:
@@ -127,13 +128,13 @@ class _History:
             copy_rows(self.best_state, state, better)
             copy_rows(self.best_image, image, better)
             copy_rows(self.best_residual, residual, better)
-            self._sent_back[better] = False
+            self._sent_back &= ~better
             # "not <=" rather than ">": a residual that is not a number went astray too.
             astray = ~(residual <= RESTART_FACTOR * self._reference)
             self._reference = xp.minimum(self._reference, residual)
             if self._backend.is_device or astray.any():  # on a device asking is what would cost
                 self._forget(astray)
-                self._reference[astray] = xp.inf
+                self._reference = xp.where(astray, xp.inf, self._reference)
                 # As if the step had been taken from the best state: one that overflowed
                 # must not enter the next difference. A sample that has been sent back to that very
                 # state before must pass through larger residuals, and goes on without history.
@@ -143,9 +144,11 @@ class _History:
                 self._sent_back |= back
         self._image, self._change = image, change
 
-    def _forget(self, rows: Array) -> None:
+    def _forget(self, astray: Array) -> None:
+        # Not "difference[astray] = 0": a mask is an index that CuPy waits for.
+        nothing = self._xp.zeros_like(self._image)
         for difference in (*self._image_differences, *self._change_differences):
-            difference[rows] = 0
+            self._backend.copy_rows(difference, nothing, astray)
 
     def extrapolate(self) -> Array:
         """Next state of every sample, before it is kept in range."""
@@ -171,6 +174,19 @@ class _History:
         self.best_residual = self.best_residual[rows]
         self._reference = self._reference[rows]
         self._sent_back = self._sent_back[rows]
+
+
+def _side_by_side(xp: Any, parts: Sequence[Array]) -> Array:
+    """All layers in one array, (n_samples, n_units).
+
+    Copied one by one: CuPy's `concatenate` sends the addresses of many layers across the bus.
+    """
+    n_units = sum(part.shape[1] for part in parts)
+    flat, start = xp.empty((parts[0].shape[0], n_units), dtype=parts[0].dtype), 0
+    for part in parts:
+        flat[:, start : start + part.shape[1]] = part
+        start += part.shape[1]
+    return flat
 
 
 def _split(flat: Array, sizes: Sequence[int]) -> list[Array]:

@@ -20,7 +20,11 @@ from tests.backend import host_kernels
 
 @dataclass
 class Counts:
-    """What has happened since the last reset: transfers to the device and from it, and waits."""
+    """What has happened since the last reset: transfers to the device and from it, and waits.
+
+    Launches are kernels and products asked for, as CuPy would, roughly: functions of its own that
+    take several kernels count as one.
+    """
 
     to_device: int = 0
     to_host: int = 0
@@ -49,7 +53,6 @@ def _refuse(what):
 class DeviceArray:
     """An array on the pretended device."""
 
-    __array_ufunc__ = None  # NumPy's functions and operators leave it alone
     __hash__ = None
     __array__ = _refuse("conversion to NumPy")
     __float__ = __int__ = __bool__ = __index__ = __complex__ = _refuse("reading")
@@ -74,19 +77,37 @@ class DeviceArray:
     strides = property(lambda self: self._host.strides)
     T = property(lambda self: self._cp.wrap(self._host.T))
 
+    # ---- NumPy's functions, given device arrays alone
+
+    def __array_ufunc__(self, function, method, *arguments, **options):
+        if not any(isinstance(argument, np.generic) for argument in arguments):
+            self._cp.check_answers_numpy(function)  # else it may be "number * array"
+        if method != "__call__" or not all(self._cp.may_mix(argument) for argument in arguments):
+            msg = f"numpy.{function.__name__} of a device array and something else"
+            raise TypeError(msg)
+        if "out" in options:
+            [options["out"]] = options["out"]
+        return self._cp.call(function, *arguments, **options)
+
+    def __array_function__(self, function, types, arguments, options):
+        self._cp.check_answers_numpy(function)
+        own = getattr(self._cp, function.__name__, None)
+        return NotImplemented if own is None else own(*arguments, **options)
+
     def __repr__(self):
         return f"DeviceArray(shape={self.shape}, dtype={self.dtype})"
 
     # ---- indexing
 
     def __getitem__(self, key):
-        if self._cp.is_mask(key):
-            self._cp.counts.waits += 1  # how many rows are left must be known
-        return self._cp.wrap(self._host[self._cp.unwrap(key)])
+        self._cp.count_mask(key)
+        return self._cp.view_or_copy(self, self._host[self._cp.unwrap(key)])
 
     def __setitem__(self, key, value):
-        if self._cp.is_mask(key) and isinstance(value, DeviceArray) and value.ndim:
-            self._cp.counts.waits += 1
+        self._cp.count_mask(key)
+        self._cp.counts.launches += 1
+        if self._cp.holds_arrays(key) and not isinstance(value, DeviceArray):
+            self._cp.count_upload(self.itemsize)  # CuPy makes an array of the number first
         self._host[self._cp.unwrap(key)] = self._cp.unwrap(value)
 
     # ---- methods
@@ -101,16 +122,16 @@ class DeviceArray:
         if order not in ("C", "F"):
             msg = f"the pretended CuPy ravels in order 'C' or 'F', not {order!r}"
             raise ValueError(msg)
-        return self._cp.wrap(self._host.ravel(order=order))
+        return self._cp.view_or_copy(self, self._host.ravel(order=order))
 
     def reshape(self, *shape):
-        return self._cp.wrap(self._host.reshape(*shape))
+        return self._cp.view_or_copy(self, self._host.reshape(*shape))
 
     def transpose(self, *axes):
         return self._cp.wrap(self._host.transpose(*axes))
 
     def astype(self, dtype, copy=True):
-        return self._cp.wrap(self._host.astype(dtype, copy=copy))
+        return self._cp.view_or_copy(self, self._host.astype(dtype, copy=copy))
 
 
 def _method(name):
@@ -157,54 +178,70 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
 #: Functions of CuPy's that may be used, and that work as NumPy's of the same name.
 # fmt: off
 FUNCTIONS = [
-    "abs", "all", "any", "arange", "argmax", "ascontiguousarray", "clip", "concatenate",
-    "copyto", "cumsum", "divide", "dot", "empty", "empty_like", "exp", "expm1", "eye", "fmax",
-    "full", "isfinite", "log", "log1p", "logaddexp", "matmul", "maximum", "minimum", "multiply",
-    "nonzero", "ones", "ones_like", "repeat", "sign", "sort", "sqrt", "stack",
-    "take_along_axis", "tanh", "tile", "trace", "vdot", "where", "zeros", "zeros_like",
+    "abs", "all", "any", "arange", "argmax", "clip", "copyto", "cumsum", "divide", "dot", "empty",
+    "empty_like", "exp", "expm1", "eye", "fmax", "full", "isfinite", "log", "log1p", "logaddexp",
+    "matmul", "maximum", "minimum", "multiply", "nonzero", "ones", "ones_like", "repeat", "sign",
+    "sort", "sqrt", "take_along_axis", "tanh", "tile", "trace", "vdot", "where", "zeros",
+    "zeros_like",
 ]
 # fmt: on
 #: Of these the host waits for the outcome.
 WAITING = {"nonzero"}
+#: These ask for memory only.
+WITHOUT_KERNEL = {"empty", "empty_like"}
+#: Functions that the pretended CuPy has besides, with what CuPy does about them counted.
+COUNTED_FUNCTIONS = ["ascontiguousarray", "concatenate", "stack"]
+#: CuPy joins up to so many arrays by copying each to its place. More of them, unless they are
+#: large, it joins by a single kernel, and a table of their addresses must cross the bus first.
+JOINED_ONE_BY_ONE = 8
+LARGE_TO_JOIN = 2 * 2**20  # bytes an array
 
 
 class FakeCupy(types.ModuleType):
-    """The module; use as ``cupy`` and read `counts`."""
+    """The module; use as ``cupy`` and read `counts`.
+
+    Parameters
+    ----------
+    answers_numpy : bool, default=False
+        Whether NumPy's functions work on device arrays, as they do on CuPy's: a user may write a
+        loss with them. The package itself shall not need it.
+    """
 
     ndarray = DeviceArray
     float32, float64, int32, int64, bool_ = np.float32, np.float64, np.int32, np.int64, np.bool_
     inf, nan, pi, newaxis = np.inf, np.nan, np.pi, None
 
-    def __init__(self):
+    def __init__(self, *, answers_numpy=False):
         super().__init__("cupy")
         self.__spec__ = ModuleSpec("cupy", None)
+        self.answers_numpy = answers_numpy
         self.counts = Counts()
         self.cuda = FakeCuda(self)
         self.linalg = types.SimpleNamespace(solve=self._wrapping(np.linalg.solve))
         strided = self._wrapping(np.lib.stride_tricks.as_strided)
         self.lib = types.SimpleNamespace(stride_tricks=types.SimpleNamespace(as_strided=strided))
         for name in FUNCTIONS:
-            setattr(self, name, self._wrapping(getattr(np, name), waits=name in WAITING))
+            counted = {"waits": name in WAITING, "launches": name not in WITHOUT_KERNEL}
+            setattr(self, name, self._wrapping(getattr(np, name), **counted))
 
     finfo = staticmethod(np.finfo)
 
     def get_default_memory_pool(self):
-        return types.SimpleNamespace(free_bytes=lambda: 0, free_all_blocks=lambda: None)
+        return self.cuda.pool
 
     # ---- moving data
 
     def asarray(self, array, dtype=None, order=None):
         if isinstance(array, DeviceArray):
-            return self.wrap(np.asarray(array._host, dtype=dtype))
+            return self.view_or_copy(array, np.asarray(array._host, dtype=dtype))
         host = np.array(array, dtype=dtype, order=order or "K")
-        self.counts.to_device += 1
-        self.counts.bytes_to_device += host.nbytes
+        self.count_upload(host.nbytes)
         self.cuda.reserve(host.nbytes)
         return self.wrap(host)
 
     def array(self, array, dtype=None):
         if isinstance(array, DeviceArray):
-            return self.wrap(np.array(array._host, dtype=dtype))
+            return self.view_or_copy(array, np.array(array._host, dtype=dtype))
         return self.asarray(array, dtype)
 
     def asnumpy(self, array, order="C"):
@@ -219,21 +256,62 @@ class FakeCupy(types.ModuleType):
         assert type(source) is np.ndarray
         assert source.shape == target.shape
         assert source.dtype == target.dtype
-        self.counts.to_device += 1
-        self.counts.bytes_to_device += target.nbytes
+        self.count_upload(target.nbytes)
         if stream is None:
             target[...] = source
         else:
             stream.queue(lambda: np.copyto(target, source))
 
+    # ---- joining and ordering
+
+    def ascontiguousarray(self, array):
+        return self.view_or_copy(array, np.ascontiguousarray(self.unwrap(array)))
+
+    def concatenate(self, arrays, axis=0):
+        arrays = list(arrays)
+        self._count_joining(arrays, same_shape=len({a.shape[axis] for a in arrays}) == 1)
+        return self.wrap(np.concatenate(self.unwrap(arrays), axis=axis))
+
+    def stack(self, arrays, axis=0):
+        arrays = list(arrays)
+        self._count_joining(arrays, same_shape=True)
+        return self.wrap(np.stack(self.unwrap(arrays), axis=axis))
+
+    def _count_joining(self, arrays, *, same_shape):
+        """As CuPy's ``_concatenate`` (cupy/_core/_routines_manipulation.pyx)."""
+        n, n_bytes = len(arrays), sum(array.nbytes for array in arrays)
+        alike = len({array.dtype for array in arrays}) == 1
+        if n <= JOINED_ONE_BY_ONE or not alike or n_bytes >= LARGE_TO_JOIN * n:
+            self.counts.launches += n
+            return
+        self.counts.launches += 1
+        self.count_upload(8 * n)  # addresses
+        if not (same_shape and all(array.flags.c_contiguous for array in arrays)):
+            self.count_upload(8 * n)  # where each begins
+            self.count_upload(8 * n * arrays[0].ndim)  # strides
+
     # ---- how functions are made to work on device arrays alone
+
+    def count_upload(self, n_bytes):
+        self.counts.to_device += 1
+        self.counts.bytes_to_device += n_bytes
+
+    def count_mask(self, key):
+        """Where rows are read or set by a mask, CuPy reads how many there are."""
+        self.counts.waits += self.is_mask(key)
+
+    def view_or_copy(self, source, found):
+        self.counts.launches += not np.may_share_memory(source._host, found)
+        return self.wrap(found)
 
     def may_mix(self, value):
         return isinstance(value, (DeviceArray, bool, int, float, np.generic))
 
     def is_mask(self, key):
-        keys = key if isinstance(key, tuple) else (key,)
-        return any(isinstance(k, DeviceArray) and k.dtype == bool and k.ndim for k in keys)
+        return any(k.dtype == bool and k.ndim for k in _arrays_of(key))
+
+    def holds_arrays(self, key):
+        return bool(_arrays_of(key))
 
     def wrap(self, value):
         if isinstance(value, tuple):
@@ -250,8 +328,8 @@ class FakeCupy(types.ModuleType):
             return type(value)(self.unwrap(part) for part in value)
         return value
 
-    def call(self, function, *args, **kwargs):
-        self.counts.launches += 1
+    def call(self, function, *args, launches=True, **kwargs):
+        self.counts.launches += launches
         out = kwargs.get("out")
         args = self.unwrap(args)
         kwargs = {name: self.unwrap(value) for name, value in kwargs.items()}
@@ -261,10 +339,15 @@ class FakeCupy(types.ModuleType):
             return None
         return self.wrap(found) if out is None else out
 
-    def _wrapping(self, function, *, waits=False):
+    def check_answers_numpy(self, function):
+        if not self.answers_numpy:
+            msg = f"numpy.{function.__name__} of a device array: use the backend's xp"
+            raise TypeError(msg)
+
+    def _wrapping(self, function, *, waits=False, launches=True):
         def wrapped(*args, **kwargs):
             self.counts.waits += waits
-            return self.call(function, *args, **kwargs)
+            return self.call(function, *args, launches=launches, **kwargs)
 
         return wrapped
 
@@ -285,6 +368,10 @@ class FakeCupy(types.ModuleType):
         return launch
 
 
+def _arrays_of(key):
+    return [k for k in (key if isinstance(key, tuple) else (key,)) if isinstance(k, DeviceArray)]
+
+
 class FakeCuda(types.SimpleNamespace):
     """``cupy.cuda``: a device of any size, its driver, and streams that dawdle."""
 
@@ -292,6 +379,7 @@ class FakeCuda(types.SimpleNamespace):
         super().__init__()
         self.memory = types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError)
         self.free_bytes = 8 * 2**30
+        self.pool = FakePool()
         self.largest_transfer = sys.maxsize
         self.runtime = FakeRuntime(self)
         self.cp = cp
@@ -317,6 +405,28 @@ class FakeCuda(types.SimpleNamespace):
         if n_bytes > self.largest_transfer:
             msg = f"Out of memory allocating {n_bytes:,} bytes"
             raise OutOfMemoryError(msg)
+
+
+class FakePool:
+    """CuPy's pool of memory, which holds nothing."""
+
+    def __init__(self):
+        self.limit = 0
+
+    def set_limit(self, size):
+        self.limit = size
+
+    def get_limit(self):
+        return self.limit
+
+    def used_bytes(self):
+        return 0
+
+    def free_bytes(self):
+        return 0
+
+    def free_all_blocks(self):
+        pass
 
 
 class FakeStream:

@@ -18,7 +18,8 @@ HEADER = """
 #define __global__
 #define __device__
 struct index { unsigned x; };
-static index blockIdx, threadIdx, blockDim, gridDim;
+// Of each thread: ctypes lets the others run during a call.
+static thread_local index blockIdx, threadIdx, blockDim, gridDim;
 template <typename T> static void atomicMax(T* at, T value) { if (value > *at) *at = value; }
 using std::sqrt;
 """

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop.backend.kernels import BLOCK, MOST_BLOCKS
 
 #: Neither a multiple of a block nor of a warp; one that is; rows or columns that are not there.
-SHAPES = [(7, 5), (3, 300), (64, 256), (1, 1), (2, 1000), (0, 4), (4, 0)]
+FIXED_SHAPES = [(7, 5), (3, 300), (64, 256), (1, 1), (2, 1000), (0, 4), (4, 0)]
+DRAWN_SHAPES = np.random.RandomState(0).randint(1, [60, 900], size=(5, 2)).tolist()
+SHAPES = [*FIXED_SHAPES, *map(tuple, DRAWN_SHAPES)]
 DTYPES = ["float32", "float64"]
 
 
@@ -125,8 +128,23 @@ def test_copy_rows_refuses_a_target_that_does_not_lie_row_by_row(any_device):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("shape", [(5, 300), (1,), (0, 3)])
+@pytest.mark.parametrize("shape", [*SHAPES, (1,)])
 def test_adam(any_device, shape, dtype, order):
+    _assert_adam_agrees(any_device, shape, dtype, order)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_kernels_stride_over_more_numbers_than_threads(any_device, dtype):
+    shape = (784, 2048)
+    assert np.prod(shape) > MOST_BLOCKS * BLOCK
+    _assert_adam_agrees(any_device, shape, dtype, "C")
+    values = _draw(shape, dtype, with_nan=True)
+    found = any_device.project(any_device.from_host(values, dtype), -0.5, 0.25)
+    expected = NumpyBackend().project(values, -0.5, 0.25)
+    np.testing.assert_array_equal(any_device.to_host(found), expected)
+
+
+def _assert_adam_agrees(any_device, shape, dtype, order):
     blocks = [np.asarray(_draw(shape, dtype, seed), order=order) for seed in range(3)]
     blocks[1] = np.abs(blocks[1])
     placed = [any_device.from_host(block, dtype) for block in blocks]

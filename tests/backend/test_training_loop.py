@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -18,20 +20,16 @@ from sklearn_eqprop.backend import get_backend
 from sklearn_eqprop.relaxation.pacing import LOOK_EVERY
 
 N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
-#: Reads of a minibatch outside its phases: norms of the feedback and of all connections before the
-#: nudge, the loss, and the norms of the safeguard.
-READS_PER_MINIBATCH = 4
-#: Reads of an epoch: what its phases were like, three numbers each, whether weights are finite, and
-#: the penalty.
-READS_PER_EPOCH = 4
 MAPS = (Conv2D(3, 3, padding="same", pool=2), Conv2D(4, 2, pool=2), 9)
 AVERAGES = (Conv2D(3, 3, pool=2, pooling="average"), 9)
+EULER = {"relaxation": "euler", "step_size": 0.5}
+SHORT = {"max_relax_iter": 20, "max_nudge_iter": 10}
 WAYS = [
     {},
     {"hidden_layer_sizes": (15,), "dtype": "float32"},
     {"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"},
-    {"relaxation": "euler", "step_size": 0.5},
-    {"relaxation": "euler", "step_size": 0.5, "relax_tol": 1e-4, "activation": "hard_sigmoid"},
+    EULER,
+    {**EULER, "relax_tol": 1e-4, "activation": "hard_sigmoid"},
     {"relaxation": "anderson", "nudging": "random_sign"},
     {"relaxation": "anderson", "relax_tol": 1e-6, "activation": "tanh"},
     {"relax_tol": 1e-6},
@@ -48,16 +46,10 @@ WAYS = [
     {"connections": [(0, 1), (1, 2), (2, 3), (0, 3), (3, 2), (2, 1), (1, 1)]},
     {"hidden_layer_sizes": MAPS, "input_shape": (8, 8)},
     {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "relax_tol": 1e-6},
-    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "relaxation": "euler", "step_size": 0.5},
+    {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), **EULER},
     {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "gradient": "asymmetric"},
     {"hidden_layer_sizes": AVERAGES, "input_shape": (8, 8), "nudging": "centered"},
-    {
-        "objective": "trajectory",
-        "relaxation": "euler",
-        "step_size": 0.5,
-        "max_relax_iter": 20,
-        "max_nudge_iter": 10,
-    },
+    {"objective": "trajectory", **EULER, **SHORT},
 ]
 
 
@@ -125,9 +117,23 @@ class Softplus:
         return -4 * (target - output) ** 3 - (target - output)
 
 
-def test_a_cost_of_the_users_own_works_on_the_device(installed, digits):
-    ours = _fitted(_model(backend="cupy", loss=Softplus()), *digits)
-    theirs = _fitted(_model(backend="numpy", loss=Softplus()), *digits)
+class LogCosh:
+    """A cost written with NumPy's functions, which CuPy's arrays answer."""
+
+    curvature = 1.0
+
+    def value(self, output, target):
+        return np.log(np.cosh(output - target)).sum(axis=1)
+
+    def derivative(self, output, target):
+        return np.tanh(output - target)
+
+
+@pytest.mark.parametrize("loss", [Softplus(), LogCosh()], ids=lambda loss: type(loss).__name__)
+def test_a_cost_of_the_users_own_works_on_the_device(installed, digits, loss):
+    installed.answers_numpy = isinstance(loss, LogCosh)
+    ours = _fitted(_model(backend="cupy", loss=loss), *digits)
+    theirs = _fitted(_model(backend="numpy", loss=loss), *digits)
     _assert_alike(ours, theirs, 1e-9)
 
 
@@ -165,46 +171,121 @@ def test_start_and_order_are_the_same_to_the_last_bit(installed, digits, model, 
     assert (orders[0] != orders[1]).any()
 
 
-@pytest.mark.parametrize("settings", [WAYS[0], WAYS[2], WAYS[3], WAYS[7], WAYS[10]], ids=str)
-def test_few_waits_and_transfers(installed, digits, settings):
-    """What three more epochs cost than one."""
-    get_backend("cupy")  # tries it out
+class Cost(NamedTuple):
+    """What three epochs of three minibatches cost, as observed.
+
+    Where a phase is over when the last one like it was, that is 4 reads and 2 looks a minibatch and
+    4 reads an epoch: 66 waits.
+    """
+
+    settings: dict
+    waits: int
+    uploads: int
+    launches: int  # a minibatch
+    weights: str = ""
+
+
+#: Uploads: the order of the rows, once an epoch; a small array a minibatch with sample weights;
+#: probes of homeostasis; a table of addresses where more than eight norms are read together.
+COSTS = [
+    Cost({}, waits=66, uploads=3, launches=397),
+    Cost({}, waits=66, uploads=12, launches=400, weights="sample_weight"),
+    Cost({"class_weight": "balanced"}, waits=66, uploads=12, launches=400),
+    Cost({"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"}, 66, 6, 561),
+    Cost({"hidden_layer_sizes": (12,) * 5}, waits=68, uploads=27, launches=722),
+    Cost({"relax_tol": 1e-6}, waits=68, uploads=3, launches=1015),
+    Cost({"relaxation": "euler", "step_size": 0.5}, waits=71, uploads=3, launches=1661),
+    Cost({"relaxation": "anderson"}, waits=66, uploads=3, launches=1513),
+    Cost({"relaxation": "anderson", "relax_tol": 1e-6}, waits=69, uploads=3, launches=3278),
+    Cost({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 66, 36, 6189),
+    Cost({"gradient": "asymmetric"}, waits=59, uploads=3, launches=589),
+    Cost({"gradient": "recurrent_backprop"}, waits=57, uploads=3, launches=454),
+    Cost({"gradient": "continual", "optimizer": "sgd"}, waits=93, uploads=3, launches=822),
+    Cost({"feedback_learning": "homeostasis"}, waits=75, uploads=30, launches=452),
+    Cost({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 66, 6, 700),
+    Cost({"objective": "trajectory", **EULER, **SHORT}, waits=39, uploads=3, launches=1269),
+]
+
+
+def _used(installed, settings, digits, **options):
+    """What three more epochs cost than one: waits, reads, uploads, launches, waits for an event."""
     used = []
     for epochs in (1, 4):
-        model = _model(backend="cupy", n_iter_no_change=None, **settings)
+        model = _model(backend="cupy", n_iter_no_change=None, max_iter=epochs, **settings)
         installed.counts.reset()
-        _fitted(model.set_params(max_iter=epochs), *digits)
-        counts, steps = installed.counts, model.relaxation_
-        # All samples of a minibatch take the same number of sweeps: they wait for each other.
-        sweeps = N_BATCHES * (sum(steps["free_steps"]) + sum(steps["nudged_steps"]))
-        used.append((counts.waits, counts.to_host, counts.to_device, sweeps))
-    waits, to_host, to_device, sweeps = (b - a for a, b in zip(*used, strict=True))
+        installed.cuda.event_waits = 0
+        _fitted(model, *digits, **options)
+        counts = installed.counts
+        used.append((counts.waits, counts.to_host, counts.to_device, counts.launches))
+        used[-1] += (installed.cuda.event_waits,)
+    return [late - early for early, late in zip(*used, strict=True)]
+
+
+@pytest.mark.parametrize("cost", COSTS, ids=lambda cost: f"{cost.settings}{cost.weights}")
+def test_few_waits_and_transfers(installed, digits, cost):
+    get_backend("cupy")  # tries it out
+    weights = {cost.weights: np.linspace(0.5, 2, N_SAMPLES)} if cost.weights else {}
+    waits, reads, uploads, launches, event_waits = _used(
+        installed, cost.settings, digits, **weights
+    )
+    assert waits == reads
+    assert waits <= cost.waits + 1
+    assert uploads <= cost.uploads
+    assert launches <= 1.03 * cost.launches * 3 * N_BATCHES
+    assert event_waits == 0
+
+
+def test_streamed_rows_wait_for_their_buffers_alone(installed, digits):
+    get_backend("cupy")
+    installed.cuda.free_bytes = 100
+    waits, reads, uploads, launches, event_waits = _used(installed, {}, digits)
     n_batches = 3 * N_BATCHES
-    assert waits == to_host
-    looks = 2 * (2 * n_batches) + sweeps / LOOK_EVERY  # two phases each: one at the end, one near
-    assert waits <= READS_PER_MINIBATCH * n_batches + looks + READS_PER_EPOCH * 3
-    assert to_device == 3  # the order of the rows, once an epoch
+    assert waits == reads <= COSTS[0].waits
+    assert uploads == 2 * n_batches  # inputs and targets
+    assert event_waits == n_batches  # for the copy that was made from the same buffer before
+    assert launches <= 1.03 * COSTS[0].launches * n_batches
 
 
-def test_looks_a_sweep_in_long_phases(installed, digits):
-    """No wait in a phase but one look every few sweeps."""
-    model = _fitted(_model(backend="cupy", max_iter=1), *digits)
-    for method, step_size in (("gauss_seidel", 1.0), ("euler", 0.2), ("anderson", 0.5)):
-        model.set_params(relaxation=method, step_size=step_size, relax_tol=1e-11)
-        installed.counts.reset()
-        result = model.relax(digits[0])
-        n_sweeps = result.n_steps.max()
-        assert n_sweeps > 2 * LOOK_EVERY
-        n_arrays = 3 + len(result.states)  # brought home at the end
-        assert installed.counts.waits - n_arrays <= math.ceil(n_sweeps / LOOK_EVERY) + 1
+@pytest.mark.parametrize("hidden", [(15, 12), (6,) * 9], ids=str)
+@pytest.mark.parametrize(
+    ("method", "step_size"), [("gauss_seidel", 1.0), ("euler", 0.2), ("anderson", 0.5)]
+)
+def test_looks_a_sweep_in_long_phases(installed, digits, method, step_size, hidden):
+    """No wait in a phase but one look every few sweeps; nothing is sent to the device."""
+    model = _fitted(_model(backend="cupy", hidden_layer_sizes=hidden, max_iter=1), *digits)
+    model.set_params(relaxation=method, step_size=step_size, relax_tol=1e-11)
+    installed.counts.reset()
+    result = model.relax(digits[0])
+    n_sweeps = result.n_steps.max()
+    assert n_sweeps > 2 * LOOK_EVERY
+    n_arrays = 3 + len(result.states)  # brought home at the end
+    assert installed.counts.waits - n_arrays == math.ceil(n_sweeps / LOOK_EVERY)
+    assert installed.counts.to_device == _n_blocks(model) + 1
+
+
+def _n_blocks(model):
+    return len(model.coefs_) + len(model.feedback_coefs_) + len(model.intercepts_)
 
 
 def test_predictions_cross_the_bus_once_each_way(installed, digits):
     model = _fitted(_model(backend="cupy", max_iter=1), *digits)
     installed.counts.reset()
     model.predict(digits[0])
-    n_weights = len(model.coefs_) + len(model.feedback_coefs_) + len(model.intercepts_)
-    assert installed.counts.to_device == n_weights + 1
+    assert installed.counts.to_device == _n_blocks(model) + 1
+
+
+def test_eight_threads_predict_the_same(installed, digits):
+    X, y = digits
+    model = _fitted(_model(backend="cupy"), X, y)
+
+    def answers(_):
+        return model.predict(X), model.transform(X), model.relax(X, y, beta=0.1).states[0]
+
+    alone = answers(None)
+    with ThreadPoolExecutor(8) as pool:
+        for together in pool.map(answers, range(24)):
+            for left, right in zip(alone, together, strict=True):
+                np.testing.assert_array_equal(left, right)
 
 
 def test_fitted_attributes_live_on_the_host(installed, digits):

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.utils import estimator_checks
 
-import sklearn_eqprop.estimators.fitted_network as fitted_network_module
+import sklearn_eqprop.estimators.settled_rows as settled_rows_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import NumpyBackend
 
@@ -102,7 +102,7 @@ class NeverDense(sparse.csr_matrix):
 @KINDS
 def test_no_part_of_x_larger_than_a_minibatch_is_made_dense(counts, estimator, monkeypatch):
     X, y = counts
-    monkeypatch.setattr(fitted_network_module, "CHUNK_ROWS", 20)
+    monkeypatch.setattr(settled_rows_module, "CHUNK_ROWS", 20)
     data = NeverDense(X * 1e5)
     for early_stopping in (False, True):
         model = estimator(**SETTINGS | {"early_stopping": early_stopping}).fit(data, y)
@@ -117,8 +117,8 @@ def test_rows_with_very_many_columns_become_dense_few_at_a_time():
     with pytest.warns(UserWarning, match="max_iter"):
         model.fit(X, y)
     network = model._network(model._arrays(), NumpyBackend())
-    steps = [rows.stop - rows.start for rows in fitted_network_module.chunks(*X.shape, network)]
-    assert max(steps) * X.shape[1] <= fitted_network_module.CHUNK_NUMBERS
+    steps = [rows.stop - rows.start for rows in settled_rows_module.chunks(*X.shape, network)]
+    assert max(steps) * X.shape[1] <= settled_rows_module.CHUNK_NUMBERS
     assert sum(steps) == 40
     assert model.predict_proba(X).shape == (40, 2)
 
