@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from tests.backend.fake_cupy import DeviceArray, OutOfMemoryError
+from tests.backend.fake_cuda import OutOfMemoryError
+from tests.backend.fake_cupy import DeviceArray
 from tests.backend.test_training_loop import _fitted, _model
 
 N_SAMPLES = 120

@@ -8,7 +8,7 @@ import pytest
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.backend import cupy_backend, feeding
 from sklearn_eqprop.estimators import settled_rows
-from tests.backend.fake_cupy import FakeStream
+from tests.backend.fake_cuda import FakeStream
 from tests.backend.test_training_loop import _assert_alike, _fitted
 
 N_ROWS, N_COLUMNS = 4096, 256

@@ -12,7 +12,7 @@ import pytest
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
 from tests.backend.conftest import look_again
-from tests.backend.fake_cupy import CUDARuntimeError
+from tests.backend.fake_cuda import CUDARuntimeError
 
 X = np.random.RandomState(0).standard_normal((20, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -186,23 +186,23 @@ class Cost(NamedTuple):
 
 
 #: Uploads: the order of the rows, once an epoch; a small array a minibatch with sample weights;
-#: probes of homeostasis; a table of addresses where more than eight norms are read together.
+#: probes of homeostasis.
 COSTS = [
     Cost({}, waits=66, uploads=3, launches=397),
     Cost({}, waits=66, uploads=12, launches=400, weights="sample_weight"),
     Cost({"class_weight": "balanced"}, waits=66, uploads=12, launches=400),
-    Cost({"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"}, 66, 6, 561),
-    Cost({"hidden_layer_sizes": (12,) * 5}, waits=68, uploads=27, launches=722),
+    Cost({"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"}, 66, 3, 561),
+    Cost({"hidden_layer_sizes": (12,) * 5}, waits=68, uploads=3, launches=749),
     Cost({"relax_tol": 1e-6}, waits=68, uploads=3, launches=1015),
     Cost({"relaxation": "euler", "step_size": 0.5}, waits=71, uploads=3, launches=1661),
     Cost({"relaxation": "anderson"}, waits=66, uploads=3, launches=1513),
     Cost({"relaxation": "anderson", "relax_tol": 1e-6}, waits=69, uploads=3, launches=3278),
-    Cost({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 66, 36, 6189),
+    Cost({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 66, 3, 6189),
     Cost({"gradient": "asymmetric"}, waits=59, uploads=3, launches=589),
     Cost({"gradient": "recurrent_backprop"}, waits=57, uploads=3, launches=454),
     Cost({"gradient": "continual", "optimizer": "sgd"}, waits=93, uploads=3, launches=822),
     Cost({"feedback_learning": "homeostasis"}, waits=75, uploads=30, launches=452),
-    Cost({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 66, 6, 700),
+    Cost({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 66, 3, 700),
     Cost({"objective": "trajectory", **EULER, **SHORT}, waits=39, uploads=3, launches=1269),
 ]
 

@@ -1,0 +1,14 @@
+"""A pytest plugin: the whole suite as on a machine with a card, which is the pretended one.
+
+    python -m pytest -p tests.backend.pretended_card tests/estimators
+
+`backend='auto'` then takes it. At import, because `conftest.py` asks for a device.
+"""
+
+import sys
+
+from sklearn_eqprop.backend import selection
+from tests.backend.fake_cupy import FakeCupy
+
+sys.modules["cupy"] = FakeCupy(answers_numpy=True)
+selection._has_driver = lambda: True
