@@ -32,7 +32,9 @@ from sklearn_eqprop.diagnostics import gradient_alignment
 RESULTS = Path(__file__).parent / "results"
 NOTE = (
     "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
-    "The settings of each run are in `mnist.json`."
+    "The settings of each run are in `mnist.json`. Minutes are upper bounds: a clock on the "
+    "wall, one thread, other programs beside it. Alignment is that of the update as training settles "
+    "it, at the end, where little gradient is left: what tolerances leave counts, also in exact rules."
 )
 #: Rows that alignment is measured on.
 N_ALIGNMENT = 200
@@ -215,7 +217,10 @@ def main() -> None:
     overrides = {} if arguments.epochs is None else {"max_iter": arguments.epochs}
     data = load(arguments.data, validate=arguments.validate or arguments.choices)
     if arguments.choices:
-        compare_choices([name for name in CHOICES if name in wanted], arguments.seeds, data)
+        chosen = [name for name in CHOICES if name in wanted]
+        if not chosen or not arguments.seeds:
+            parser.error(f"--choices knows {list(CHOICES)}, and needs a seed")
+        compare_choices(chosen, arguments.seeds, data, overrides)
         return
     for name in wanted:
         for seed in arguments.seeds:
@@ -229,14 +234,14 @@ def main() -> None:
                 record(outcome, arguments.results)
 
 
-def compare_choices(names: list[str], seeds: list[int], data) -> None:
+def compare_choices(names: list[str], seeds: list[int], data, overrides: dict) -> None:
     """Run every choice of some presets and write the table of their errors on held-out rows."""
     path = RESULTS / "mnist_choices.json"
     for name, seed in itertools.product(names, seeds):
         for instead in CHOICES[name]:
-            outcome = run(name, seed, data, instead)
+            outcome = run(name, seed, data, instead | overrides)
             what = ", ".join(f"{key}={value}" for key, value in instead.items())
-            outcome["preset"] += f", {what}" if what else ""
+            outcome["preset"] += f"; instead {what}" if what else "; chosen"
             print(json.dumps(outcome, ensure_ascii=False), flush=True)
             runs = record_run(outcome, path)
     lines = ["| preset | held-out error % | training error % | seeds |", "|---|---|---|---|"]

@@ -450,6 +450,8 @@ if __name__ == "__main__":
     )
     parser.add_argument("--validate", action="store_true", help="compare recipes instead")
     options = parser.parse_args()
+    if options.chips < 2:
+        parser.error("--chips must be 2 or more, for standard errors")
     # Products this small are no faster on several threads.
     with threadpool_limits(1):
         if options.validate:

@@ -50,7 +50,7 @@ class NumpyBackend:
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
         """See `ArrayBackend.project`."""
         if isinstance(lower, float):
-            # In one pass; NumPy's maximum with a number takes twice as long as that.
+            # One pass for both bounds; a maximum with a number takes as long as that at best.
             return array.clip(lower, math.inf if upper is None else upper, out=out)
         if lower is not None:
             array = out = np.maximum(array, lower, out=out)

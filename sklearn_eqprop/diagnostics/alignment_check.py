@@ -58,13 +58,14 @@ def _runaway(found: GradientAlignment, evidence: Evidence) -> HealthCheck | None
     if not math.isnan(found.update) or math.isnan(found.overall):
         return None
     estimator = evidence.estimator
+    loops = "loop_gain" if estimator.loop_gain is not None else "set a loop_gain"
     one_sided = "" if estimator.nudging == "one_sided" else ", or use nudging='one_sided'"
     return HealthCheck(
         "alignment",
         math.nan,
         "bad",
         f"the phases of training run away at beta={estimator.beta:g}: there is no update",
-        f"lower beta or loop_gain{one_sided}",
+        f"lower |beta| or {loops}{one_sided}",
     )
 
 
@@ -112,7 +113,7 @@ def _remedy(evidence: Evidence, overall: _Cosine, blocks: Sequence[_Cosine]) -> 
         return _closer_to_the_limit(evidence, min([overall, *blocks], key=_now))
     ways = _ways_to_another_limit(evidence, min(map(_limit, blocks)) > COSINE_LIMITS[0])
     return (
-        f"a smaller beta is not enough: as it goes to 0, the cosine {farthest.of} goes to "
+        f"a smaller |beta| is not enough: as it goes to 0, the cosine {farthest.of} goes to "
         f"{_limit(farthest):.2f}; {'; '.join(ways)}"
     )
 
@@ -122,8 +123,9 @@ def _closer_to_the_limit(evidence: Evidence, lowest: _Cosine) -> str:
     estimator = evidence.estimator
     if estimator.gradient == "recurrent_backprop":  # it knows no nudge
         return "a tighter relax_tol, and as many sweeps or steps as it takes"
+    what = "finite" if math.isinf(estimator.beta) else "smaller"
     remedy = (
-        f"a smaller beta, now {estimator.beta:g}, and a tighter relax_tol, now "
+        f"a {what} |beta|, now {abs(estimator.beta):g}, and a tighter relax_tol, now "
         f"{estimator.relax_tol!r}: as both go to 0, the cosine {lowest.of} goes to "
         f"{_limit(lowest):.2f}"
     )

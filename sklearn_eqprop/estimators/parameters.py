@@ -78,9 +78,14 @@ def with_plain_numbers(parameters: dict[str, Any]) -> dict[str, Any]:
     ``np.float64(0.8)`` would turn all float32 states into float64.
     """
     return {
-        name: value.item() if isinstance(value, np.generic) else value
+        name: _plain(value) if isinstance(value, np.generic) else value
         for name, value in parameters.items()
     }
+
+
+def _plain(value: np.generic) -> Any:
+    """Python's own value of a NumPy scalar; a long double has none of its own."""
+    return float(value) if isinstance(value, np.floating) else value.item()
 
 
 def loop_bound(parameters: dict[str, Any]) -> float | None:

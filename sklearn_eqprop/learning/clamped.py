@@ -35,7 +35,7 @@ class ClampedRule:
         weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
-        """See `CreditRule.credit`; the cost only reports."""
+        """See `CreditRule.credit`; the cost, the squared error, only reports."""
         free = substrate.settle(inputs)
         clamped = substrate.settle_clamped(free, target)
         return Credit(substrate.local_contrast(free, clamped.states, weights), free, [clamped])

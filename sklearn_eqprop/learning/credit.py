@@ -39,15 +39,15 @@ class CreditRule(Protocol):
     ----------
     attenuated : bool
         Whether its error signal passes through the feedback weights, and is attenuated there.
-    needs : tuple of str
-        Methods of the substrate beyond those of `Substrate`, keys of `needs.ABILITIES`.
-    costs : tuple of type or None
-        Costs it is about; None: any.
+
+    Notes
+    -----
+    A rule may also declare what it cannot do without, and a trainer refuses what lacks it:
+    ``needs``, a tuple of the methods of the substrate beyond those of `Substrate`, and ``costs``, a
+    tuple of the types of cost it is about.
     """
 
     attenuated: bool
-    needs: tuple[str, ...]
-    costs: tuple[type, ...] | None
 
     def credit(
         self,

@@ -25,7 +25,7 @@ def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str
     ----------
     substrate : Substrate
     needs : sequence of str
-        Keys of `ABILITIES`.
+        Names of methods, those of `ABILITIES` or of a rule's own making.
     who : str
         What needs them.
     instead : str
@@ -39,8 +39,9 @@ def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str
     for need in needs:
         if not callable(getattr(substrate, need, None)):
             msg = (
-                f"{who} does not go with {type(substrate).__name__}: it needs {ABILITIES[need]}, "
-                f"and there is no method {need}. Write one, or use {instead}."
+                f"{who} does not go with {type(substrate).__name__}: it needs "
+                f"{ABILITIES.get(need, 'more')}, and there is no method {need}. Write one, or use "
+                f"{instead}."
             )
             raise TypeError(msg)
 

@@ -91,8 +91,8 @@ class Trainer:
         probe_rng: np.random.RandomState | None = None,
     ) -> None:
         name = type(rule).__name__
-        check_abilities(substrate, rule.needs, name, "VectorFieldRule")
-        check_cost(cost, rule.costs, name, "VectorFieldRule")
+        check_abilities(substrate, getattr(rule, "needs", ()), name, "VectorFieldRule")
+        check_cost(cost, getattr(rule, "costs", None), name, "VectorFieldRule")
         if settings.feedback_learning == "homeostasis" and not network.tied:
             name = "feedback_learning='homeostasis'"
             check_abilities(substrate, ["local_asymmetry"], name, "'kolen_pollack'")

@@ -89,3 +89,20 @@ def test_one_can_try_again_while_the_error_is_held(
     assert _n_device_arrays() == before
     monkeypatch.setattr(installed, "zeros", zeros)
     assert np.isfinite(model.predict_proba(digits[0])).all()
+
+
+def test_frames_of_an_error_that_the_caller_handles_are_left(installed, digits, monkeypatch):
+    model = _fitted(_model(backend="cupy"), *digits)
+    monkeypatch.setattr(installed, "zeros", _fail_with(FULL[0], after=5)(installed.zeros))
+
+    def fails():
+        mine = [1, 2]
+        raise KeyError(mine[0])
+
+    try:
+        fails()
+    except KeyError as handled:
+        with pytest.raises(MemoryError):
+            model.predict(digits[0])
+        left = dict(handled.__traceback__.tb_next.tb_frame.f_locals)
+    assert left == {"mine": [1, 2]}

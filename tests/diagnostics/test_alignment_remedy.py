@@ -93,7 +93,7 @@ def test_a_nudge_too_strong_in_rate_coordinates(seed):
     check = health_report(model, X, Y)["alignment"]
     assert check.value < 0.7
     assert check.remedy == (
-        "a smaller beta, now 3, and a tighter relax_tol, now 'auto': as both go to 0, the cosine "
+        "a smaller |beta|, now 3, and a tighter relax_tol, now 'auto': as both go to 0, the cosine "
         f"for {weakest.name} goes to 1.00; nudging='centered' is closer once beta is small"
     )
     apart = {}
@@ -109,7 +109,7 @@ def test_a_nudge_too_strong_in_states():
     model, y = twin(net, "squared_error", X, Y + 3, **nudge)
     check = health_report(model, X, y)["alignment"]
     assert check.verdict == "watch"
-    assert "a smaller beta, now 0.9, and" in check.remedy
+    assert "a smaller |beta|, now 0.9, and" in check.remedy
     assert "as both go to 0, the cosine for F_1 goes to 1.00" in check.remedy
     assert "centered" not in check.remedy
     assert health_report(model.set_params(beta=0.01), X, y)["alignment"].value > 0.99
@@ -128,7 +128,7 @@ def test_the_limit_of_misaligned_feedback_is_told():
     lowest = min((b for b in found.blocks if b.role == "forward"), key=lambda b: b.limit_cosine)
     assert lowest.limit_cosine < 0
     assert remedy == (
-        f"a smaller beta is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
+        f"a smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
         f"{lowest.limit_cosine:.2f}; feedback_init='transpose' with "
         "feedback_learning='kolen_pollack' keeps feedback aligned; gradient='asymmetric' or "
         "'recurrent_backprop' is exact with any feedback"

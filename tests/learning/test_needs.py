@@ -108,3 +108,22 @@ def test_homeostasis_needs_units_that_can_be_probed_and_probes():
     )
     with pytest.raises(TypeError, match="probe_rng"):
         trainer(substrate, rule, LogLoss(), "homeostasis")
+
+
+class OwnRule(VectorFieldRule):
+    needs = ("my_method",)
+
+
+class PlainRule:
+    """A user's rule that declares nothing."""
+
+    attenuated = False
+
+    def credit(self, substrate, inputs, target, cost, weights, rng):
+        raise AssertionError
+
+
+def test_rules_of_a_user_s_own():
+    trainer(Chip(), PlainRule(), LogLoss())
+    with pytest.raises(TypeError, match=r"OwnRule .* Chip: .* no method my_method"):
+        trainer(Chip(), OwnRule(CENTERED, 0.1), LogLoss())
