@@ -32,9 +32,9 @@ from sklearn_eqprop.diagnostics import gradient_alignment
 RESULTS = Path(__file__).parent / "results"
 NOTE = (
     "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
-    "The settings of each run are in `mnist.json`. Minutes are upper bounds: a clock on the "
-    "wall, one thread, other programs beside it. Alignment is that of the update as training settles "
-    "it, at the end, where little gradient is left: what tolerances leave counts, also in exact rules."
+    "The settings of each run are in `mnist.json`. Minutes are upper bounds: a clock on the wall, "
+    "one thread, other programs beside it. Alignment is that of the update as training settles it, "
+    "at the end, where little gradient is left: what tolerances leave counts, also in exact rules."
 )
 #: Rows that alignment is measured on.
 N_ALIGNMENT = 200
