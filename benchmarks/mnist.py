@@ -32,7 +32,8 @@ from sklearn_eqprop.diagnostics import gradient_alignment
 RESULTS = Path(__file__).parent / "results"
 NOTE = (
     "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
-    "The settings of each run are in `mnist.json`. Minutes are upper bounds: a clock on the wall, "
+    "The settings of each run are in `mnist.json`; `mnist_choices.md` compares some with others on "
+    "held-out rows of the training set. Minutes are upper bounds: a clock on the wall, "
     "one thread, other programs beside it. Alignment is that of the update as training settles it, "
     "at the end, where little gradient is left: what tolerances leave counts, also in exact rules."
 )
