@@ -42,15 +42,21 @@ def test_rows_beyond_the_limit_are_streamed(device, fake, limit):
     assert type(feed) is (feeding.DeviceRows if resident else feeding.StreamedRows)
 
 
-def test_rows_are_put_in_place_piece_by_piece(device, fake, monkeypatch):
-    """The fake's device is main memory: what is traced is the rows there, and all that it takes."""
-    monkeypatch.setattr(cupy_backend, "UPLOADED_AT_ONCE", 2**16)
+def _traced_feed(device, inputs):
+    """A feed of float32 rows with factors, and the most memory it took to make."""
     tracemalloc.start()
     try:
-        feed = device.feed(INPUTS, TARGET, np.float32, FACTORS)
+        feed = device.feed(inputs, TARGET, np.float32, FACTORS)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
+    return feed, peak
+
+
+def test_rows_are_put_in_place_piece_by_piece(device, fake, monkeypatch):
+    """The fake's device is main memory: what is traced is the rows there, and all that it takes."""
+    monkeypatch.setattr(cupy_backend, "UPLOADED_AT_ONCE", 2**16)
+    feed, peak = _traced_feed(device, INPUTS)
     assert peak < 1.1 * N_ROWS * ROW_BYTES
     assert fake.counts.to_device == N_ROWS // 64 + 1 + 1  # the inputs, the target, the factors
     np.testing.assert_array_equal(_taken(feed, device), (INPUTS * FACTORS).astype(np.float32))
@@ -59,12 +65,7 @@ def test_rows_are_put_in_place_piece_by_piece(device, fake, monkeypatch):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_of_the_users_are_neither_changed_nor_copied_whole(device, dtype):
     there = device.from_host(INPUTS, dtype)
-    tracemalloc.start()
-    try:
-        feed = device.feed(there, TARGET, np.float32, FACTORS)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    feed, peak = _traced_feed(device, there)
     assert peak < N_ROWS * ROW_BYTES / 4
     np.testing.assert_array_equal(_taken(feed, device), (INPUTS * FACTORS).astype(np.float32))
     np.testing.assert_array_equal(device.to_host(there), INPUTS.astype(dtype))
