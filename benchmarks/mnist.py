@@ -96,7 +96,7 @@ PRESETS: dict[str, tuple[tuple[int, ...], dict]] = {
 PRESETS["2x512, literal paper"] = (
     (512, 512),
     LITERAL
-    | {"max_relax_iter": 60, "max_nudge_iter": 15, "max_iter": 3}
+    | {"max_relax_iter": 60, "max_nudge_iter": 15, "max_iter": 10}
     # At (0.1, 0.1, 0.05) training diverges in the first epoch.
     | {"learning_rate_init": [0.03, 0.03, 0.015]},
 )

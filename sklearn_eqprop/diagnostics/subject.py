@@ -62,13 +62,13 @@ class Subject:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """The estimator's parameters."""
-        return self.estimator.get_params(deep=False)
+        """The estimator's parameters, NumPy's numbers as Python's."""
+        return self.estimator._parameters()
 
     @property
     def relaxation(self) -> Relaxation:
         """The estimator's way of settling."""
-        return RELAXATIONS[self.estimator.relaxation](float(self.estimator.step_size))
+        return RELAXATIONS[self.estimator.relaxation](self.parameters["step_size"])
 
     def substrate(self) -> SimulatedNetwork:
         """The network, settling as far as rounding allows; every synapse measures, in states."""

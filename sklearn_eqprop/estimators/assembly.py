@@ -11,7 +11,6 @@ from sklearn_eqprop.estimators.parameters import (
     layer_rates,
     loop_bound,
     reads_rates,
-    with_plain_numbers,
 )
 from sklearn_eqprop.estimators.training_state import TrainingState
 from sklearn_eqprop.learning.clamped import ClampedRule
@@ -42,9 +41,10 @@ NUDGED_TOLERANCE = 1e-2
 #: loops make up for the second in a few sweeps more.
 SWEPT_TOLERANCE = 0.25
 STRONGLY_SWEPT_TOLERANCE = 0.1
-#: The same where the gradient is to be exact, behind weak loops and behind strong ones.
-EXACT_TOLERANCES = (1e-3, 1e-2)
-STRONGLY_EXACT_TOLERANCES = (1e-4, 1e-3)
+#: Of both phases where the gradient is to be exact, behind loops of any strength. Late in training
+#: errors at the output are small, and what the free phase leaves must be smaller still.
+EXACT_FREE_TOLERANCE = 1e-4
+EXACT_NUDGED_TOLERANCE = 1e-3
 #: Of the free phase before weights move with every change of the state.
 CONTINUAL_FREE_TOLERANCE = 5e-6
 #: relax_tol='auto' for predictions, by type of the weights.
@@ -59,12 +59,11 @@ def prediction_substrate(
     Parameters
     ----------
     parameters : dict
-        The estimator's.
+        The estimator's, see `EstimatorHooks._parameters`.
     network : Network
     enough : callable or None, default=None
         Samples that need not settle any further, see `Enough`; equilibria only.
     """
-    parameters = with_plain_numbers(parameters)
     if parameters["objective"] == "trajectory":
         return _averaging_network(parameters, network, records=False)
     tolerance = parameters["relax_tol"]
@@ -76,7 +75,6 @@ def prediction_substrate(
 
 def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
     """How far the two phases settle while training."""
-    parameters = with_plain_numbers(parameters)
     tolerance = parameters["relax_tol"]
     if tolerance != "auto":
         free = nudged = tolerance
@@ -84,8 +82,7 @@ def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
         # What is left unsettled would go into the weights.
         free, nudged = CONTINUAL_FREE_TOLERANCE, NUDGED_TOLERANCE
     elif parameters["gradient"] in EXACT_GRADIENTS:
-        weak = _loops_are_weak(parameters)
-        free, nudged = EXACT_TOLERANCES if weak else STRONGLY_EXACT_TOLERANCES
+        free, nudged = EXACT_FREE_TOLERANCE, EXACT_NUDGED_TOLERANCE
     else:
         free, nudged = FREE_TOLERANCE, NUDGED_TOLERANCE
         if parameters["relaxation"] == "gauss_seidel" and parameters["step_size"] == 1:
@@ -102,7 +99,6 @@ def _loops_are_weak(parameters: dict[str, Any]) -> bool:
 
 def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:
     """The rule that `gradient`, `nudging` and `beta` ask for."""
-    parameters = with_plain_numbers(parameters)
     if parameters["beta"] == math.inf:
         return ClampedRule()
     if parameters["gradient"] == "recurrent_backprop":
@@ -132,7 +128,7 @@ def assemble_trainer(
     Parameters
     ----------
     parameters : dict
-        The estimator's.
+        The estimator's, see `EstimatorHooks._parameters`.
     network : Network
     cost : Cost
     state : TrainingState
@@ -141,7 +137,6 @@ def assemble_trainer(
     -------
     Trainer
     """
-    parameters = with_plain_numbers(parameters)
     guard = None
     bound = loop_bound(parameters)
     if bound is not None:

@@ -109,8 +109,8 @@ class EqPropClassifier(Classification):
         in that of `relax` times ``|β|``. 'auto' is 1e-10 for predictions with float64 weights,
         5e-6 with float32 weights. While training it is 1e-2 in both phases; in the nudged one
         0.25 where sweeps solve layer after layer and `loop_gain` is at most 0.2, 0.1 where it is
-        more. With the exact gradients it is 1e-3 and 1e-2, with a `loop_gain` above 0.2 1e-4 and
-        1e-3. What the free phase leaves unsettled is no part of the nudged one ('continual', where
+        more. With the exact gradients it is 1e-4 in the free phase, 1e-3 in the nudged one. What
+        the free phase leaves unsettled is no part of the nudged one ('continual', where
         it is, settles the free phase to 5e-6).
     loss : {'log_loss', 'squared_error'} or object, default='log_loss'
         Cost of the output: cross-entropy of a softmax readout (of logistic readouts with

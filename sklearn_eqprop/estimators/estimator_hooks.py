@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_eqprop._sklearn_compat import CallbackSupportMixin
+from sklearn_eqprop.estimators.parameters import with_plain_numbers
 from sklearn_eqprop.learning.costs import Cost
 
 
@@ -25,11 +26,15 @@ class EstimatorHooks(
     _parameter_constraints: dict[str, list[Any]]
 
     def _parameters(self) -> dict[str, Any]:
-        """The constructor's parameters as they stand.
+        """The constructor's parameters as they stand, NumPy's numbers as Python's.
 
         What `get_params` returns, without reading the constructor's signature every time: that
         takes as long as half the matrix products of a small minibatch.
         """
+        return with_plain_numbers(self._given_parameters())
+
+    def _given_parameters(self) -> dict[str, Any]:
+        """The very objects that the constructor or `set_params` was given."""
         return {name: getattr(self, name) for name in self._parameter_constraints}
 
     @abstractmethod

@@ -26,8 +26,8 @@ class FittedAttributes(EstimatorHooks):
         """Set every fitted attribute."""
         self.backend_ = backend
         self._set_arrays(arrays)
-        self._checked_parameters = self._parameters()
-        bound = loop_bound(self._checked_parameters)
+        self._checked_parameters = self._given_parameters()
+        bound = loop_bound(self._parameters())
         state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
         self._training_state = state
         self.n_iter_ = n_epochs
@@ -46,11 +46,10 @@ class FittedAttributes(EstimatorHooks):
 
         scikit-learn validates them in fit and in the first call of partial_fit only.
         """
-        parameters = self._parameters()
-        checked = getattr(self, "_checked_parameters", {})
-        if any(value is not checked.get(name, self) for name, value in parameters.items()):
+        checked, given = getattr(self, "_checked_parameters", {}), self._given_parameters()
+        if any(value is not checked.get(name, self) for name, value in given.items()):
             self._validate_params()
-        return parameters
+        return self._parameters()
 
     def _with_weights_of(
         self, network: Network, layout: Layout, input_scales: np.ndarray | None

@@ -92,7 +92,7 @@ def loop_bound(parameters: dict[str, Any]) -> float | None:
     """Bound on the gain of the feedback loops that `loop_gain` asks for; None: no bound."""
     chosen = parameters["loop_gain"]
     if chosen != "auto":
-        return None if chosen is None else float(chosen)
+        return chosen
     if parameters["feedback"] == "untied":
         return UNTIED_LOOP_GAIN
     return None if parameters["activation"] in BOUNDED_RATES else TIED_LOOP_GAIN

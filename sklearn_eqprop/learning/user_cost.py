@@ -154,12 +154,13 @@ class UserCost(ClassificationCost):
             If it returns arrays of a wrong shape or numbers that are not finite, if samples are not
             judged one by one, if ``derivative`` is not the derivative of ``value``, or if it rises
             faster than `curvature` allows.
+        TypeError
+            If it does not take arrays of a device.
         """
         target = target[:TRIAL_ROWS]
         draw = np.random.RandomState(0).standard_normal(target.shape)
         output = xp.asarray(draw, dtype=target.dtype)
-        on_device = self.value(xp, output, target), -self.force(xp, output, target)
-        value, slope = (read(xp, found) for found in on_device)
+        value, slope = self._tried_on(xp, output, target)
         for name, found in (("value", value), ("derivative", slope)):
             if not np.isfinite(found).all():
                 msg = f"loss.{name} returned numbers that are not finite for finite outputs."
@@ -176,6 +177,22 @@ class UserCost(ClassificationCost):
         if math.isfinite(self.curvature):
             self._check_curvature(xp, output, target)
             self._check_curvature(xp, target - 0.5 * TRIAL_STEP, target)  # where kinks are
+
+    def _tried_on(self, xp: Any, output: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
+        """Value and derivative, on the host."""
+        try:
+            found = self.value(xp, output, target), -self.force(xp, output, target)
+        except TypeError as error:
+            if xp is np:
+                raise
+            msg = (
+                f"loss={self._loss!r} failed on arrays of {xp.__name__}, where the network lives "
+                f"({error}). Use the arrays' own methods and functions that take them (np.exp "
+                "does, np.asarray does not), or fit with backend='numpy'."
+            )
+            raise TypeError(msg) from error
+        value, slope = (read(xp, each) for each in found)
+        return value, slope
 
     def _check_derivative(
         self, xp: Any, output: Array, target: Array, value: np.ndarray, slope: np.ndarray

@@ -107,36 +107,6 @@ def test_regressors_agree_with_numpy(installed, digits, loss):
     np.testing.assert_array_equal(nudged[0].converged, nudged[1].converged)
 
 
-class Softplus:
-    """A cost whose curvature is not known: its output is brought to rest by Newton's method."""
-
-    def value(self, output, target):
-        return ((target - output) ** 4).sum(axis=1) + 0.5 * ((target - output) ** 2).sum(axis=1)
-
-    def derivative(self, output, target):
-        return -4 * (target - output) ** 3 - (target - output)
-
-
-class LogCosh:
-    """A cost written with NumPy's functions, which CuPy's arrays answer."""
-
-    curvature = 1.0
-
-    def value(self, output, target):
-        return np.log(np.cosh(output - target)).sum(axis=1)
-
-    def derivative(self, output, target):
-        return np.tanh(output - target)
-
-
-@pytest.mark.parametrize("loss", [Softplus(), LogCosh()], ids=lambda loss: type(loss).__name__)
-def test_a_cost_of_the_users_own_works_on_the_device(installed, digits, loss):
-    installed.answers_numpy = isinstance(loss, LogCosh)
-    ours = _fitted(_model(backend="cupy", loss=loss), *digits)
-    theirs = _fitted(_model(backend="numpy", loss=loss), *digits)
-    _assert_alike(ours, theirs, 1e-9)
-
-
 @pytest.mark.parametrize("model", [_model(), EqPropRegressor((9, 8), random_state=3)], ids=str)
 def test_start_and_order_are_the_same_to_the_last_bit(installed, digits, model, monkeypatch):
     X, y = digits
@@ -198,8 +168,8 @@ COSTS = [
     Cost({"relaxation": "anderson"}, waits=66, uploads=3, launches=1513),
     Cost({"relaxation": "anderson", "relax_tol": 1e-6}, waits=69, uploads=3, launches=3278),
     Cost({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 66, 3, 6189),
-    Cost({"gradient": "asymmetric"}, waits=59, uploads=3, launches=589),
-    Cost({"gradient": "recurrent_backprop"}, waits=57, uploads=3, launches=454),
+    Cost({"gradient": "asymmetric"}, waits=59, uploads=3, launches=704),
+    Cost({"gradient": "recurrent_backprop"}, waits=57, uploads=3, launches=542),
     Cost({"gradient": "continual", "optimizer": "sgd"}, waits=93, uploads=3, launches=822),
     Cost({"feedback_learning": "homeostasis"}, waits=75, uploads=30, launches=452),
     Cost({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 66, 3, 700),

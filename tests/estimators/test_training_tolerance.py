@@ -59,19 +59,21 @@ def test_every_layer_gets_the_direction_of_a_tight_settling(way, n_hidden):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-@pytest.mark.parametrize(("loop_gain", "least"), [("auto", 0.9999), (0.5, 0.9999), (0.9, 0.999)])
+@pytest.mark.parametrize("loop_gain", ["auto", 0.5, 0.9])
 @pytest.mark.parametrize("n_hidden", [1, 3])
 @pytest.mark.parametrize("gradient", ["asymmetric", "recurrent_backprop"])
-def test_exact_gradients_are_exact_by_default(gradient, n_hidden, loop_gain, least):
+@pytest.mark.parametrize("epochs", [5, 100])  # in the end, hardly any error is left
+def test_exact_gradients_are_exact_by_default(gradient, n_hidden, loop_gain, epochs):
     X, y = digits()
     settings = {"gradient": gradient, "beta": 1e-3, "loop_gain": loop_gain, "dtype": "float64"}
-    model = EqPropClassifier((24,) * n_hidden, random_state=0, max_iter=5, **settings).fit(X, y)
+    settings |= {"max_iter": epochs, "n_iter_no_change": None}
+    model = EqPropClassifier((24,) * n_hidden, random_state=0, **settings).fit(X, y)
     target = np.eye(10)[y]
     found = updates(model, training_limits(model.get_params()), X, target)
     tight = SettlingLimits(1e-13, 1e-13, 1000, 1000)
     exact = updates(model, tight, X, target, RecurrentBackpropRule(np))
-    one, other = (np.concatenate([part.ravel() for part in parts]) for parts in (found, exact))
-    assert cosine(one, other) > least
+    cosines = [cosine(one, other) for one, other in zip(found, exact, strict=True)]
+    assert min(cosines) > 0.99999, cosines
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
