@@ -47,6 +47,7 @@ matplotlib.use("Agg")  # draws into a file, needs no screen
 
 import matplotlib.pyplot as plt
 import numpy as np
+from analog_chip import AnalogChip, Faults, Scales
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -56,7 +57,6 @@ from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.learning import (
     NUDGINGS,
     Adam,
-    FreePhase,
     LearningSettings,
     LogLoss,
     Trainer,
@@ -66,7 +66,6 @@ from sklearn_eqprop.learning import (
     trained_parameters,
 )
 from sklearn_eqprop.network import LoopGainGuard, initial_weights, layered_wiring, wired_network
-from sklearn_eqprop.relaxation import Result
 
 HIDDEN = 16
 LOOP_GAIN = 0.9  # so that feedback is a real part of the dynamics
@@ -90,131 +89,7 @@ class Recipe(NamedTuple):
 RECIPE = Recipe()
 
 
-class Faults(NamedTuple):
-    """What is wrong with a chip, by default nothing; four standard deviations, and bits."""
-
-    synapses: float = 0.0  # of the fixed factor by which each weight is off, around 1
-    offsets: float = 0.0  # of what each unit always adds to its drive, a share of `Scales.states`
-    slopes: float = 0.0  # of the fixed slope of each unit's activation, around 1
-    noise: float = 0.0  # of what is added to every state in every step
-    bits: int | None = None  # that hold a weight
-
-
 NOISY = Faults(noise=0.1, bits=6)
-
-
-class Scales(NamedTuple):
-    """What a chip is made for: the sizes that an ideal network needs."""
-
-    weights: tuple[float, ...] = (np.inf,) * 5  # the largest that each block of parameters can hold
-    states: tuple[float, float] = (0.0, 0.0)  # what the offsets of each layer are measured in
-
-
-class AnalogChip:
-    """One hidden layer in noisy analog hardware; a `Substrate`, and nothing but its two verbs.
-
-    Parameters
-    ----------
-    record : Network
-        What the learner has set the parameters to; read, rounded, whenever the chip settles.
-    scales : Scales
-    faults : Faults
-    seed : int
-        Of this one chip: its mismatch and its noise.
-    storage : {'accumulator', 'nearest', 'stochastic'}
-        Whether the record keeps full precision, or is itself rounded after every update.
-    """
-
-    free_steps, nudged_steps, read_steps, step_size = 20, 12, 4, 0.5
-
-    def __init__(self, record, scales, faults, seed, storage="accumulator"):
-        self._rng = np.random.default_rng(seed)
-        self._blocks = [parameter.array for parameter in record.parameters()]
-        self._scales, self._faults, self._storage = scales, faults, storage
-        self._factors = [self._around(1, faults.synapses, b.shape) for b in self._blocks]
-        sizes = [biases.size for biases in self._blocks[-2:]]
-        self._slopes = [self._around(1, faults.slopes, size) for size in sizes]
-        self._offsets = [
-            self._around(0, faults.offsets * scale, size)
-            for scale, size in zip(scales.states, sizes, strict=True)
-        ]
-
-    def settle(self, inputs):
-        """Free phase, from rest."""
-        self._read_record()
-        F1, _, _, b1, b2 = self._weights
-        self._input_drive = inputs @ F1 + b1
-        rest = np.zeros_like(self._input_drive), np.zeros((len(inputs), len(b2)))
-        states, self._momentary = self._run(rest, self.free_steps, push=None)
-        return FreePhase(inputs, self._result(states, self.free_steps))
-
-    def settle_nudged(self, free, cost, target, strengths):
-        """The chip goes on from where it is, its outputs pushed; back to there, pushed again."""
-        results = []
-        for beta in strengths:
-            states, _ = self._run(
-                self._momentary,
-                self.nudged_steps,
-                push=lambda output, beta=beta: beta * cost.force(np, output, target),
-            )
-            moved = [s - s0 for s, s0 in zip(states, free.result.states, strict=True)]
-            results.append(self._result(moved, self.nudged_steps))
-        return results
-
-    def local_change(self, free, deltas):
-        """Each synapse multiplies what it has seen on its two sides."""
-        hidden, output = free.result.states
-        weights = free.inputs.T @ deltas[0], hidden.T @ deltas[1], output.T @ deltas[0]
-        return [*weights, *(delta.sum(axis=0) for delta in deltas)]
-
-    def _read_record(self):
-        """Weights as the chip has them: on one of 2^bits - 1 levels, times their own factor."""
-        held = [
-            self._rounded(block, largest)
-            for block, largest in zip(self._blocks, self._scales.weights, strict=True)
-        ]
-        if self._storage != "accumulator":
-            for block, levels in zip(self._blocks, held, strict=True):
-                block[...] = levels
-        self._weights = [w * factors for w, factors in zip(held, self._factors, strict=True)]
-
-    def _rounded(self, block, largest):
-        if self._faults.bits is None:
-            return block
-        gap = largest / (2 ** (self._faults.bits - 1) - 1)
-        shift = self._rng.random(block.shape) if self._storage == "stochastic" else 0.5
-        return gap * np.floor(np.clip(block, -largest, largest) / gap + shift)
-
-    def _run(self, start, n_steps, push):
-        """Noisy Euler steps; the mean of the last states, and the momentary ones."""
-        _, F2, B, _, b2 = self._weights
-        (slope1, slope2), (offset1, offset2) = self._slopes, self._offsets
-        hidden_drive, output_drive = slope1 * (self._input_drive + offset1), slope2 * (b2 + offset2)
-        F2, B = slope2 * F2, slope1 * B
-        hidden, output = start
-        sums = [0.0, 0.0]
-        for step in range(n_steps):
-            to_hidden = hidden_drive + output @ B - hidden
-            to_output = output_drive + hidden @ F2 - output
-            if push is not None:
-                to_output += push(output)
-            hidden = np.maximum(hidden + self.step_size * to_hidden + self._noise(hidden), 0)
-            output = output + self.step_size * to_output + self._noise(output)
-            if step >= n_steps - self.read_steps:
-                sums = [sums[0] + hidden, sums[1] + output]
-        return [total / self.read_steps for total in sums], (hidden, output)
-
-    def _around(self, mean, deviation, shape):
-        return mean + deviation * self._rng.standard_normal(shape)
-
-    def _noise(self, states):
-        return self._around(0, self._faults.noise, states.shape) if self._faults.noise else 0.0
-
-    @staticmethod
-    def _result(states, n_steps):
-        """A noisy system has no residual to report: it runs for its time, and that is it."""
-        n = len(states[0])
-        return Result(states, np.full(n, n_steps), np.zeros(n), np.ones(n, bool))
 
 
 def untrained_network(n_inputs, n_outputs, seed):

@@ -25,7 +25,9 @@ TINY = ["--hidden", "16", "12", "--epochs", "2", "--free-steps", "10", "--nudged
 def load_example(name):
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)  # which is there when an example runs as a script
+        spec.loader.exec_module(module)
     return module
 
 
