@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network import Network
@@ -75,7 +76,7 @@ def tolerances(
         One a layer; None where the tolerance is all.
     """
     backend, xp = network.backend, network.backend.xp
-    own = [None if part is None else above_rounding(backend, tolerance, [part]) for part in numbers]
+    own = [None if part is None else _of_layer(backend, tolerance, part) for part in numbers]
     total = reduce(xp.maximum, [each for each in own if each is not None])
     output_is_driven = (0, network.n_layers) in network.wiring.pairs
     if output_is_driven or not network.activations[0].rate_is_bounded:
@@ -88,7 +89,16 @@ def tolerances(
     return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
 
-def above_rounding(backend: ArrayBackend, tolerance: float, states: Sequence[Array]) -> Array:
+def _of_layer(backend: ArrayBackend, tolerance: float, numbers: Array) -> Array:
+    """`above_rounding` of one layer; most often a look at all its numbers together says enough."""
+    bound = tolerance / (ROUNDING_UNITS * float(backend.xp.finfo(numbers.dtype).eps))
+    looks = not backend.is_device and numbers.size > 0
+    if looks and -bound <= numbers.min() and numbers.max() <= bound:  # False for NaN
+        return backend.xp.full(numbers.shape[0], tolerance, dtype=numbers.dtype)
+    return above_rounding(backend, tolerance, [numbers])
+
+
+def above_rounding(backend: ArrayBackend, tolerance: Any, states: Sequence[Array]) -> Array:
     """Tolerance of each sample, never below what rounding in the given states allows."""
     xp = backend.xp
     largest = backend.row_max_abs(states[0])

@@ -108,8 +108,11 @@ def _flush(arrays: Sequence[Array]) -> None:
 
 
 def _pieces(arrays: Sequence[Array]) -> Iterator[Sequence[Array]]:
-    """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently."""
-    if not lie_alike(*arrays):
+    """Arrays of one shape, piece by piece as they lie in memory; whole if they lie differently.
+
+    Or if they are one piece.
+    """
+    if arrays[0].size <= CACHE_SIZE or not lie_alike(*arrays):
         yield arrays
         return
     flat = [array.ravel(order="K") for array in arrays]

@@ -24,8 +24,8 @@ class Origin:
 
     Attributes
     ----------
-    states : list of array
-        s^0 of each layer.
+    states : list of array or None
+        s^0 of each layer; of the output always.
     offsets : list of array or None
         Drive of d = 0: what a unit at a bound would have to overcome to leave it. None: 0.
     lower, upper : list of array or None
@@ -34,7 +34,7 @@ class Origin:
         ρ'(s^0), 0 for units at a bound. None: 1 for every unit of the layer.
     """
 
-    states: list[Array]
+    states: list[Any]
     offsets: list[Array | None]
     lower: list[Array | None]
     upper: list[Array | None]
@@ -84,7 +84,8 @@ def origin_of(
         bounded = activation.lower is not None or activation.upper is not None
         if not literal:
             state = network.project(layer, drive) if bounded else drive
-        origin.states.append(state)
+        is_seen = literal or not activation.transmits_state or layer == network.n_layers
+        origin.states.append(state if is_seen else None)
         origin.offsets.append(drive - state if literal or bounded else None)
         origin.lower.append(None if activation.lower is None else activation.lower - state)
         origin.upper.append(None if activation.upper is None else activation.upper - state)
@@ -143,10 +144,6 @@ class DisplacementField(Field):
         """See `Field.constant`."""
         return self.origin.offsets[layer - 1]
 
-    def zeros(self, layer: int) -> Array:
-        """See `Field.zeros`."""
-        return self.backend.xp.zeros_like(self.origin.states[layer - 1])
-
     def bounds(self, layer: int) -> tuple[Any, Any]:
         """See `Field.bounds`; the activation's, less the origin."""
         return self.origin.lower[layer - 1], self.origin.upper[layer - 1]
@@ -159,7 +156,7 @@ class DisplacementField(Field):
     def take(self, rows: Array) -> DisplacementField:
         """See `Field.take`."""
         origin = self.origin.each(lambda array: array[rows])
-        n_samples = origin.states[0].shape[0]
+        n_samples = origin.states[-1].shape[0]
         push = None if self.push is None else self.push.take(rows)
         network = self.network.each(lambda array: array[rows])
         field = type(self)(network, origin, n_samples, push, self.n_phases, self._scales)

@@ -88,10 +88,6 @@ class Field(ABC):
         """The part of a layer's drive that does not change; None: 0. Not to be written to."""
 
     @abstractmethod
-    def zeros(self, layer: int) -> Array:
-        """Zero state of one layer."""
-
-    @abstractmethod
     def bounds(self, layer: int) -> tuple[Any, Any]:
         """Range of a layer's state: a number or an array for each side, None where it is open."""
 
@@ -133,6 +129,11 @@ class Field(ABC):
         if constant is not None:
             inflow += constant
         return inflow
+
+    def zeros(self, layer: int) -> Array:
+        """Zero state of one layer."""
+        shape = (self.n_samples, self.network.layer_sizes[layer - 1])
+        return self.backend.xp.zeros(shape, dtype=self.network.dtype)
 
     def zero_states(self) -> list[Array]:
         """States that are all zero."""
@@ -214,11 +215,6 @@ class FreeField(Field):
     def constant(self, layer: int) -> Array | None:
         """See `Field.constant`; the clamped input's drive and the bias."""
         return self.clamped[layer - 1]
-
-    def zeros(self, layer: int) -> Array:
-        """See `Field.zeros`."""
-        shape = (self.n_samples, self.network.layer_sizes[layer - 1])
-        return self.backend.xp.zeros(shape, dtype=self.network.dtype)
 
     def bounds(self, layer: int) -> tuple[Any, Any]:
         """See `Field.bounds`; those of the activation."""

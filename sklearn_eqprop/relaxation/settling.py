@@ -153,6 +153,10 @@ class ActiveSamples:
         if self.field.n_phases > 1:
             of_sample = done.reshape(self.field.n_phases, -1).all(axis=0)
             done = xp.concatenate([of_sample] * self.field.n_phases)
+        kept = drives if self._keeps_drives else None
+        if self._rows is None and self._idle is None and done.all():
+            self._record_all(residual, converged, n_steps, kept)
+            return None
         if not (self._freezes or everything) and self._too_few(done):
             return None
         if self._idle is not None:
@@ -160,7 +164,6 @@ class ActiveSamples:
         (rows,) = xp.nonzero(done)
         if not rows.shape[0]:
             return None
-        kept = drives if self._keeps_drives else None
         self._record(rows, residual, converged, n_steps, kept)
         self._idle = done if self._idle is None else self._idle | done
         self._n_active -= rows.shape[0]
@@ -181,6 +184,16 @@ class ActiveSamples:
         small = n_rows * sum(self.field.network.layer_sizes) < SMALL_BATCH
         return n_done < n_rows and (small or n_done < COMPACTION_SHARE * n_rows)
 
+    def _record_all(
+        self, residual: Array, converged: Array, n_steps: int, drives: Sequence[Array] | None
+    ) -> None:
+        """Every sample at once, as it most often is: nothing to copy."""
+        self._n_steps.fill(n_steps)
+        self._residual, self._converged = residual, converged
+        self._settled_states = self.states if self._enough is None else self.states[-1:]
+        self._settled_drives = None if drives is None else list(drives)
+        self._n_active = 0
+
     def _record(
         self,
         rows: Array,
@@ -194,11 +207,6 @@ class ActiveSamples:
         self._n_steps[samples] = n_steps
         self._residual[samples] = residual[rows]
         self._converged[samples] = converged[rows]
-        n_samples = self._n_steps.shape[0]
-        if rows.shape[0] == n_samples:  # all at once: nothing to copy
-            self._settled_states = states
-            self._settled_drives = None if drives is None else list(drives)
-            return
         if not self._settled_states:
             self._settled_states = self._empty_like(states)
             self._settled_drives = None if drives is None else self._empty_like(drives)
