@@ -217,7 +217,7 @@ class Classification(ClassifierMixin, ClassTargets):
         float
         """
         refuse_unusable(y, "y")
-        settled = self._settled(X)
+        settled = self._settled_to_decide(X, self._is_decided)
         decided = on_host(self._decide(settled.output, settled.backend))
         weight = weight_of_scores(sample_weight, decided)
         y = without_nullable_type(on_host(y))

@@ -53,9 +53,9 @@ class EqPropClassifier(Classification):
     feedback_scale : float, default=0.3
         γ, > 0.
     feedback_learning : {'kolen_pollack', 'local', 'homeostasis', 'fixed'}, default='kolen_pollack'
-        How feedback weights move: by the change of the forward weights transposed, a local
-        rule that keeps the two aligned (Kolen & Pollack 1994); by their own ΔB (the paper); by
-        their own ΔB and by what units' responses to random pushes say about the
+        How feedback weights move: by γ times the change of the forward weights, transposed,
+        a local rule that keeps the two aligned (Kolen & Pollack 1994); by their own ΔB (the
+        paper); by their own ΔB and by what units' responses to random pushes say about the
         asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
         start; or not at all. With tied feedback none of them has anything to move.
     objective : {'fixed_point', 'trajectory'}, default='fixed_point'
@@ -80,7 +80,8 @@ class EqPropClassifier(Classification):
         connections are dense.
     loop_gain : float, 'auto' or None, default='auto'
         Bound c in (0, 1) on the gain of the feedback loops, kept after every update by
-        shrinking feedback; settling is then a contraction (with max pooling, while winners stay).
+        shrinking feedback, as closely as power iteration knows the norms; settling is then a
+        contraction (with max pooling, while winners stay).
         With `connections` other than layers in a row it bounds the spectral radius of the norms of
         all connections by sqrt(c). None: no safeguard (paper). 'auto' is 0.2. With tied feedback,
         where shrinking feedback is shrinking the forward weights, it is None for activations of

@@ -106,6 +106,9 @@ class FittedAttributes(EstimatorHooks):
         if hasattr(self, "coefs_") and self._feedback_coefs is None:
             msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
             raise AttributeError(msg)
+        if value is None:
+            msg = "feedback_coefs_=None: assign arrays, one a feedback connection."
+            raise ValueError(msg)
         self._feedback_coefs = value
 
     def _arrays(self) -> FittedArrays:

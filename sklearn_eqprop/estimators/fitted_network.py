@@ -123,6 +123,9 @@ def checked_arrays(
 
 def _numbers(name: str, arrays: Any) -> list[np.ndarray]:
     """Arrays of real numbers, not masked."""
+    if not isinstance(arrays, (Sequence, np.ndarray)):
+        msg = f"{name} must be a list of arrays, one a connection or layer; got {arrays!r}."
+        raise ValueError(msg)
     found = [np.asarray(array) for array in arrays]
     for array, given in zip(found, arrays, strict=True):
         if array.dtype.kind not in "fiu" or np.ma.is_masked(given):

@@ -81,7 +81,8 @@ def run_training(
             if is_best and settings.restore_best:
                 best_weights = last_good
             if settings.verbose:
-                print_epoch(state, epoch, settings, n_done, time.perf_counter() - started)
+                seconds = (time.perf_counter() - started) / n_done
+                print_epoch(state, epoch, settings, n_done, data.n_samples_given, seconds)
             if callbacks.epoch_ended(network, state):
                 ended_by = EndedBy.CALLBACK
                 break
@@ -122,9 +123,10 @@ def _restoring_on_divergence(
             f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
             "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
             "feedback too strong (set or lower loop_gain, lower feedback_scale), or a nudge too "
-            "strong for its steps (lower |beta| or step_size). The weights of the last good epoch "
-            "are kept."
+            "strong for its steps (lower |beta| or step_size)."
         )
+        if epoch > 1:
+            msg += " The weights of the last good epoch are kept."
         raise DivergenceError(msg) from None
 
 

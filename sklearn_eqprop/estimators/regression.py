@@ -274,6 +274,8 @@ def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | Non
     """R², in units in which targets can be squared; errors that cannot be are cut off."""
     unit = np.maximum(np.abs(y).max(axis=0), 1.0)  # of each column
     y, predicted = y / unit, predicted.astype(np.float64) / unit
+    # Counted from the first target nothing is left of a constant column, not even rounding.
+    y, predicted = y - y[0], predicted - y[0]
     error = predicted - y
     largest = np.abs(error).max()
     if largest > LARGEST_ERROR:

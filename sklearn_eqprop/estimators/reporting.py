@@ -39,11 +39,14 @@ def warn_about_training(
 
 
 def print_epoch(
-    state: TrainingState, epoch: EpochRecord, settings: FitSettings, n_done: int, seconds: float
+    state: TrainingState,
+    epoch: EpochRecord,
+    settings: FitSettings,
+    n_done: int,
+    n_samples: int,
+    seconds: float,
 ) -> None:
-    """One line on the epoch that has just ended."""
-    per_epoch = seconds / n_done
-    rate = state.n_samples_seen / max(state.n_epochs, 1) / per_epoch
+    """One line on the epoch that has just ended, one of `n_done` that took `seconds` each."""
     score = f"  validation {state.validation_scores[-1]:.4f}" if settings.early_stopping else ""
     moving = f"settled {1 - max(epoch.free_unconverged, epoch.nudged_unconverged):.1%}"
     if settings.averaged:  # nothing has to settle
@@ -51,7 +54,8 @@ def print_epoch(
     print(
         f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
         f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  {moving}  "
-        f"{rate:,.0f} samples/s  at most {per_epoch * (settings.max_iter - n_done):.0f} s left",
+        f"{n_samples / seconds:,.0f} samples/s  "
+        f"at most {seconds * (settings.max_iter - n_done):.0f} s left",
         flush=True,
     )
 
@@ -62,7 +66,14 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     flat = len(curve) > 1 and first - best <= settings.tol < best
     over = ended_by is EndedBy.PATIENCE or last - best > settings.tol  # not just slow
     useless = over and len(curve) >= PATIENT_EPOCHS and last >= state.constant_loss > settings.tol
-    if flat or useless:
+    by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
+    if by_loss and 0 < state.constant_loss <= settings.tol:
+        _warn(
+            f"Training stopped before it could learn: tol={settings.tol:g}, and an improvement "
+            "counts only if it is larger, but predicting the same for all samples has a loss of no "
+            f"more than {state.constant_loss:.4g}. Lower tol."
+        )
+    elif flat or useless:
         _warn(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
             f"best and {last:.4g} in the last of {len(curve)}; predicting the same for every "

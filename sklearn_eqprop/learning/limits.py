@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
+
+import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network import Network
@@ -14,6 +17,11 @@ from sklearn_eqprop.network import Network
 ROUNDING_UNITS = 10
 #: Where rates are bounded, numbers larger than this in one layer say nothing of the others.
 LARGEST_BOUNDED = 100.0
+
+
+def faintest(dtype: Any) -> float:
+    """Push of the output that counts as none: a smaller one has a square that underflows."""
+    return math.sqrt(np.finfo(dtype).tiny)
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,8 @@ class SettlingLimits:
         size = backend.row_max_abs(force)
         rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)
         size *= max(self.nudged_tolerance, rounding)
-        # Where there is no force, staying at zero is right: any tolerance will do.
-        size += float(backend.xp.finfo(size.dtype).tiny)
+        # Where there is next to no force, staying at zero is right.
+        size += 4 * faintest(size.dtype)
         return size
 
 

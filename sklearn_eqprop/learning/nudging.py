@@ -9,6 +9,7 @@ import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.learning.costs import Cost
+from sklearn_eqprop.learning.limits import faintest
 from sklearn_eqprop.network import Network
 
 
@@ -36,11 +37,13 @@ class Nudge:
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.velocity`."""
-        return self._cost.velocity(self._xp, drive, output, self._origin, self._target, self._beta)
+        what = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._cost.velocity(self._xp, *what))
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.resolve`."""
-        return self._cost.resolve(self._xp, drive, output, self._origin, self._target, self._beta)
+        what = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._cost.resolve(self._xp, *what))
 
     def take(self, rows: Array) -> Nudge:
         """See `relaxation.Push.take`."""
@@ -75,6 +78,16 @@ class ConstantPush:
     def take(self, rows: Array) -> ConstantPush:
         """See `relaxation.Push.take`."""
         return ConstantPush(self._force[rows])
+
+
+def without_faint(xp: Any, push: Array) -> Array:
+    """What pushes the output, or has moved it, with 0 in place of numbers whose squares underflow.
+
+    Of samples that are fitted well next to no push is left, and less and less on its way through
+    weak feedback: subnormal numbers, which some processors take many times as long to multiply.
+    Devices do not, and are spared the work.
+    """
+    return push if xp is not np else np.where(np.abs(push) < faintest(push.dtype), 0, push)
 
 
 def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:

@@ -12,7 +12,7 @@ from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.flow import EulerFlow
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
 from sklearn_eqprop.learning.limits import SettlingLimits, above_rounding, tolerances
-from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths
+from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths, without_faint
 from sklearn_eqprop.learning.phases import SettledPhase, held_at, part_of
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
@@ -167,7 +167,8 @@ class SimulatedNetwork:
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """See `TransposableSubstrate.settle_adjoint`; to a residual relative to each force."""
         origin = self._origin(free, with_slopes=True)
-        field = AdjointField(held_at(free), origin, force.shape[0], ConstantPush(force))
+        push = ConstantPush(without_faint(self.network.backend.xp, force))
+        field = AdjointField(held_at(free), origin, force.shape[0], push)
         return self._settle(field, None, self._limits.relative(self.network.backend, force))
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
@@ -256,7 +257,7 @@ class SimulatedNetwork:
         """
         xp = self.network.backend.xp
         if held and math.isinf(cost.curvature):
-            return ConstantPush(beta * cost.force(xp, output, target))
+            return ConstantPush(without_faint(xp, beta * cost.force(xp, output, target)))
         return Nudge(cost, target, beta, origin, xp)
 
     def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:

@@ -57,6 +57,16 @@ def assert_decided_as_settled(model, X):
     assert np.array_equal(decided, settled)
 
 
+def test_score_settles_no_further_than_labels_need(digits, n_unsettled):
+    X, y = digits
+    model = fit(EqPropClassifier((32, 32), **SETTINGS), X, y)
+    n_unsettled.clear()
+    assert model.score(X, y) == np.mean(model.predict(X) == y)
+    [of_score, of_predict] = n_unsettled
+    assert of_score == of_predict
+    assert of_score[0] > 0
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -16,6 +16,16 @@ KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor]
 RANGES = {"relu": (0, np.inf), "hard_sigmoid": (0, 1), "tanh": (-np.inf, np.inf)}
 
 
+@KINDS
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_", "feedback_coefs_"])
+def test_none_is_no_list_of_weights(binary, estimator, name):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X, y)
+    with pytest.raises(ValueError, match=f"{name}"):  # noqa: PT012 -- in either of the two
+        setattr(model, name, None)
+        model.predict(X)
+
+
 # ---- shapes and types ------------------------------------------------------------------------
 
 

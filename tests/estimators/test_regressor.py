@@ -98,6 +98,18 @@ def test_score_of_predictions_too_wrong_to_be_squared(regression):
         assert model.score(X * 1e299, y, sample_weight=np.full(100, 1e100)) == score
 
 
+@pytest.mark.parametrize("value", [1.0, -0.1, 1e6, 1e-9])
+def test_a_column_of_constant_targets_scores_0(two_outputs, value):
+    # As r2_score has it, but for numbers whose mean is rounded.
+    X, y = two_outputs
+    model = small(max_iter=2).fit(X, y)
+    alone = r2_score(y[:, 1], model.predict(X)[:, 1])
+    y = np.c_[np.full(100, value), y[:, 1]]
+    assert_allclose(model.score(X, y), alone / 2, rtol=1e-6)
+    single = small(max_iter=2).fit(X, y[:, 1])
+    assert single.score(X, y[:, 0]) == 0
+
+
 def test_score_weighs_columns_of_any_size_alike(two_outputs):
     X, y = two_outputs
     model = small(max_iter=2).fit(X, y)

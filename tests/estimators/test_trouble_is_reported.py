@@ -222,7 +222,7 @@ def test_divergence_in_the_first_epoch_leaves_the_estimator_as_it_was(
     model = estimator(**SETTINGS).fit(X[:, :4], y)
     before, kept = joblib.hash(model.__dict__), model.predict(X[:, :4])
     Sabotage(monkeypatch, 1, break_weights)
-    with pytest.raises(DivergenceError, match="epoch 1"):
+    with pytest.raises(DivergenceError, match=r"epoch 1: .* or step_size\)\.$"):  # nothing is kept
         model.fit(*three_classes)
     assert joblib.hash(model.__dict__) == before
     assert_array_equal(model.predict(X[:, :4]), kept)
@@ -355,6 +355,19 @@ def test_verbose_prints_a_line_an_epoch(binary, estimator, early_stopping, capsy
         assert ("validation" in line) == early_stopping
 
 
+@pytest.mark.parametrize("n_rows", [20, 2000])
+def test_verbose_counts_the_samples_of_this_epoch(monkeypatch, n_rows, capsys):
+    X = np.random.RandomState(0).standard_normal((200, 3))
+    model = EqPropRegressor(4, verbose=True, random_state=0).partial_fit(X, X[:, 0])
+    ticks = iter(range(100))
+    monkeypatch.setattr(fitting_module.time, "perf_counter", lambda: next(ticks) / 10)
+    rows = np.resize(np.arange(200), n_rows)
+    capsys.readouterr()
+    model.partial_fit(X[rows], X[rows, 0])
+    rate = re.search(r"([\d,]+) samples/s", capsys.readouterr().out)
+    assert int(rate[1].replace(",", "")) == 10 * n_rows
+
+
 @MAX_ITER
 @KINDS
 def test_silent_by_default(binary, estimator, capsys):
@@ -370,6 +383,14 @@ def test_verbose_says_why_it_stops(binary, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == model.n_iter_ + 1
     assert re.search(r"did not improve by more than tol=0\.05", lines[-1])
+
+
+@KINDS
+def test_a_tolerance_that_no_improvement_can_reach_is_reported(binary, estimator):
+    [message] = fit_and_listen(estimator(8, tol=5.0, random_state=0), *binary)
+    assert re.search(
+        r"stopped before it could learn: tol=5, .* loss of no more than 0\.\d+", message
+    )
 
 
 # ---- training that ends badly ----------------------------------------------------------------

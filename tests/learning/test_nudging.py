@@ -80,3 +80,14 @@ def test_nudge_counts_displacements_from_its_origin(cost):
     rows = np.array([4, 1])
     found = from_origin.take(rows).velocity(drive[rows], moved[rows])
     assert np.array_equal(found, velocity[rows])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_pushes_that_have_all_but_faded_are_none(dtype):
+    # Subnormal numbers would follow in the layers below, and slow down every product there.
+    faint = np.sqrt(np.finfo(dtype).tiny)
+    target = np.array([[0.5 * faint, 0.2 * faint], [3 * faint, 0.5 * faint]], dtype=dtype)
+    zero = np.zeros_like(target)
+    nudge = Nudge(COSTS["squared_error"], target, 1.0, zero, np)
+    np.testing.assert_array_equal(nudge.velocity(zero, zero), [[0, 0], [target[1, 0], 0]])
+    np.testing.assert_array_equal(nudge.resolve(zero, zero), [[0, 0], [target[1, 0] / 2, 0]])
