@@ -53,6 +53,19 @@ def _california_like(n_samples: int = 4000) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
+def _sine(n_samples: int = 300) -> tuple[np.ndarray, np.ndarray]:
+    """One input, a wave and a little noise."""
+    rng = np.random.RandomState(0)
+    X = rng.uniform(-2, 2, (n_samples, 1))
+    return X, np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(n_samples)
+
+
+def _waves(n_samples: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Two inputs, a product of waves without noise."""
+    X = np.random.RandomState(0).uniform(-2, 2, (n_samples, 2))
+    return X, np.sin(2 * X[:, 0]) * np.cos(2 * X[:, 1])
+
+
 def _classification() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
     yield "iris", datasets.load_iris(return_X_y=True)
     yield "wine", datasets.load_wine(return_X_y=True)
@@ -87,6 +100,8 @@ def _regression() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
         "three_outputs",
         datasets.make_regression(1000, 20, n_informative=10, n_targets=3, noise=10, random_state=0),
     )
+    yield "sine", _sine()
+    yield "waves", _waves()
 
 
 def small_datasets(data: list[Path], n_images: int = 6000) -> list[Dataset]:

@@ -25,6 +25,9 @@ class EstimatorHooks(
 
     _parameter_constraints: dict[str, list[Any]]
 
+    #: How far apart hidden units are when training starts, see `initial_weights`.
+    _spread_of_units = 0.0
+
     def _parameters(self) -> dict[str, Any]:
         """The constructor's parameters as they stand, NumPy's numbers as Python's.
 

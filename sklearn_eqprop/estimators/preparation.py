@@ -160,6 +160,7 @@ class Preparation(Settling):
             rng=np.random.RandomState(seeds[0]),
             dtype=X_dtype if self.dtype == "auto" else np.dtype(self.dtype),
             layout=layout,
+            spread=self._spread_of_units,
         )
         split_seed, shuffle_seed, nudging_seed = (int(seed) for seed in seeds[1:])
         streams = {

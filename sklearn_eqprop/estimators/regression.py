@@ -38,6 +38,10 @@ COSTS: dict[str, type[Cost]] = {
 class Regression(RegressorMixin, BaseEqProp):
     """Methods of `EqPropRegressor`, which adds the parameters."""
 
+    # With few inputs Glorot's range leaves units all but silent, and without biases they all have
+    # their kink in the middle: functions of one or two inputs were learned several times slower.
+    _spread_of_units = 0.4
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,

@@ -49,6 +49,7 @@ def initial_weights(
     rng: np.random.RandomState,
     dtype: Any,
     layout: Layout | None = None,
+    spread: float = 0.0,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Weights an untrained network starts from, drawn on the host.
 
@@ -70,6 +71,9 @@ def initial_weights(
         Type of the arrays returned.
     layout : Layout or None, default=None
         Which connections are convolutions; None: all are dense.
+    spread : float, default=0.0
+        Least standard deviation of what standardised inputs drive dense hidden units with, and
+        range of the biases that these start from.
 
     Returns
     -------
@@ -82,6 +86,8 @@ def initial_weights(
     def draw(pair: Pair, scale: float) -> np.ndarray:
         shape = layout.weight_shape(pair)
         bound = scale * _starting_bound(shape)
+        if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
+            bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
         return rng.uniform(-bound, bound, size=shape)
 
     coefs = [draw(pair, 1.0) for pair in wiring.forward]
@@ -94,9 +100,15 @@ def initial_weights(
         feedback.append(draw(pair, feedback_scale))
         if pair[0] == pair[1]:
             np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
+    biases = [np.zeros(shape) for shape in layout.bias_shapes]
+    if spread:
+        convolved = {target for _, target in layout.geometries}
+        for layer, bias in enumerate(biases[:-1], start=1):
+            if layer not in convolved:
+                bias[...] = rng.uniform(-spread, spread, size=bias.shape)
     return (
         [coef.astype(dtype) for coef in coefs],
-        [np.zeros(shape, dtype=dtype) for shape in layout.bias_shapes],
+        [bias.astype(dtype) for bias in biases],
         [np.array(coef, dtype=dtype, order=feedback_order(coef)) for coef in feedback],
     )
 

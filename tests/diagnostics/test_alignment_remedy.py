@@ -75,6 +75,7 @@ def _strongly_nudged(seed):
         warnings.simplefilter("ignore")
         model.fit(X, Y)
     rng = np.random.RandomState(seed)
+    model.intercepts_ = [np.zeros_like(bias) for bias in model.intercepts_]
     model.coefs_ = [
         rng.standard_normal(coef.shape) * gain / np.sqrt(coef.shape[0])
         for coef, gain in zip(model.coefs_, (2.5, 0.6, 0.6), strict=True)

@@ -64,6 +64,27 @@ def test_shapes_that_do_not_meet_are_refused_with_both(pairs, hidden, message):
         layout_of(Wiring.of(pairs), (8, 8, 3), hidden, 2)
 
 
+@pytest.mark.parametrize("n_inputs", [1, 3, 500])
+def test_hidden_units_start_spread_out_where_they_are_to(n_inputs):
+    wiring = Wiring.of([(0, 1), (1, 2), (2, 1), (0, 2)])
+    settings = {"feedback_init": "transpose", "feedback_scale": 0.3, "dtype": np.float64}
+
+    def start(**spread):
+        rng = np.random.RandomState(0)
+        return initial_weights((n_inputs, 400, 2), wiring, rng=rng, **settings, **spread)
+
+    (wide, skip, up), (biases, of_output), feedback = start(spread=0.4)
+    drive = np.random.RandomState(1).standard_normal((2000, n_inputs)) @ wide
+    least = 0.5 * np.sqrt(2 * n_inputs / (n_inputs + 400))  # half of Glorot's
+    assert drive.std() == pytest.approx(max(0.4, least), rel=0.1)
+    assert 0.35 < abs(biases).max() <= 0.4
+    assert not of_output.any()
+    (_, same_skip, same_up), (no_biases, _), same_feedback = start()
+    assert not no_biases.any()
+    for one, other in zip((skip, up, *feedback), (same_skip, same_up, *same_feedback), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_where_weights_start():
     wiring = Wiring.of([(0, 1), (1, 2), (2, 1), (1, 1)])
     layout = layout_of(wiring, (9, 9, 4), (Conv2D(4, 5, padding="same"),), 3)
