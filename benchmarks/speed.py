@@ -223,7 +223,7 @@ def predictions(data, repeats):
             side((512,), max_iter=1, random_state=0).fit(X[:2000].astype(dtype), y[:2000])
             for side in sides
         ]
-        ours, theirs = alternating([lambda m=m: m.predict_proba(rows) for m in models], 3 * repeats)
+        ours, theirs = alternating([partial(m.predict_proba, rows) for m in models], 3 * repeats)
         yield (
             f"784-512-10, predict_proba of 10,000 rows, {rows.dtype}",
             f"{ours:.2f} s",
