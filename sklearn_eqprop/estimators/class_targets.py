@@ -137,7 +137,8 @@ class ClassTargets(BaseEqProp):
                     f"each of the classes {self.classes_.tolist()}, or 'balanced'."
                 )
                 raise ValueError(msg) from None
-        return weight * by_class[columns]
+        with np.errstate(over="ignore"):  # refused with the name of where it comes from
+            return weight * by_class[columns]
 
     def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         return y.astype(dtype) if self._multilabel else one_hot(y, self.classes_, dtype)

@@ -98,7 +98,7 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
     Raises
     ------
     ValueError
-        If one is negative or not finite, or all are 0.
+        If one is negative or not finite, all are 0, or their sum is not finite.
     """
     weight = validated_weight(sample_weight, predicted)
     if weight is not None:

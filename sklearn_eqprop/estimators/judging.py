@@ -60,15 +60,26 @@ def judge_by_held_out(
         except (ValueError, TypeError) as error:
             msg = f"scoring={scoring!r} does not work on the validation set: {error}"
             raise ValueError(msg) from error
-        if not isinstance(value, Real) or not math.isfinite(value):
-            msg = (
-                f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
-                "compared: use another scoring, or a larger validation set."
-            )
-            raise ValueError(msg)
-        return float(value)
+        return _comparable(value, scoring)
 
     return score
+
+
+def _comparable(value: Any, scoring: Any) -> float:
+    """A score as a number.
+
+    Raises
+    ------
+    ValueError
+        If it is none, or not finite.
+    """
+    if not isinstance(value, Real) or not math.isfinite(value):
+        msg = (
+            f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
+            "compared: use another scoring, or a larger validation set."
+        )
+        raise ValueError(msg)
+    return float(value)
 
 
 def _own_score(
@@ -91,9 +102,10 @@ def _own_score(
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
         output = backend.to_host(settled.states[-1])
         if not by_loss:
-            return estimator._score_of_output(output, held_out.y, held_out.weight)
+            value = estimator._score_of_output(output, held_out.y, held_out.weight)
+            return _comparable(value, None)
         # In float64 on the host, whatever the network is computed with.
         values = cost.value(np, output.astype(np.float64), target.astype(np.float64))
-        return -float(np.average(values, weights=held_out.weight))
+        return _comparable(-float(np.average(values, weights=held_out.weight)), "loss")
 
     return score

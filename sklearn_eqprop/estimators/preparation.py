@@ -12,9 +12,9 @@ from sklearn_eqprop.backend import ArrayBackend
 from sklearn_eqprop.estimators.connectivity import requested_wiring, warn_about_short_runs
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_same_network
 from sklearn_eqprop.estimators.held_out import Rows
-from sklearn_eqprop.estimators.input_scale import (
-    channel_scales,
-    column_scales,
+from sklearn_eqprop.estimators.input_scale import channel_scales, column_scales
+from sklearn_eqprop.estimators.input_warnings import (
+    check_inputs_fit,
     warn_about_input_scale,
     warn_about_other_scale,
     warn_about_outliers,
@@ -40,7 +40,7 @@ from sklearn_eqprop.estimators.refused_pairs import (
 from sklearn_eqprop.estimators.settling import Settling
 from sklearn_eqprop.estimators.training_state import FitSettings, TrainingState
 from sklearn_eqprop.estimators.weights import rows_that_count
-from sklearn_eqprop.network import Layout, Wiring, initial_weights
+from sklearn_eqprop.network import Layout, initial_weights
 
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
@@ -138,6 +138,9 @@ class Preparation(Settling):
             else:
                 state.input_scales = column_scales(rows.X, dtype, rows.device)
             arrays.divide_inputs_by(state.input_scales)
+        check_inputs_fit(rows.X, arrays.coefs[0].dtype, rows.device)
+        if held_out is not None:
+            check_inputs_fit(held_out.X, arrays.coefs[0].dtype, held_out.device, "X_val")
         measure = (
             self.early_stopping,
             self.restore_best_weights,
@@ -178,14 +181,15 @@ class Preparation(Settling):
         warn_about_other_scale(rows.X, state.input_scales, rows.device)
         self._warn_about_targets(rows.y)
 
-    def _warn_beforehand(self, rows: Rows, state: TrainingState, wiring: Wiring) -> None:
-        parameters, n_layers = self._parameters(), wiring.n_layers
-        warn_about_input_scale(rows.X, state.input_scales, rows.device)
+    def _warn_beforehand(self, rows: Rows, state: TrainingState, layout: Layout) -> None:
+        parameters, n_layers = self._parameters(), layout.wiring.n_layers
+        n_channels = layout.shapes[0][-1] if layout.reads_maps else None
+        warn_about_input_scale(rows.X, state.input_scales, rows.device, n_channels)
         if rows.device is None:
             warn_about_outliers(rows.X, state.input_scales)
         warn_about_tied_depth(parameters, n_layers - 1)
         warn_about_winners(parameters)
-        warn_about_short_runs(parameters, wiring)
+        warn_about_short_runs(parameters, layout.wiring)
         if self._is_nudged:
             warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
 

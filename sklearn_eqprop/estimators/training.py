@@ -100,7 +100,7 @@ class Training(Preparation):
         if continuing:
             self._warn_about_other_scales(rows, state)
         if not incremental:
-            self._warn_beforehand(rows, state, arrays.layout.wiring)
+            self._warn_beforehand(rows, state, arrays.layout)
         settings = self._fit_settings(rows.n_samples, incremental=incremental)
         n_epochs_before = state.n_epochs
         callbacks.begin(arrays.layout, state.input_scales)

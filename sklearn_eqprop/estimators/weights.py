@@ -25,7 +25,8 @@ def check_not_negative(weight: np.ndarray, name: str) -> None:
     wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
     if wrong.size:
         msg = (
-            f"{name} gives a sample the weight {wrong[0]:g}; weights must be 0 or positive numbers."
+            f"{name} gives a sample the weight {wrong[0]:g}; weights must be finite, 0 or positive "
+            "numbers."
         )
         raise ValueError(msg)
 
@@ -51,7 +52,7 @@ def rows_that_count(
     Raises
     ------
     ValueError
-        If a weight is negative or not finite, or none is positive.
+        If a weight is negative or not finite, none is positive, or their sum cannot be divided by.
     """
     if weight is None:
         return X, y, None
@@ -60,8 +61,16 @@ def rows_that_count(
     if not counts.any():
         msg = f"{name} gives every sample the weight 0; at least one must be positive."
         raise ValueError(msg)
-    if weight.sum() < SMALLEST_TOTAL:
-        msg = f"{name} sums to {weight.sum():.3g}, too little to divide by: multiply it."
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if total < SMALLEST_TOTAL:
+        msg = f"{name} sums to {total:.3g}, too little to divide by: multiply it."
+        raise ValueError(msg)
+    if not np.isfinite(total):
+        msg = (
+            f"{name} gives samples weights up to {weight.max():.3g}, whose sum is beyond the "
+            "largest float: divide all of them by a constant."
+        )
         raise ValueError(msg)
     if counts.all():
         return X, y, weight

@@ -442,6 +442,31 @@ CASES = {
         ValueError,
         ["sample_weight", "'a'"],
     ),
+    "weights beyond any sum": (
+        lambda X, y, fc, fr: c().fit(X, y, sample_weight=np.full(40, 1e307)),
+        ValueError,
+        ["sample_weight", "1e+307", "largest float", "divide"],
+    ),
+    "class weights beyond any sum": (
+        lambda X, y, fc, fr: c(class_weight={0: 1e308, 1: 1e308}).fit(X, y),
+        ValueError,
+        ["class_weight", "1e+308", "largest float", "divide"],
+    ),
+    "class weights times sample weights": (
+        lambda X, y, fc, fr: c(class_weight={0: 1e200, 1: 1}).fit(X, y, np.full(40, 1e200)),
+        ValueError,
+        ["class_weight", "inf", "finite"],
+    ),
+    "weights of a score beyond any sum": (
+        lambda X, y, fc, fr: fc.score(X, y, np.full(40, 1e307)),
+        ValueError,
+        ["sample_weight", "1e+307", "largest float", "divide"],
+    ),
+    "weights of validation beyond any sum": (
+        lambda X, y, fc, fr: judged(X, y, X, y, np.full(40, 1e307)),
+        ValueError,
+        ["validation set", "sample_weight_val", "1e+307", "largest float", "divide"],
+    ),
     "weights of nothing": (
         lambda X, y, fc, fr: c().fit(X, y, sample_weight=np.full(40, 1e-320)),
         ValueError,

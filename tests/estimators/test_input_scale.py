@@ -7,16 +7,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.estimators.input_scale import (
-    column_scales,
+from sklearn_eqprop.estimators.input_scale import column_scales
+from sklearn_eqprop.estimators.input_warnings import (
     warn_about_input_scale,
     warn_about_outliers,
 )
-from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -90,42 +89,141 @@ def test_training_goes_on_in_the_scales_it_began_with():
 
 
 def test_a_column_that_drowns_the_others_is_named():
-    inputs = 0.1 * X
-    inputs[:, 3] += 60
-    with pytest.warns(ConvergenceWarning, match=r"column 3 .*of 60.*StandardScaler"):
+    inputs = 0.05 * X
+    inputs[:, 3] *= 400
+    with pytest.warns(ConvergenceWarning, match=r"uneven scales: column 3 .*StandardScaler"):
         warn_about_input_scale(inputs, column_scales(inputs, np.float64))
 
 
-def test_columns_that_hardly_vary_are_pointed_out():
-    inputs = X + 1e4
-    with pytest.warns(ConvergenceWarning, match=r"very uneven scales.*StandardScaler"):
-        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(
+    ("mean", "deviation"), [(2005, 9), (1000, 1), (50, 1), (-12, 1), (1.5, 0.1), (1.7e9, 1e4)]
+)
+def test_an_offset_that_hides_how_a_column_varies_is_pointed_out(mean, deviation, dtype, layout):
+    inputs = X.copy()
+    inputs[:, 3] = mean + deviation * (X[:, 3] - X[:, 3].mean()) / X[:, 3].std()
+    inputs = layout(inputs.astype(dtype))
+    with pytest.warns(ConvergenceWarning) as told:
+        warn_about_input_scale(inputs, column_scales(inputs, dtype))
+    remedy = "Subtract the mean" if sparse.issparse(inputs) else "StandardScaler"
+    for part in ("Column 3 of X", f"mean of {mean:.5g} ", f"deviation of {deviation:.3g}:", remedy):
+        assert part in str(told[0].message)
+
+
+def test_a_column_that_its_offset_hides_is_named_by_fit():
+    inputs = X + np.array([0, 0, 300, 0, 0])
+    with pytest.warns(ConvergenceWarning, match="Column 2 of X has a mean of 299.* StandardScaler"):
+        EqPropRegressor(**SETTINGS, max_iter=2).fit(inputs, Y)
 
 
 @pytest.mark.parametrize(
-    "inputs",
-    [X, 1e6 * X, 1e-9 * X, X * FACTORS, np.zeros((4, 2)), np.c_[X, np.full(100, 1e6)]],
-    ids=["scaled", "large", "small", "uneven", "constant", "with a large constant"],
+    ("n_columns", "others"), [(3, "likewise 1, 2"), (10, "likewise 9 more, such as 1, 2, 3, 4, 5")]
 )
-def test_what_can_be_mended_raises_no_alarm(inputs):
+def test_columns_that_hardly_vary_are_counted_and_named(n_columns, others):
+    inputs = np.c_[X, X][:, :n_columns] + 1e4
+    with pytest.warns(ConvergenceWarning, match=rf"^Column 0 .*\({others}\): "):
+        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+
+
+def test_a_channel_that_its_offset_hides_is_pointed_out():
+    pixels = np.random.RandomState(0).rand(20, 16, 2) + np.array([0, 50])
+    inputs = pixels.reshape(20, 32)
+    with pytest.warns(ConvergenceWarning, match=r"^Channel 1 of X has a mean of 50\..*deviation"):
+        warn_about_input_scale(inputs, column_scales(inputs, np.float64), n_channels=2)
+
+
+RARE = (np.arange(1000) % 100 == 0).astype(float)
+BINARY = np.random.RandomState(0).standard_normal((1000, 2)), RARE[:, None]
+JITTER = np.where(np.arange(100) % 2, 1 / 3, np.nextafter(1 / 3, 1))
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        X,
+        X + 3,
+        1e6 * X,
+        1e-9 * X,
+        X * FACTORS,
+        np.zeros((4, 2)),
+        np.c_[X, np.full(100, 1e6)],
+        np.c_[X, np.full(100, 1 / 3), JITTER],
+        np.hstack(BINARY),
+        1 - np.hstack(BINARY),
+        np.random.RandomState(0).poisson(5, (100, 3)),
+        load_digits().data,
+        255 * load_digits().data,
+        16 - load_digits().data,
+        load_iris().data,
+        load_breast_cancer().data,
+        load_diabetes(scaled=False).data,
+        np.array([[20.0], [21.0]]),
+    ],
+    ids=[
+        "standardised",
+        "shifted a little",
+        "large",
+        "small",
+        "uneven",
+        "zeros",
+        "with a large constant",
+        "with constants but for rounding",
+        "rare",
+        "rarely not",
+        "counts",
+        "digits",
+        "large pixels",
+        "on white",
+        "iris",
+        "cancer",
+        "diabetes",
+        "two rows",
+    ],
+)
+def test_what_can_be_mended_raises_no_alarm(inputs, layout):
+    inputs = layout(inputs.astype(np.float64))
+    scales = column_scales(inputs, np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+        warn_about_input_scale(inputs, scales)
+        warn_about_outliers(inputs, scales)
 
 
 def test_columns_below_the_range_of_the_weights(binary):
     X, y = binary
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0)
+    model = EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"Column 0 of X .* below .*dtype='float64'"):
         model.fit(X * 1e-39, y)
     assert np.isfinite(model.coefs_[0]).all()
 
 
-def test_columns_beyond_the_range_of_the_weights(binary):
+@pytest.mark.parametrize("factor", [1e39, 1e300])
+def test_columns_beyond_the_range_of_the_weights(binary, factor):
     X, y = binary
-    with pytest.raises(DivergenceError, match="inputs that are not scaled"):
-        EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0).fit(X * 1e300, y)
+    X = X * np.where(np.arange(X.shape[1]) == 1, factor, 1.0)
+    model = EqPropRegressor((6,), dtype="float32", max_iter=5, random_state=0)
+    with pytest.raises(ValueError, match=r"Column 1 of X .* largest of float32 .*dtype='float64'"):
+        model.fit(X, y)
+    with pytest.raises(ValueError, match="Column 1 of X"):
+        model.fit(np.clip(X, -3, 3), y).partial_fit(X, y)
+
+
+def test_columns_beyond_the_range_of_the_weights_in_the_validation_set(binary):
+    X, y = binary
+    model = EqPropRegressor((6,), dtype="float32", early_stopping=True, max_iter=5, random_state=0)
+    with pytest.raises(ValueError, match=r"Column . of X_val .* largest of float32"):
+        model.fit(X, y, X_val=1e39 * X, y_val=y)
+
+
+def test_a_column_too_small_for_float32_is_named(binary):
+    X, y = binary
+    X = X * np.where(np.arange(X.shape[1]) == 1, 1e-50, 1.0)
+    settings = {"hidden_layer_sizes": (6,), "max_iter": 5, "random_state": 0}
+    with pytest.warns(ConvergenceWarning, match=r"Column 1 of X .* below .*dtype='float64'"):
+        EqPropClassifier(**settings, dtype="float32").fit(X, y)
+    EqPropClassifier(**settings).fit(X, y)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])

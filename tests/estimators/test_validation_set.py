@@ -193,3 +193,14 @@ SCORES_OF_LOSS = {
     EqPropClassifier: lambda m, X, y: log_loss(y, m.predict_proba(X)),
     EqPropRegressor: lambda m, X, y: 0.5 * np.mean(((y - m.predict(X)) / m.target_scale_) ** 2),
 }
+
+
+@pytest.mark.filterwarnings("ignore:R.2 score is not well-defined")
+@pytest.mark.parametrize(
+    ("scoring", "value", "n_rows", "size"), [(None, "nan", 1, 1.0), ("loss", "-inf", 4, 1e200)]
+)
+def test_a_score_that_cannot_be_compared_is_refused(parts, scoring, value, n_rows, size):
+    X, y, X_val, y_val, _ = parts
+    model = EqPropRegressor(early_stopping=True, scoring=scoring, random_state=0)
+    with pytest.raises(ValueError, match=f"scoring={scoring!r} gives {value} on the validation"):
+        model.fit(X, y, X_val=X_val[:n_rows], y_val=size * (0.5 + y_val[:n_rows]))
