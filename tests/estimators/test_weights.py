@@ -5,7 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
+from sklearn_eqprop.estimators.merging import merged_rows
+from sklearn_eqprop.estimators.weights import rows_that_count
 
 
 def one_form(X, target, weight):
