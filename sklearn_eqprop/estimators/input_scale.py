@@ -145,8 +145,10 @@ def warn_about_outliers(X: Any, scales: np.ndarray | None) -> None:
     part = X[:, columns]
     if sparse.issparse(part):
         part = part.tocsc()
-    for index, column in enumerate(columns):
-        values = part[:, [index]].data if sparse.issparse(part) else part[:, index]
+        of_columns = np.split(part.data, part.indptr[1:-1])
+    else:
+        of_columns = part.T
+    for column, values in zip(columns, of_columns, strict=True):
         sizes = np.abs(values[values != 0])
         if not sizes.size:  # of a channel that has a scale
             continue
