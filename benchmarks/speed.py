@@ -21,6 +21,7 @@ import numpy as np
 from datasets import load_images
 from environment import describe_environment
 from reference import LiteralNetwork
+from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -233,6 +234,54 @@ def predictions(data, repeats):
         )
 
 
+def hashed_text(data, repeats):
+    """Rows of about 100 words among 131,072 columns, and many rows of 20 in 20,000."""
+    n_columns, hidden = 2**17, (20,)
+    X = sparse.random(400, n_columns, density=100 / n_columns, format="csr", random_state=0)
+    y = np.random.RandomState(0).randint(2, size=400)
+    models = [kind(hidden, random_state=0) for kind in (EqPropClassifier, MLPClassifier)]
+    what = f"hashed text, {n_columns:,}-20-2"
+    for name, n_rows in (("partial_fit", 200), ("predict", 400)):
+        actions = [
+            partial(model.partial_fit, X[:200], y[:200], classes=[0, 1])
+            if name == "partial_fit"
+            else partial(model.predict, X)
+            for model in models
+        ]
+        alternating(actions, 1)  # the first call of partial_fit starts the network
+        ours, theirs = 1e3 * alternating(actions, 3 * repeats)
+        most = [f"{most_memory(action) / 2**20:.0f} MB" for action in actions]
+        yield (
+            f"{what}, {name} on {n_rows} rows; memory {most[0]} against {most[1]}",
+            f"{ours:.1f} ms",
+            f"{theirs:.1f} ms",
+            f"{ours / theirs:.2f}",
+            "",
+        )
+    X = sparse.random(20_000, 20_000, density=1e-3, format="csr", random_state=0)
+    y = np.arange(20_000) % 5
+    models = [kind(max_iter=1, random_state=0) for kind in (EqPropClassifier, MLPClassifier)]
+    for name in ("fit", "predict"):
+        arguments = (X, y) if name == "fit" else (X,)
+        ours, theirs = alternating([partial(getattr(m, name), *arguments) for m in models], repeats)
+        yield (
+            f"20,000 sparse rows, 20,000-100-5, {name}",
+            f"{ours:.2f} s",
+            f"{theirs:.2f} s",
+            f"{ours / theirs:.2f}",
+            "",
+        )
+
+
+def most_memory(action) -> int:
+    """Most bytes in use during a call."""
+    tracemalloc.start()
+    action()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
 class ProductClock:
     """Counts the time spent in matrix products, by shape, while it is entered."""
 
@@ -345,10 +394,7 @@ def memory(data, repeats):
     X, y, *_ = data
     for hidden in DEPTHS[:2]:
         model = EqPropClassifier(hidden, max_iter=1, random_state=0)
-        tracemalloc.start()
-        model.fit(X, y)
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+        most = most_memory(partial(model.fit, X, y))
         yield (
             f"{shape(hidden)}, memory beyond X and y (fit on {X.shape[0]:,} rows)",
             f"{most / 2**20:.0f} MB",
@@ -414,6 +460,7 @@ ROWS = {
         long_training,
         default_fits,
         predictions,
+        hashed_text,
         overhead,
         products,
         memory,

@@ -34,7 +34,7 @@ class Feed(Protocol):
         ------
         rows, inputs, target : slice or ndarray of int, array, array
             The rows' numbers on the host, and what they hold; to be used before the next are
-            asked for.
+            asked for. Inputs may be a CSR array on the host, see `ArrayBackend.inputs`.
         """
         ...
 
@@ -102,6 +102,14 @@ class ArrayBackend(Protocol):
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
         """Training rows where minibatches are best taken from; see `feeding`."""
+        ...
+
+    def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
+        """Some rows of X where the network reads them: an array, or a CSR array on the host.
+
+        Sparse X stays sparse on the host where products with it are quicker for it. X may be an
+        array of the host or of this backend, or a CSR matrix.
+        """
         ...
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array, Feed
-from sklearn_eqprop.backend.feeding import DeviceRows, StreamedRows, host_rows
+from sklearn_eqprop.backend.feeding import DeviceRows, StreamedRows, dense_rows, host_rows
 from sklearn_eqprop.backend.kernels import Kernels, range_arguments
 
 #: Training rows are kept on the device if they take up at most this share of its free memory.
@@ -191,6 +191,10 @@ class CupyBackend:
         for some in host_rows(rows.shape[0], None, max(1, UPLOADED_AT_ONCE // row_bytes)):
             there[some].set(np.ascontiguousarray(rows[some], dtype=dtype))
         return there
+
+    def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
+        """See `ArrayBackend.inputs`; dense."""
+        return self.from_host(dense_rows(X, rows), dtype)
 
     def free_bytes(self) -> int:
         """Memory that arrays may still take up: free on the device, or held by CuPy for reuse.

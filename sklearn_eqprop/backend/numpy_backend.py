@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array, Feed
-from sklearn_eqprop.backend.feeding import HostRows
+from sklearn_eqprop.backend.feeding import HostRows, rows_to_read
 
 #: Bytes; what glibc keeps of freed memory is twice that.
 KEPT_BLOCK = 2**22
@@ -73,6 +73,10 @@ class NumpyBackend:
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
         """See `ArrayBackend.feed`."""
         return HostRows(inputs, target, dtype, factors)
+
+    def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
+        """See `ArrayBackend.inputs`."""
+        return rows_to_read(X, rows, dtype)
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """See `ArrayBackend.copy_rows`."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array, Feed
-from sklearn_eqprop.backend.feeding import dense_rows, host_rows
+from sklearn_eqprop.backend.feeding import host_rows, stays_sparse
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
 from sklearn_eqprop.learning.phases import nudged_states
@@ -25,17 +25,22 @@ CHUNK_ROWS = 1024
 CHUNK_NUMBERS = 2**23
 
 
-def chunks(n_rows: int, n_columns: int, network: Network) -> Iterator[slice]:
-    """Slices of as many rows as a network is to settle at once.
-
-    Of inputs too: sparse rows, which may be very long, become dense a slice at a time.
-    """
-    yield from host_rows(n_rows, None, _rows_at_once(n_columns, network))
+def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
+    """Slices of as many rows, of so many numbers each, as a network is to settle at once."""
+    yield from host_rows(n_rows, None, _rows_at_once(n_numbers, network))
 
 
-def _rows_at_once(n_columns: int, network: Network) -> int:
-    widest = max(n_columns, sum(network.layer_sizes))
+def _rows_at_once(n_numbers: int, network: Network) -> int:
+    widest = max(n_numbers, sum(network.layer_sizes))
     return min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // widest))
+
+
+def _numbers_of_a_row(X: Any, network: Network) -> int:
+    """Numbers that the network reads of a row, where X stays sparse on the average."""
+    n_rows, n_columns = X.shape
+    if not network.backend.is_device and stays_sparse(X):
+        return math.ceil(X.nnz / n_rows)
+    return int(n_columns)
 
 
 def settle_rows(
@@ -120,13 +125,13 @@ def _settled_chunk(
 
 def _chunks_of_inputs(network: Network, X: Any, feed: Feed | None) -> Iterator[tuple[slice, Array]]:
     """Rows to settle at once, and what they hold where the network computes."""
-    n_rows, n_columns = X.shape
+    n_numbers = _numbers_of_a_row(X, network)
     if feed is not None:
-        for rows, inputs, _ in feed.minibatches(None, _rows_at_once(n_columns, network)):
+        for rows, inputs, _ in feed.minibatches(None, _rows_at_once(n_numbers, network)):
             yield rows, inputs
         return
-    for rows in chunks(n_rows, n_columns, network):
-        yield rows, network.backend.from_host(dense_rows(X, rows), network.dtype)
+    for rows in chunks(X.shape[0], n_numbers, network):
+        yield rows, network.backend.inputs(X, rows, network.dtype)
 
 
 def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:

@@ -15,10 +15,10 @@ from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_weights
 from sklearn_eqprop.estimators.fitting import run_training
 from sklearn_eqprop.estimators.held_out import Rows, check_validation_arguments, split_rows
 from sklearn_eqprop.estimators.judging import judge_by_held_out
+from sklearn_eqprop.estimators.merging import merged_rows
 from sklearn_eqprop.estimators.preparation import Preparation
 from sklearn_eqprop.estimators.reporting import warn_about_training
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
-from sklearn_eqprop.estimators.weights import merged_rows
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.epoch import TrainingData
 from sklearn_eqprop.learning.user_cost import UserCost

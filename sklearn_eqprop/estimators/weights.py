@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.backend.feeding import dense_rows
-
 #: Weights of the samples are divided by their sum.
 SMALLEST_TOTAL = 1e-290
 
@@ -75,34 +73,3 @@ def rows_that_count(
     if counts.all():
         return X, y, weight
     return take_rows(X, counts), y[counts], weight[counts]
-
-
-def merged_rows(
-    X: np.ndarray, target: np.ndarray, weight: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Rows of a single minibatch in an order of their own, equal ones merged into one.
-
-    In one minibatch the order of the rows means nothing, and a row that stands there twice
-    means a weight of 2. Brought to one form, training is the same to the last bit for all of
-    them. Rounding alone would not do: a unit that hovers at the kink of its activation
-    multiplies a difference in the last place until it shows, within some hundred epochs.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    target : ndarray of shape (n_samples, n_outputs)
-    weight : ndarray of shape (n_samples,) or None
-
-    Returns
-    -------
-    X, target, weight : as given
-        Weight stays None where no two rows are equal.
-    """
-    X = dense_rows(X, slice(None))  # a minibatch is made dense anyway
-    # Adding 0 turns -0.0 into 0.0, which the comparison of bytes would tell apart.
-    rows = np.ascontiguousarray(np.hstack([X, target]) + 0.0)
-    as_bytes = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).ravel()
-    _, first, inverse = np.unique(as_bytes, return_index=True, return_inverse=True)
-    if weight is not None or first.shape[0] < X.shape[0]:
-        weight = np.bincount(inverse.ravel(), weights=weight).astype(np.float64)
-    return X[first], target[first], weight

@@ -24,7 +24,7 @@ class FreePhase:
 
     Attributes
     ----------
-    inputs : array of shape (n_samples, n_features)
+    inputs : array, or CSR array on the host, of shape (n_samples, n_features)
     result : Result
         Its ``states`` are what the learner sees: the output for the cost, all of them nowhere
         but in `Substrate.local_change`.

@@ -16,6 +16,9 @@ from sklearn_eqprop.backend.array_backend import Array
 class Connection(Protocol):
     """One term in the drive of a layer.
 
+    Where it reads the inputs, `pre` may be a CSR array: it makes products with that, or makes it
+    dense.
+
     Attributes
     ----------
     source, target : int
@@ -107,7 +110,7 @@ class Dense:
         return post @ self.weights.T
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`; laid out in memory like the weights."""
+        """See `Connection.local_change`; laid out in memory like the weights, for dense `pre`."""
         flags = self.weights.flags
         if flags.f_contiguous and not flags.c_contiguous:
             return (delta.T @ pre).T

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from scipy import sparse
+
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop.network.conv2d import ConvGeometry
 from sklearn_eqprop.network.patches import Patches, numbers_in
@@ -95,6 +97,8 @@ class Convolution:
         return array
 
     def _maps_in(self, pre: Array) -> Array:
+        if sparse.issparse(pre):  # patches overlap: there is no product to be saved
+            pre = pre.toarray()
         xp = self.backend.xp
         return xp.ascontiguousarray(pre).reshape(-1, *self.geometry.in_shape)
 

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.backend.feeding import DeviceRows, HostRows, StreamedRows
+from sklearn_eqprop.backend.feeding import SPARSE_SHARE, DeviceRows, HostRows, StreamedRows
 from sklearn_eqprop.exceptions import DivergenceError
 
 N_ROWS = 53
@@ -104,3 +105,37 @@ def test_divergence_brings_the_last_good_weights_home(installed):
     assert fits[0].n_iter_ == fits[1].n_iter_ > 0
     for one, other in zip(fits[0].coefs_, fits[1].coefs_, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def _with_numbers(share):
+    """CSR rows of 1000 columns, of which so many hold a number other than 0."""
+    n_columns = 1000
+    rng = np.random.RandomState(0)
+    return sparse.random(N_ROWS, n_columns, share, format="csr", random_state=rng)
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_matrix, sparse.csr_array])
+@pytest.mark.parametrize("factors", [None, np.arange(1000.0)], ids=["as they are", "scaled"])
+@pytest.mark.parametrize("share", [0.9 * SPARSE_SHARE, 1.1 * SPARSE_SHARE])
+def test_sparse_rows_stay_sparse_on_the_host_where_that_pays(kind, factors, share):
+    X = kind(_with_numbers(share))
+    backend = NumpyBackend()
+    feed = backend.feed(X, np.zeros((N_ROWS, 1)), np.float32, factors)
+    expected = X.toarray() if factors is None else X.toarray() * factors
+    order = np.random.RandomState(1).permutation(N_ROWS)
+    for which, inputs, _ in feed.minibatches(order, 10):
+        assert isinstance(inputs, sparse.csr_array) == (share < SPARSE_SHARE)
+        assert inputs.dtype == np.float32
+        dense = inputs.toarray() if sparse.issparse(inputs) else inputs
+        np.testing.assert_allclose(dense, expected[which], rtol=1e-6)
+    placed = backend.inputs(X, slice(3, 7), np.float32)
+    assert isinstance(placed, sparse.csr_array) == (share < SPARSE_SHARE)
+
+
+def test_sparse_rows_are_dense_on_a_device(device):
+    X = _with_numbers(0.9 * SPARSE_SHARE)
+    feed = device.feed(X, np.zeros((N_ROWS, 1)), np.float32)
+    inputs = np.concatenate([device.to_host(some) for _, some, _ in feed.minibatches(None, 10)])
+    np.testing.assert_array_equal(inputs, X.toarray().astype(np.float32))
+    placed = device.inputs(X, slice(3, 7), np.float32)
+    np.testing.assert_array_equal(device.to_host(placed), inputs[3:7])

@@ -1,4 +1,8 @@
-"""Sparse X gives what the same X gives dense, and is never made dense as a whole."""
+"""Sparse X gives what the same X gives dense, and is never made dense as a whole.
+
+Here so many numbers are not 0 that a minibatch is made dense, and results are the same to the last
+bit; `test_sparse_products` has X so sparse that it is multiplied as it is.
+"""
 
 import numpy as np
 import pytest
@@ -110,16 +114,20 @@ def test_no_part_of_x_larger_than_a_minibatch_is_made_dense(counts, estimator, m
     model.set_params(early_stopping=False).partial_fit(data, y)
 
 
-def test_rows_with_very_many_columns_become_dense_few_at_a_time():
-    X = sparse.random(40, 200_000, density=1e-4, format="csr", random_state=0)
+@pytest.mark.parametrize("density", [1e-4, 0.06])  # multiplied as they are; made dense
+def test_rows_with_very_many_columns_are_settled_few_at_a_time(density, monkeypatch):
+    monkeypatch.setattr(settled_rows_module, "CHUNK_NUMBERS", 2**18)
+    X = sparse.random(40, 50_000, density=density, format="csr", random_state=0)
     y = np.arange(40) % 2
     model = EqPropClassifier(hidden_layer_sizes=(2,), max_iter=1, batch_size=10, dtype="float32")
-    with pytest.warns(UserWarning, match="max_iter"):
-        model.fit(X, y)
+    model.fit(X, y)
     network = model._network(model._arrays(), NumpyBackend())
-    steps = [rows.stop - rows.start for rows in settled_rows_module.chunks(*X.shape, network)]
-    assert max(steps) * X.shape[1] <= settled_rows_module.CHUNK_NUMBERS
-    assert sum(steps) == 40
+    parts = [inputs for _, inputs in settled_rows_module._chunks_of_inputs(network, X, None)]
+    for part in parts:
+        assert sparse.issparse(part) == (density < 0.05)
+        assert part.size <= settled_rows_module.CHUNK_NUMBERS
+    assert sum(part.shape[0] for part in parts) == 40
+    assert len(parts) == (1 if density < 0.05 else 8)
     assert model.predict_proba(X).shape == (40, 2)
 
 

@@ -1,11 +1,16 @@
 """Which rows count, and rows of a lone minibatch in one form."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.estimators.weights import merged_rows, rows_that_count
+from sklearn_eqprop.estimators import merging
+from sklearn_eqprop.estimators.merging import merged_rows
+from sklearn_eqprop.estimators.weights import rows_that_count
 
 
 def one_form(X, target, weight):
@@ -31,6 +36,52 @@ def test_equal_inputs_with_other_targets_stay_apart():
     merged_X, merged_target, weight = merged_rows(X, target, None)
     assert merged_X.shape == (2, 2)  # 0.0 and -0.0 are equal
     assert sorted(zip(merged_target[:, 0], weight, strict=True)) == [(0.0, 2.0), (1.0, 1.0)]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_sparse_and_dense_rows_have_one_form(dtype):
+    rng = np.random.RandomState(0)
+    X = rng.randint(-1, 2, size=(60, 4)).astype(dtype)
+    X[X == 0] = rng.choice([0.0, -0.0], size=(X == 0).sum())
+    target, weight = rng.randint(2, size=(60, 1)).astype(dtype), rng.rand(60)
+    stored = sparse.csr_array(np.ones_like(X))  # zeros of both signs, too
+    stored.data[:] = X.ravel()
+    backwards = sparse.csr_array((X[:, ::-1].ravel(), np.tile([3, 2, 1, 0], 60), stored.indptr))
+    merged, merged_target, total = merged_rows(X, target, weight)
+    assert merged.shape[0] < 60
+    for form in (sparse.csr_array(X), sparse.csr_matrix(X), stored, backwards):
+        rows = merged_rows(form, target, weight)
+        assert sparse.issparse(rows[0])
+        assert_array_equal(rows[0].toarray(), merged)
+        assert_array_equal(rows[1], merged_target)
+        assert_array_equal(rows[2], total)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+def test_rows_that_share_a_mark_are_looked_at(layout, monkeypatch):
+    monkeypatch.setattr(merging, "_marks", lambda X, target: np.zeros(X.shape[0], dtype=np.uint64))
+    X, target = layout(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])), np.zeros((3, 1))
+    merged_X, _, weight = merged_rows(X, target, None)
+    assert merged_X.shape == (2, 2)
+    assert weight.tolist() == [2.0, 1.0]
+
+
+def test_marks_tell_rows_apart():
+    # Numbers that differ in few bits: counts, and the last place of float32 and float64.
+    counts = np.indices((8, 8, 8, 8)).reshape(4, -1).T.astype(float)
+    near = 1 + np.arange(4096)[:, None] * np.finfo(np.float32).eps
+    nearer = 1 + np.arange(4096)[:, None] * np.finfo(np.float64).eps
+    for X in (counts, near.astype(np.float32), nearer):
+        assert np.unique(merging._marks(X, np.zeros((len(X), 1)))).size == len(X)
+
+
+def test_merging_takes_little_more_memory_than_its_result():
+    X = np.random.RandomState(0).standard_normal((100, 20_000))
+    tracemalloc.start()
+    merged_rows(X, X[:, :1], None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 1.2 * X.nbytes
 
 
 def test_without_repetition_there_are_no_weights():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from sklearn_eqprop.network import Dense, TiedFeedback
 
@@ -57,3 +58,22 @@ def test_tied_feedback_follows_its_forward_connection():
     pre = _activity(N_SOURCE, 1)
     forward.weights *= 3
     assert np.array_equal(connection.apply(pre), pre @ forward.weights.T)
+
+
+@pytest.mark.parametrize("layout", ["C", "F"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sparse_inputs_are_multiplied_as_they_are(layout, dtype):
+    weights = np.random.RandomState(0).standard_normal((N_SOURCE, N_TARGET))
+    connection = Dense(0, 1, np.asarray(weights, dtype=dtype, order=layout))
+    pre, delta = (_activity(size, 1).astype(dtype) for size in (N_SOURCE, N_TARGET))
+    pre[np.abs(pre) < 0.5] = 0
+    pre[1] = 0
+    as_sparse = sparse.csr_array(pre)
+    for given, expected in (
+        (connection.apply(as_sparse), connection.apply(pre)),
+        (connection.local_change(as_sparse, delta), connection.local_change(pre, delta)),
+        (connection.reach(as_sparse), connection.reach(pre)),
+    ):
+        assert type(given) is np.ndarray
+        assert given.dtype == dtype
+        np.testing.assert_allclose(given, expected, rtol=1e-5, atol=1e-6)
