@@ -133,6 +133,33 @@ class Subject:
             raise DivergenceError(msg)
 
 
+def check_is_ours(caller: str, estimator: Any) -> None:
+    """Refuse what is no fitted estimator of this package.
+
+    Parameters
+    ----------
+    caller : str
+        Name of what looks into it, for messages.
+    estimator : object
+
+    Raises
+    ------
+    TypeError
+        If it is none of this package's.
+    NotFittedError
+        If it is not fitted.
+    """
+    if not isinstance(estimator, BaseEqProp):
+        given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        msg = (
+            f"{caller} looks into a fitted EqPropClassifier or EqPropRegressor; estimator is "
+            f"{given}. Of a pipeline pass the last step, and X as that step sees it: "
+            "pipeline[-1], pipeline[:-1].transform(X)."
+        )
+        raise TypeError(msg)
+    check_is_fitted(estimator)
+
+
 def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
     """Check what a diagnostic was given and bring it to float64.
 
@@ -161,15 +188,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         If y is missing, X or y do not fit the estimator, or the estimator is one whose network
         need not settle.
     """
-    if not isinstance(estimator, BaseEqProp):
-        given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
-        msg = (
-            f"{caller} looks into a fitted EqPropClassifier or EqPropRegressor; estimator is "
-            f"{given}. Of a pipeline pass the last step, and X as that step sees it: "
-            "pipeline[-1], pipeline[:-1].transform(X)."
-        )
-        raise TypeError(msg)
-    check_is_fitted(estimator)
+    check_is_ours(caller, estimator)
     if estimator.objective == "trajectory":
         msg = (
             f"{caller} looks at a network at rest, which objective='trajectory' does not ask for. "

@@ -22,8 +22,8 @@ from sklearn_eqprop.estimators.input_scale import ORDINARY_RANGE
 UNEVEN_RATIO = 300.0
 #: Spread, relative to its size, below which a column counts as constant.
 SMALLEST_SPREAD = 1e-6
-#: A mean this many standard deviations from 0 hides how its column varies: R² falls from 0.99 to
-#: 0.8 at 10 and to 0.2 at 20, accuracy from 0.99 to 0.94 and to 0.8.
+#: A mean this many standard deviations from 0 hides how its column varies: at half as many nothing
+#: is lost yet, at twice as many next to everything.
 LARGE_OFFSET = 10.0
 #: A column that is no wider than this many roundings of its mean is meant to be constant.
 ROUNDINGS = 16

@@ -5,6 +5,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.datasets import load_digits
 from sklearn.exceptions import NotFittedError
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 
 from sklearn_eqprop import Conv2D, EqPropClassifier
 from sklearn_eqprop.diagnostics import LossCurveDisplay, RelaxationCurveDisplay, WeightsDisplay
@@ -92,13 +94,21 @@ def test_weights(fitted):
 
 def test_shapes_of_images(fitted, digits):
     assert WeightsDisplay.from_estimator(fitted, image_shape=(4, 16)).images.shape == (12, 4, 16)
-    with pytest.raises(ValueError, match=r"image_shape=\(3, 5\) has 15 values.*64 inputs"):
+    with pytest.raises(ValueError, match=r"64 inputs .* no image of image_shape=\(3, 5\)"):
         WeightsDisplay.from_estimator(fitted, image_shape=(3, 5))
     X, y = digits
-    with pytest.raises(ValueError, match=r"image_shape=\(7, 7\).*62 inputs"):
+    with pytest.raises(ValueError, match=r"62 inputs .* no square image: pass image_shape="):
         WeightsDisplay.from_estimator(EqPropClassifier((3,), max_iter=1).fit(X[:, 2:], y))
     images = EqPropClassifier((Conv2D(5, 3), 4), input_shape=(8, 8), max_iter=1).fit(X, y)
     drawn = WeightsDisplay.from_estimator(images)
     assert drawn.images.shape == (5, 3, 3)
     known = {tuple(kernel.ravel()) for kernel in np.moveaxis(images.coefs_[0][:, :, 0], -1, 0)}
     assert {tuple(image.ravel()) for image in drawn.images} == known
+
+
+@pytest.mark.parametrize("display", DISPLAYS, ids=lambda d: d.__name__)
+def test_displays_are_of_this_packages_estimators(display, fitted):
+    for other in (MLPClassifier(), make_pipeline(fitted)):
+        message = f"{display.__name__} looks into .* is {type(other).__name__}"
+        with pytest.raises(TypeError, match=message):
+            display.from_estimator(other)

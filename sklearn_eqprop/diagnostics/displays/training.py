@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop.diagnostics.displays.base import Display
+from sklearn_eqprop.diagnostics.subject import check_is_ours
 
 #: Fraction of unsettled samples from which an epoch is marked; `fit` warns from there on.
 _UNSETTLED = 0.01
@@ -49,7 +49,7 @@ class LossCurveDisplay(Display):
         -------
         LossCurveDisplay
         """
-        check_is_fitted(estimator)
+        check_is_ours(cls.__name__, estimator)
         return cls(estimator.loss_curve_, estimator.validation_scores_).plot(ax)
 
     def plot(self, ax: Any = None) -> LossCurveDisplay:
@@ -116,7 +116,7 @@ class RelaxationCurveDisplay(Display):
         -------
         RelaxationCurveDisplay
         """
-        check_is_fitted(estimator)
+        check_is_ours(cls.__name__, estimator)
         return cls(estimator.relaxation_).plot(ax)
 
     def plot(self, ax: Any = None) -> RelaxationCurveDisplay:

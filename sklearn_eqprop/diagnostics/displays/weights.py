@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop.diagnostics.displays.base import Display
+from sklearn_eqprop.diagnostics.subject import check_is_ours
 
 
 class WeightsDisplay(Display):
@@ -61,7 +61,7 @@ class WeightsDisplay(Display):
         ValueError
             If the inputs do not make an image of that shape.
         """
-        check_is_fitted(estimator)
+        check_is_ours(cls.__name__, estimator)
         reads_input = [source == 0 for source, _ in estimator.connections_]
         weights = estimator.coefs_[reads_input.index(True)]
         if weights.ndim == 4:
@@ -101,12 +101,15 @@ def _image_shape(asked: Any, input_shape: Any, n_features: int) -> tuple[int, in
             asked = height, width
     if asked is None:
         side = math.isqrt(n_features)
-        asked = side, side
-    height, width = asked
+        height, width = side, side
+        wrong = "are no square image"
+    else:
+        height, width = asked
+        wrong = f"are no image of image_shape={tuple(asked)}"
     if height * width != n_features:
         msg = (
-            f"image_shape={tuple(asked)} has {height * width} values, but the network has "
-            f"{n_features} inputs: pass image_shape=(height, width) of the images."
+            f"The {n_features} inputs of the network {wrong}: pass image_shape=(height, width) of "
+            "the images."
         )
         raise ValueError(msg)
     return int(height), int(width)
