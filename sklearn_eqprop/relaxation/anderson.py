@@ -19,6 +19,11 @@ RIDGE = 1e-4
 #: Steps before the first extrapolation. Far from a fixed point an extrapolation leads astray, into
 #: the reach of another fixed point or of a cycle, from where plain steps need not find back.
 PLAIN_STEPS = 10
+#: After so many steps a sample whose residual is above its first one counts as wild, one that plain
+#: steps do not settle; earlier if its residual is so many times as large.
+PATIENCE, FAR = 50, 1e3
+#: Residual that is allowed a wild sample, as a multiple of the least since its last failure.
+GROWTH = 2.0
 
 
 class Anderson:
@@ -30,7 +35,8 @@ class Anderson:
     plain steps settle. So it is tried and judged (safeguarded as in Zhang, O'Donoghue & Boyd
     2020): an extrapolation that leaves a residual above the least so far is taken back, and the
     sample takes the plain step instead, without a history, and more of them after every further
-    failure. If the limit of steps is reached, the best state seen is returned.
+    failure. Samples that plain steps do not settle either go back to their best state and go on
+    under a looser rule. If the limit of steps is reached, the best state seen is returned.
 
     Parameters
     ----------
@@ -108,9 +114,14 @@ class _Path:
         self._n_recorded = 0
         self._image = self._change = start  # g and f where the sample stands
         self._secants: _Secants | None = None
-        self.best_state = start
+        self.best_state, self._best_image = start.copy(), start.copy()
         self.best_residual = xp.full(n_samples, xp.inf, dtype=start.dtype)
         self._extrapolated = xp.zeros(n_samples, dtype=bool)
+        # Residual at the start and the least one since the last failure; whether a sample has been
+        # sent back to its best state since that was found.
+        self._is_wild = xp.zeros(n_samples, dtype=bool)
+        self._first = self._least = self.best_residual.copy()
+        self._sent_back = xp.zeros(n_samples, dtype=bool)
         # Plain steps that a sample still has to take, and how many it will after a failure: twice
         # as many every time, until its residual is the least so far again. Failures thus cost few
         # steps compared to those that plain iteration takes.
@@ -120,23 +131,46 @@ class _Path:
     def record(self, state: Array, image: Array, residual: Array) -> None:
         """Take in what the last step has led to; take it back where it was a bad extrapolation."""
         xp, copy_rows = self._backend.xp, self._backend.copy_rows
-        allowed = xp.where(self._extrapolated, self.best_residual, xp.finfo(residual.dtype).max)
-        is_good = residual <= allowed  # a residual that is not a number is not
+        is_good = self._is_good(residual)
         better = residual < self.best_residual
         copy_rows(self.best_state, state, better)
+        copy_rows(self._best_image, image, better)
         copy_rows(self.best_residual, residual, better)
         change = image - state
+        # A wild sample goes back to its best state; where that has failed already, it has to pass
+        # through larger residuals, and goes on from the last state, unless that is far off.
+        is_near = residual <= FAR * self._first
+        back = ~is_good & self._is_wild & ~(self._sent_back & is_near)
+        stay = ~is_good & ~self._is_wild
+        copy_rows(image, self._image, stay)
+        copy_rows(change, self._change, stay)
+        copy_rows(image, self._best_image, back)
+        copy_rows(change, self._best_image - self.best_state, back)
+        self._sent_back = (self._sent_back & ~better) | back
         if self._n_recorded > PLAIN_STEPS - MEMORY:
             if self._secants is None:
                 self._secants = _Secants(xp, image)
-            copy_rows(image, self._image, ~is_good)
-            copy_rows(change, self._change, ~is_good)
             self._secants.record(image - self._image, change - self._change, is_good)
             self._plain_left = xp.where(is_good, xp.maximum(self._plain_left - 1, 0), self._pause)
-            pause = xp.where(better, 1, self._pause)
-            self._pause = xp.where(is_good, pause, 2 * self._pause)
+            pause = xp.where(is_good, self._pause, 2 * self._pause)
+            self._pause = xp.where(better | self._is_wild, 1, pause)
         self._image, self._change = image, change
         self._n_recorded += 1
+
+    def _is_good(self, residual: Array) -> Array:
+        """Which samples may go on from where the last step has led to."""
+        xp = self._backend.xp
+        if self._n_recorded == 0:
+            self._first = residual
+        limit = 1 if self._n_recorded == PATIENCE else FAR
+        # "not <=" rather than ">": a residual that is not a number is too large, too.
+        gone = ~(residual <= limit * self._first) & ~self._extrapolated & ~self._is_wild
+        self._is_wild = self._is_wild | gone
+        allowed = xp.where(self._extrapolated, self.best_residual, xp.finfo(residual.dtype).max)
+        allowed = xp.where(self._is_wild, GROWTH * self._least, allowed)
+        is_good = (residual <= allowed) & ~gone
+        self._least = xp.where(is_good, xp.minimum(self._least, residual), xp.inf)
+        return is_good
 
     def next_state(self) -> Array:
         """Next state of every sample, before it is kept in range; not to be written to."""
@@ -152,7 +186,9 @@ class _Path:
             self._secants.take(rows)
         self.best_state, self.best_residual = self.best_state[rows], self.best_residual[rows]
         self._plain_left, self._pause = self._plain_left[rows], self._pause[rows]
-        self._extrapolated = self._extrapolated[rows]
+        self._extrapolated, self._is_wild = self._extrapolated[rows], self._is_wild[rows]
+        self._first, self._least = self._first[rows], self._least[rows]
+        self._best_image, self._sent_back = self._best_image[rows], self._sent_back[rows]
 
 
 class _Secants:

@@ -39,6 +39,19 @@ def test_never_returns_a_worse_residual_than_it_saw(activation, seed, step_size)
         best = result.residual
 
 
+@pytest.mark.parametrize(("step_size", "share"), [(1.0, 0.85), (0.5, 1.0)])
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "tanh"])
+def test_settles_most_samples_that_go_round_in_circles_by_plain_steps(activation, step_size, share):
+    converged = []
+    for seed in range(5):
+        net = _unruly(activation, seed)
+        X, _ = random_task(20, SIZES, seed=seed)
+        result = settle(net, X, "anderson", step_size=step_size, tolerance=1e-9, max_iter=300)
+        assert net.residual(joined(result.states), X)[result.converged].max() < 1.01e-9
+        converged.append(result.converged)
+    assert np.mean(converged) >= share
+
+
 def test_its_first_step_is_the_step_it_accelerates():
     net = random_net(SIZES, "hard_sigmoid")
     X, _ = random_task(6, SIZES)
