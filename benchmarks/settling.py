@@ -95,7 +95,8 @@ def main() -> None:
         "# Settling: Gauss-Seidel, Anderson, Euler",
         "",
         f"{N_ROWS} rows of 100 features, float64, `step_size=1`, at most {LIMIT} sweeps or steps; "
-        "milliseconds of processor time.",
+        "milliseconds of processor time. Training keeps to its limit of 200, settled or not.",
+        "",
         describe_environment(),
         "",
         "| network | relaxation | sweeps or steps, mean (most) | settled | relax, ms | fit, ms |",
