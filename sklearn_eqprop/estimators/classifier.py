@@ -98,8 +98,9 @@ class EqPropClassifier(Classification):
         learning.
     relaxation : {'gauss_seidel', 'euler', 'anderson'}, default='gauss_seidel'
         How the network settles: layer by layer, all layers at once in small steps (the
-        paper), or by Anderson acceleration. All reach the same fixed point where there is only one,
-        as with the default `loop_gain` (max pooling apart).
+        paper), or by Anderson acceleration of these steps: fewer of them, each of which takes
+        longer. All reach the same fixed point where there is only one, as with the default
+        `loop_gain` (max pooling apart).
     step_size : float, default=1.0
         Euler step ε, or damping of the layer updates, in (0, 1].
     max_relax_iter, max_nudge_iter : int, default=200

@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.relaxation import Anderson, Euler, FreeField
+from sklearn_eqprop.relaxation.anderson import MEMORY, PLAIN_STEPS, RIDGE, _Path, _Secants
+from tests.dense_graph import GRAPHS, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, settle
 
@@ -34,6 +37,19 @@ def test_never_returns_a_worse_residual_than_it_saw(activation, seed, step_size)
         truth = net.residual(joined(result.states), X)
         assert np.abs(truth - result.residual).max() < 1e-14
         best = result.residual
+
+
+@pytest.mark.parametrize(("step_size", "share"), [(1.0, 0.85), (0.5, 1.0)])
+@pytest.mark.parametrize("activation", ["hard_sigmoid", "tanh"])
+def test_settles_most_samples_that_go_round_in_circles_by_plain_steps(activation, step_size, share):
+    converged = []
+    for seed in range(5):
+        net = _unruly(activation, seed)
+        X, _ = random_task(20, SIZES, seed=seed)
+        result = settle(net, X, "anderson", step_size=step_size, tolerance=1e-9, max_iter=300)
+        assert net.residual(joined(result.states), X)[result.converged].max() < 1.01e-9
+        converged.append(result.converged)
+    assert np.mean(converged) >= share
 
 
 def test_its_first_step_is_the_step_it_accelerates():
@@ -93,3 +109,114 @@ def test_one_overflowing_extrapolation_does_not_end_the_acceleration():
     assert euler.converged.all()
     assert abs(ours.states[0][0, 0] - euler.states[0][0, 0]) < 1e-8
     assert 2 * ours.n_steps[0] < euler.n_steps[0]
+
+
+def _tied(activation, gain, sizes):
+    return lambda seed: random_net(sizes, activation, tied=True, gain=gain, seed=seed)
+
+
+THREE_HIDDEN, WIDE = (20, 30, 30, 30, 5), (20, 60, 60, 5)
+#: One fixed point a sample.
+CALM = {
+    "tied hard sigmoid": _tied("hard_sigmoid", 0.9, THREE_HIDDEN),
+    "tied tanh": _tied("tanh", 0.8, WIDE),
+    "weak loops": lambda seed: random_net(WIDE, "hard_sigmoid", loop=0.1, seed=seed),
+    "weak loops, tanh": lambda seed: random_net(WIDE, "tanh", loop=0.1, seed=seed),
+    "ring": lambda seed: random_graph_net(GRAPHS["ring"], "hard_sigmoid", seed=seed),
+    "ring, relu": lambda seed: random_graph_net(GRAPHS["ring"], "relu", seed=seed),
+    "laterals": lambda seed: random_graph_net(GRAPHS["lateral inhibition"], "tanh", seed=seed),
+}
+#: Large tied weights: many units at a bound or saturated, several fixed points, slow in between.
+RUGGED = {
+    "hard sigmoid": _tied("hard_sigmoid", 2, THREE_HIDDEN),
+    "wide hard sigmoid": _tied("hard_sigmoid", 2, WIDE),
+    "tanh": _tied("tanh", 2, THREE_HIDDEN),
+    "wide tanh": _tied("tanh", 2, WIDE),
+}
+
+
+@pytest.mark.parametrize("step_size", [1.0, 0.5])
+@pytest.mark.parametrize("make", [*CALM.values(), *RUGGED.values()], ids=[*CALM, *RUGGED])
+def test_settles_where_plain_steps_settle_in_not_many_more(make, step_size):
+    for seed in range(3):
+        net = make(seed)
+        X, _ = random_task(20, (net.coefs[0].shape[0], 1), seed=seed)
+        options = {"step_size": step_size, "tolerance": 1e-9, "max_iter": 500}
+        euler = settle(net, X, "euler", **options)
+        ours = settle(net, X, "anderson", **options)
+        assert euler.converged.any()
+        assert ours.converged[euler.converged].all(), seed
+        more = ours.n_steps - euler.n_steps
+        assert np.median(more) <= 0
+        assert (more[euler.converged] <= 3 + 0.25 * euler.n_steps[euler.converged]).mean() > 0.9
+        assert net.residual(joined(ours.states), X)[ours.converged].max() < 1.01e-9
+
+
+@pytest.mark.parametrize("step_size", [1.0, 0.5])
+@pytest.mark.parametrize("make", CALM.values(), ids=CALM)
+def test_fixed_points_are_those_of_the_dense_system(make, step_size):
+    net = make(7)
+    X, _ = random_task(20, (net.coefs[0].shape[0], 1), seed=7)
+    result = settle(net, X, "anderson", step_size=step_size, tolerance=1e-13)
+    assert result.converged.all()
+    assert np.abs(joined(result.states) - net.equilibrium(X)).max() < 1e-10
+
+
+@pytest.mark.parametrize("make", RUGGED.values(), ids=RUGGED)
+def test_where_it_settles_newton_stays(make):
+    net = make(7)
+    X, _ = random_task(20, (net.coefs[0].shape[0], 1), seed=7)
+    result = settle(net, X, "anderson", tolerance=1e-11)
+    assert result.converged.mean() > 0.8
+    found, X = joined(result.states)[result.converged], X[result.converged]
+    assert np.abs(found - net.equilibrium(X, start=found)).max() < 1e-7
+
+
+def _ridge_solution(images, changes, change):
+    """What to subtract, by a dense solve for one sample; rows are differences."""
+    lengths = np.linalg.norm(changes, axis=1)[:, None]
+    unit, of_image = changes / lengths, images / lengths
+    return np.linalg.solve(unit @ unit.T + RIDGE * np.eye(len(unit)), unit @ change) @ of_image
+
+
+def test_the_ring_holds_the_last_differences_and_forgets_by_sample():
+    rng = np.random.RandomState(0)
+    n_samples, n_units, n_steps, forgets_at = 3, 11, 2 * MEMORY + 3, 2 * MEMORY
+    secants = _Secants(np, np.empty((n_samples, n_units)))
+    images, changes = rng.standard_normal((2, n_steps, n_samples, n_units))
+    changes *= np.logspace(0, -3, n_steps)[:, None, None]
+    wanted = np.array([True, True, False])
+    for step in range(n_steps):
+        is_good = np.array([True, step != forgets_at, True])
+        # What is taken back makes no difference: the sample stands where it stood.
+        secants.record(images[step] * is_good[:, None], changes[step] * is_good[:, None], is_good)
+        change = rng.standard_normal((n_samples, n_units))
+        correction = secants.correction(change, wanted)
+        for sample in range(2):
+            first = max(0, step + 1 - MEMORY)
+            if sample == 1 and step >= forgets_at:
+                first = forgets_at + 1
+            used = slice(first, step + 1)
+            truth = _ridge_solution(images[used, sample], changes[used, sample], change[sample])
+            np.testing.assert_allclose(correction[sample], truth, atol=1e-9)
+        assert (correction[2] == 0).all()
+
+
+def test_a_failed_extrapolation_is_taken_back_and_more_plain_steps_follow_each_time():
+    # Extrapolations always end at a larger residual, plain steps at the same: never a new least.
+    path = _Path(NumpyBackend(), np.zeros((1, 1)))
+    extrapolated, stands_at = [], []
+    for step in range(60):
+        failed = bool(path._extrapolated[0])
+        image = np.array([[-1.0 if failed else np.sqrt(step)]])
+        path.record(np.zeros((1, 1)), image, np.array([2.0 if failed else 1.0]))
+        following = path.next_state()
+        if failed:
+            stands_at.append(following[0, 0] == np.sqrt(step - 1))
+        extrapolated.append(bool(path._extrapolated[0]))
+    tries = np.flatnonzero(extrapolated)
+    assert stands_at
+    assert all(stands_at)
+    assert tries[0] == PLAIN_STEPS
+    assert np.array_equal(np.diff(tries), [2, 3, 5, 9, 17][: len(tries) - 1])
+    assert len(tries) >= 4

@@ -43,10 +43,11 @@ def test_no_sample_depends_on_the_others(graph, method):
     net = random_graph_net(GRAPHS[graph], "relu")
     X, _ = random_task(12, SIZES)
     X *= np.logspace(-2, 2, 12)[:, None]
-    together = settle(net, X, method, tolerance=1e-7)
+    # So loose that some settle before Anderson acceleration sets in, where all take as many steps.
+    together = settle(net, X, method, tolerance=1e-3)
     assert np.unique(together.n_steps).size > 1
     for row in range(12):
-        alone = settle(net, X[[row]], method, tolerance=1e-7)
+        alone = settle(net, X[[row]], method, tolerance=1e-3)
         assert alone.n_steps[0] == together.n_steps[row]
         apart = joined(alone.states)[0] - joined(together.states)[row]
         assert np.abs(apart).max() < 1e-12
