@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
 from sklearn_eqprop.backend import ArrayBackend
@@ -75,7 +76,19 @@ def validated_pair(
         return X, y, home
     with np.errstate(invalid="ignore"):  # sums of huge numbers, on the look-out for NaN
         X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
-    return X, y, home
+    return _stored_once(X), y, home
+
+
+def _stored_once(X: Any) -> Any:
+    """X, or a copy where a sparse one may store numbers in parts, which are then added up.
+
+    Products add them up by themselves; what looks at the columns before training does not.
+    """
+    if not sparse.issparse(X) or X.has_canonical_format:
+        return X
+    X = X.copy()
+    X.sum_duplicates()
+    return X
 
 
 def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
