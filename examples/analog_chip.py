@@ -59,7 +59,7 @@ class AnalogChip:
         self._read_record()
         F1, _, _, b1, b2 = self._weights
         self._input_drive = inputs @ F1 + b1
-        rest = np.zeros_like(self._input_drive), np.zeros((len(inputs), len(b2)))
+        rest = np.zeros_like(self._input_drive), np.zeros((inputs.shape[0], len(b2)))
         states, self._momentary = self._run(rest, self.free_steps, push=None)
         return FreePhase(inputs, self._result(states, self.free_steps))
 

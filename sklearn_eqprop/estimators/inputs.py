@@ -80,14 +80,15 @@ def validated_pair(
 
 
 def _stored_once(X: Any) -> Any:
-    """X, or a copy where a sparse one may store numbers in parts, which are then added up.
+    """X, or a copy of a sparse one that may store numbers in parts, or more than belong to it.
 
-    Products add them up by themselves; what looks at the columns before training does not.
+    Products take care of either; what looks at the columns before training does not.
     """
-    if not sparse.issparse(X) or X.has_canonical_format:
+    if not sparse.issparse(X) or (X.has_canonical_format and X.data.shape[0] == X.nnz):
         return X
     X = X.copy()
     X.sum_duplicates()
+    X.prune()
     return X
 
 

@@ -76,7 +76,7 @@ def _comparable(value: Any, scoring: Any) -> float:
     if not isinstance(value, Real) or not math.isfinite(value):
         msg = (
             f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
-            "compared: use another scoring, or a larger validation set."
+            "compared: use another scoring (None is accuracy or R²), or a larger validation set."
         )
         raise ValueError(msg)
     return float(value)

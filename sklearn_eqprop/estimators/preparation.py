@@ -80,8 +80,9 @@ class Preparation(Settling):
         y = self._take_in_targets(y, reset=not continuing, classes=classes, incremental=incremental)
         if continuing and not incremental:
             self._check_goes_on(y)
+        name = "class_weight" if weight is None else "class_weight times sample_weight"
         weight = self._effective_weight(y, weight)
-        X, y, weight = rows_that_count(X, y, weight, "class_weight", take_rows)
+        X, y, weight = rows_that_count(X, y, weight, name, take_rows)
         if not continuing:
             self._standardise(y, weight)
         if self._is_nudged:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import ArrayBackend, Feed
 from sklearn_eqprop.learning.credit import Credit
@@ -143,6 +144,8 @@ def run_epoch(
     total_loss = total_weight = 0.0
     n_batches = 0
     for rows, inputs, target in data.feed(network).minibatches(order, batch_size):
+        if sparse.issparse(inputs) and not getattr(trainer.substrate, "reads_sparse", False):
+            inputs = inputs.toarray()
         weight = None if data.sample_weight is None else data.sample_weight[rows]
         batch_weight = float(inputs.shape[0] if weight is None else weight.sum())
         done = n_batches * batch_size / n_samples

@@ -19,9 +19,13 @@ ROUNDING_UNITS = 10
 LARGEST_BOUNDED = 100.0
 
 
-def faintest(dtype: Any) -> float:
-    """Push of the output that counts as none: a smaller one has a square that underflows."""
-    return math.sqrt(np.finfo(dtype).tiny)
+def faintest(dtype: Any, beta: float = 1.0) -> float:
+    """Push of the output that counts as none: a smaller one has a square that underflows.
+
+    In proportion to a β below 1, which makes all pushes small, as far as there are normal numbers.
+    """
+    tiny = float(np.finfo(dtype).tiny)
+    return max(math.sqrt(tiny) * min(abs(beta), 1.0), tiny)
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,13 @@ class SettlingLimits:
     max_nudged: int
     literal: bool = True
 
-    def relative(self, backend: ArrayBackend, force: Array) -> Array:
-        """Tolerance of each sample in a nudged phase, relative to the force on it."""
+    def relative(self, backend: ArrayBackend, force: Array, beta: float = 1.0) -> Array:
+        """Tolerance of each sample in a nudged phase, relative to the force on it, β included."""
         size = backend.row_max_abs(force)
         rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)
         size *= max(self.nudged_tolerance, rounding)
         # Where there is next to no force, staying at zero is right.
-        size += 4 * faintest(size.dtype)
+        size += 4 * faintest(size.dtype, beta)
         return size
 
 

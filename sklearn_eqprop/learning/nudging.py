@@ -34,16 +34,17 @@ class Nudge:
         self._beta = beta
         self._origin = origin
         self._xp = xp
+        self._size = size_of(xp, beta)
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.velocity`."""
         what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._cost.velocity(self._xp, *what))
+        return without_faint(self._xp, self._cost.velocity(self._xp, *what), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.resolve`."""
         what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._cost.resolve(self._xp, *what))
+        return without_faint(self._xp, self._cost.resolve(self._xp, *what), self._size)
 
     def take(self, rows: Array) -> Nudge:
         """See `relaxation.Push.take`."""
@@ -80,14 +81,19 @@ class ConstantPush:
         return ConstantPush(self._force[rows])
 
 
-def without_faint(xp: Any, push: Array) -> Array:
-    """What pushes the output, or has moved it, with 0 in place of numbers whose squares underflow.
+def size_of(xp: Any, beta: Any) -> float:
+    """Largest ``|β|`` of the samples, as `without_faint` needs it; a device is not asked."""
+    return float(np.abs(beta).max()) if xp is np else 1.0
+
+
+def without_faint(xp: Any, push: Array, beta: float = 1.0) -> Array:
+    """What pushes the output, or has moved it, with 0 in place of what counts as none.
 
     Of samples that are fitted well next to no push is left, and less and less on its way through
     weak feedback: subnormal numbers, which some processors take many times as long to multiply.
     Devices do not, and are spared the work.
     """
-    return push if xp is not np else np.where(np.abs(push) < faintest(push.dtype), 0, push)
+    return push if xp is not np else np.where(np.abs(push) < faintest(push.dtype, beta), 0, push)
 
 
 def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:

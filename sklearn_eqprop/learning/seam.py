@@ -39,7 +39,11 @@ class FreePhase:
 
 
 class Substrate(Protocol):
-    """What a learner can ask of a dynamical system."""
+    """What a learner can ask of a dynamical system.
+
+    One that takes very sparse inputs as CSR arrays says so by an attribute ``reads_sparse = True``;
+    to others they come dense.
+    """
 
     def settle(self, inputs: Array) -> FreePhase:
         """Free phase: clamp the input and let the system come to rest."""

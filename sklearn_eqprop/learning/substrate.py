@@ -12,7 +12,13 @@ from sklearn_eqprop.learning.feedback import arrival_scales
 from sklearn_eqprop.learning.flow import EulerFlow
 from sklearn_eqprop.learning.homeostasis import local_asymmetries
 from sklearn_eqprop.learning.limits import SettlingLimits, above_rounding, tolerances
-from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengths, without_faint
+from sklearn_eqprop.learning.nudging import (
+    ConstantPush,
+    Nudge,
+    size_of,
+    stacked_strengths,
+    without_faint,
+)
 from sklearn_eqprop.learning.phases import SettledPhase, held_at, part_of
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
@@ -52,6 +58,9 @@ class SimulatedNetwork:
     enough : callable or None, default=None
         Which samples need not go on with their free phase; no second phase then starts from it.
     """
+
+    #: Whether inputs may be CSR arrays; where a substrate does not say so, they are made dense.
+    reads_sparse = True
 
     def __init__(
         self,
@@ -110,7 +119,8 @@ class SimulatedNetwork:
         push = self._push(cost, target, strength, states[-1], 0.0, held=True)
         nudge: Any = self._limits.nudged_tolerance * abs(strength)
         if not self._limits.literal:
-            nudge = self._limits.relative(backend, push.velocity(states[-1], states[-1]))
+            force = push.velocity(states[-1], states[-1])
+            nudge = self._limits.relative(backend, force, strength)
 
         def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
             return self._local_change(free, states, [part * weights for part in increments])
@@ -240,7 +250,7 @@ class SimulatedNetwork:
                 # Away from the target the push grows with what it has moved.
                 moved = xp.abs(push.resolve(nothing, nothing))
                 force = xp.clip(moved, force, MOST_GROWTH * force)
-            tolerance = self._limits.relative(self.network.backend, force)
+            tolerance = self._limits.relative(self.network.backend, force, strengths[0])
         result = self._settle(field, None, tolerance)
         return [
             part_of(result, slice(phase * n_samples, (phase + 1) * n_samples))
@@ -257,7 +267,8 @@ class SimulatedNetwork:
         """
         xp = self.network.backend.xp
         if held and math.isinf(cost.curvature):
-            return ConstantPush(without_faint(xp, beta * cost.force(xp, output, target)))
+            force = beta * cost.force(xp, output, target)
+            return ConstantPush(without_faint(xp, force, size_of(xp, beta)))
         return Nudge(cost, target, beta, origin, xp)
 
     def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:

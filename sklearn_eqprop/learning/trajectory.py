@@ -108,6 +108,9 @@ class AveragingNetwork:
         Whether synapses see displacements as changes of the rate, <ρ'(s)> Δ.
     """
 
+    #: See `SimulatedNetwork.reads_sparse`.
+    reads_sparse = True
+
     def __init__(
         self,
         network: Network,

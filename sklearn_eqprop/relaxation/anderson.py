@@ -229,7 +229,8 @@ class _Secants:
 
     def correction(self, change: Array, wanted: Array) -> Array:
         """What to take from the image where that is wanted, 0 elsewhere."""
-        xp, is_used = self._xp, self._squares > 0
+        xp, limits = self._xp, self._xp.finfo(change.dtype)
+        is_used = self._squares > float(limits.tiny / limits.eps)  # below, products lose digits
         # To length 1, and to 0 what is not used.
         scale = is_used / xp.sqrt(xp.where(is_used, self._squares, 1))
         products = self._products * scale[:, :, None] * scale[:, None, :] + self._ridge

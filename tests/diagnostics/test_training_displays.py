@@ -106,6 +106,12 @@ def test_shapes_of_images(fitted, digits):
     assert {tuple(image.ravel()) for image in drawn.images} == known
 
 
+@pytest.mark.parametrize("asked", [5, (1, 5, 1), "ab", (8.0, 8.0)])
+def test_an_image_has_two_sides(fitted, asked):
+    with pytest.raises(ValueError, match=r"image_shape=.* must be two integers"):
+        WeightsDisplay.from_estimator(fitted, image_shape=asked)
+
+
 @pytest.mark.parametrize("display", DISPLAYS, ids=lambda d: d.__name__)
 def test_displays_are_of_this_packages_estimators(display, fitted):
     for other in (MLPClassifier(), make_pipeline(fitted)):

@@ -118,6 +118,13 @@ def with_repeated_columns(X):
     return sparse.csr_matrix((X.data.repeat(2) / 2, X.indices.repeat(2), X.indptr * 2), X.shape)
 
 
+def with_numbers_behind_the_last(X):
+    """Arrays longer than the matrix makes use of."""
+    X = X.copy()
+    X.data, X.indices = np.append(X.data, 1e9), np.append(X.indices, X.indices[:1])
+    return X
+
+
 FORMS = {
     "csr_array": sparse.csr_array,
     "csc_matrix": sparse.csc_matrix,
@@ -126,6 +133,7 @@ FORMS = {
     "stored zeros": with_stored_zeros,
     "unsorted": with_unsorted_columns,
     "repeated": with_repeated_columns,
+    "longer": with_numbers_behind_the_last,
 }
 
 

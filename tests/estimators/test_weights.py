@@ -108,3 +108,11 @@ def test_weights_that_make_no_sense_are_named(bad):
     X = np.zeros((2, 1))
     with pytest.raises(ValueError, match=f"class_weight.*{bad:g}"):
         rows_that_count(X, X[:, 0], np.array([1.0, bad]), "class_weight")
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200])
+def test_products_of_weights_that_are_no_numbers_name_both(size):
+    X = np.random.RandomState(0).rand(20, 3)
+    model = EqPropClassifier(4, class_weight={0: size, 1: size})
+    with pytest.raises(ValueError, match="class_weight times sample_weight gives"):
+        model.fit(X, np.arange(20) % 2, sample_weight=np.full(20, size))

@@ -91,3 +91,11 @@ def test_pushes_that_have_all_but_faded_are_none(dtype):
     nudge = Nudge(COSTS["squared_error"], target, 1.0, zero, np)
     np.testing.assert_array_equal(nudge.velocity(zero, zero), [[0, 0], [target[1, 0], 0]])
     np.testing.assert_array_equal(nudge.resolve(zero, zero), [[0, 0], [target[1, 0] / 2, 0]])
+
+
+@pytest.mark.parametrize("beta", [1e-3, 1e-18])
+def test_a_small_beta_makes_no_push_faint(beta):
+    target = np.array([[1.0, -1.0]], dtype=np.float32)
+    zero = np.zeros_like(target)
+    nudge = Nudge(COSTS["squared_error"], target, np.float32(beta), zero, np)
+    np.testing.assert_allclose(nudge.velocity(zero, zero), beta * target, rtol=1e-6)

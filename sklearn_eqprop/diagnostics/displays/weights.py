@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,9 @@ def _image_shape(asked: Any, input_shape: Any, n_features: int) -> tuple[int, in
         height, width = side, side
         wrong = "are no square image"
     else:
+        if np.shape(asked) != (2,) or not all(isinstance(side, Integral) for side in asked):
+            msg = f"image_shape={asked!r} must be two integers, (height, width)."
+            raise ValueError(msg)
         height, width = asked
         wrong = f"are no image of image_shape={tuple(asked)}"
     if height * width != n_features:
