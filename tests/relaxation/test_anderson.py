@@ -162,6 +162,21 @@ def test_fixed_points_are_those_of_the_dense_system(make, step_size):
     assert np.abs(joined(result.states) - net.equilibrium(X)).max() < 1e-10
 
 
+@pytest.mark.parametrize("make", CALM.values(), ids=CALM)
+def test_no_sample_depends_on_the_others_while_it_extrapolates(make):
+    net = make(3)
+    X, _ = random_task(12, (net.coefs[0].shape[0], 1), seed=3)
+    X *= np.logspace(-3, 1, 12)[:, None]
+    together = settle(net, X, "anderson", tolerance=1e-10)
+    assert np.unique(together.n_steps).size > 1
+    assert together.n_steps.max() > PLAIN_STEPS + 1
+    for row in range(12):
+        alone = settle(net, X[[row]], "anderson", tolerance=1e-10)
+        assert alone.n_steps[0] == together.n_steps[row]
+        apart = joined(alone.states)[0] - joined(together.states)[row]
+        assert np.abs(apart).max() < 1e-11
+
+
 @pytest.mark.parametrize("make", RUGGED.values(), ids=RUGGED)
 def test_where_it_settles_newton_stays(make):
     net = make(7)
