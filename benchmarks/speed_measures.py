@@ -1,0 +1,93 @@
+"""What the rows of `speed.py` measure with: seconds, memory, matrix products."""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from functools import partial
+
+import numpy as np
+
+from sklearn_eqprop.network.connections import Dense
+
+DEPTHS = [(512,), (512, 512), (512, 512, 512)]
+CLASSES = np.arange(10)
+
+
+def shape(hidden) -> str:
+    return "-".join(str(size) for size in (784, *hidden, 10))
+
+
+def timed(action, *arguments) -> float:
+    """Seconds that a call takes."""
+    started = time.perf_counter()
+    action(*arguments)
+    return time.perf_counter() - started
+
+
+def alternating(actions, repeats: int) -> np.ndarray:
+    """Median seconds of each action, run in turn."""
+    return np.median([[timed(action) for action in actions] for _ in range(repeats)], axis=0)
+
+
+def most_memory(action) -> int:
+    """Most bytes in use during a call."""
+    tracemalloc.start()
+    action()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+class ProductClock:
+    """Counts the time spent in matrix products, by shape, while it is entered."""
+
+    def __enter__(self):
+        self.seconds: dict[tuple, list[float]] = {}
+        self._originals = {name: getattr(Dense, name) for name in ("apply", "local_change")}
+        for name, original in self._originals.items():
+            setattr(Dense, name, self._watched(name, original))
+        return self
+
+    def __exit__(self, *_):
+        for name, original in self._originals.items():
+            setattr(Dense, name, original)
+
+    def _watched(self, name, original):
+        def product(connection, pre, *others):
+            started = time.perf_counter()
+            result = original(connection, pre, *others)
+            passed = time.perf_counter() - started
+            n_in, n_out = connection.weights.shape
+            turned = connection.weights.flags.c_contiguous
+            key = (name, pre.shape[0], n_in, n_out, turned)
+            self.seconds.setdefault(key, []).append(passed)
+            return result
+
+        return product
+
+    @property
+    def total(self) -> float:
+        return sum(sum(each) for each in self.seconds.values())
+
+
+def bare_seconds(clock: ProductClock) -> float:
+    """What the products of a run take on their own, into arrays that are there already."""
+    rng, total = np.random.RandomState(0), 0.0
+    for (name, n_rows, n_in, n_out, by_rows), passed in clock.seconds.items():
+        pre, post, weights = (
+            rng.standard_normal(size).astype(np.float32)
+            for size in ((n_rows, n_in), (n_rows, n_out), (n_in, n_out))
+        )
+        if not by_rows:
+            weights = np.asfortranarray(weights)
+        if name == "apply":
+            operands, out = (pre, weights), post
+        elif by_rows:
+            operands, out = (pre.T, post), weights
+        else:
+            operands, out = (post.T, pre), weights.T
+        multiply = partial(np.matmul, out=out)
+        each = [timed(multiply, *operands) for _ in range(50)]
+        total += len(passed) * float(np.median(each))
+    return total

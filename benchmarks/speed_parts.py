@@ -1,0 +1,215 @@
+"""Rows of `speed.py` on parts and circumstances: predictions, sparse rows, products, memory, cores.
+
+Each yields what is measured, ours, theirs, their ratio and its target.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+
+import joblib
+import numpy as np
+from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from speed_measures import (
+    CLASSES,
+    DEPTHS,
+    ProductClock,
+    alternating,
+    bare_seconds,
+    most_memory,
+    shape,
+    timed,
+)
+from threadpoolctl import threadpool_limits
+
+from sklearn_eqprop import EqPropClassifier
+
+
+def predictions(data, repeats):
+    """Predicting 10,000 rows of MNIST."""
+    X, y, X_test, _ = data
+    for hidden in DEPTHS:
+        models = [
+            EqPropClassifier(hidden, max_iter=1, random_state=0).fit(X, y),
+            MLPClassifier(hidden, max_iter=1, random_state=0).fit(X, y),
+        ]
+        ours, theirs = alternating([lambda m=m: m.predict(X_test) for m in models], 3 * repeats)
+        yield (
+            f"{shape(hidden)}, predict 10,000 rows",
+            f"{ours:.2f} s",
+            f"{theirs:.2f} s",
+            f"{ours / theirs:.2f}",
+            "<= 4",
+        )
+    for dtype in (np.float32, np.float64):  # settled to the rounding of the type, labels are not
+        rows, sides = X_test.astype(dtype), [EqPropClassifier, MLPClassifier]
+        models = [
+            side((512,), max_iter=1, random_state=0).fit(X[:2000].astype(dtype), y[:2000])
+            for side in sides
+        ]
+        ours, theirs = alternating([partial(m.predict_proba, rows) for m in models], 3 * repeats)
+        yield (
+            f"784-512-10, predict_proba of 10,000 rows, {rows.dtype}",
+            f"{ours:.2f} s",
+            f"{theirs:.2f} s",
+            f"{ours / theirs:.2f}",
+            "",
+        )
+
+
+def hashed_text(data, repeats):
+    """Rows of about 100 words among 131,072 columns, and many rows of 20 in 20,000."""
+    n_columns, hidden = 2**17, (20,)
+    X = sparse.random(400, n_columns, density=100 / n_columns, format="csr", random_state=0)
+    y = np.random.RandomState(0).randint(2, size=400)
+    models = [kind(hidden, random_state=0) for kind in (EqPropClassifier, MLPClassifier)]
+    what = f"hashed text, {n_columns:,}-20-2"
+    for name, n_rows in (("partial_fit", 200), ("predict", 400)):
+        actions = [
+            partial(model.partial_fit, X[:200], y[:200], classes=[0, 1])
+            if name == "partial_fit"
+            else partial(model.predict, X)
+            for model in models
+        ]
+        alternating(actions, 1)  # the first call of partial_fit starts the network
+        ours, theirs = 1e3 * alternating(actions, 3 * repeats)
+        most = [f"{most_memory(action) / 2**20:.0f} MB" for action in actions]
+        yield (
+            f"{what}, {name} on {n_rows} rows; memory {most[0]} against {most[1]}",
+            f"{ours:.1f} ms",
+            f"{theirs:.1f} ms",
+            f"{ours / theirs:.2f}",
+            "",
+        )
+    X = sparse.random(20_000, 20_000, density=1e-3, format="csr", random_state=0)
+    y = np.arange(20_000) % 5
+    models = [kind(max_iter=1, random_state=0) for kind in (EqPropClassifier, MLPClassifier)]
+    for name in ("fit", "predict"):
+        arguments = (X, y) if name == "fit" else (X,)
+        ours, theirs = alternating([partial(getattr(m, name), *arguments) for m in models], repeats)
+        yield (
+            f"20,000 sparse rows, 20,000-100-5, {name}",
+            f"{ours:.2f} s",
+            f"{theirs:.2f} s",
+            f"{ours / theirs:.2f}",
+            "",
+        )
+
+
+def overhead(data, repeats):
+    """Share of a training step that is not spent in matrix products."""
+    X, y, *_ = data
+    hidden = (512, 512)
+    for n_rows, goal in ((1, None), (20, 0.60), (200, 0.25)):
+        model = EqPropClassifier(hidden, random_state=0)
+        mlp = MLPClassifier(hidden, random_state=0)
+        for each in (model, mlp):
+            each.partial_fit(X[:n_rows], y[:n_rows], classes=CLASSES)
+        shares, ours, theirs = [], [], []
+        for repeat in range(20 * repeats):
+            rows = slice(n_rows * repeat, n_rows * (repeat + 1))
+            with ProductClock() as clock:
+                ours.append(timed(model.partial_fit, X[rows], y[rows]))
+            shares.append(1 - clock.total / ours[-1])
+            theirs.append(timed(mlp.partial_fit, X[rows], y[rows]))
+        yield (
+            f"{shape(hidden)}, partial_fit on {n_rows} rows, share outside products",
+            f"{1e3 * np.median(ours):.1f} ms",
+            f"{1e3 * np.median(theirs):.1f} ms",
+            f"{np.median(shares):.2f}",
+            "" if goal is None else f"<= {goal}",
+        )
+
+
+def products(data, repeats):
+    """Share of training spent in matrix products, and how fast they are."""
+    X, y, *_ = data
+    hidden = (512, 512)
+    model = EqPropClassifier(hidden, batch_size=128, random_state=0)
+    model.partial_fit(X[:1280], y[:1280], classes=CLASSES)
+    shares, rates = [], []
+    for _ in range(repeats):
+        with ProductClock() as clock:
+            passed = timed(model.partial_fit, X[:12_800], y[:12_800])
+        shares.append(clock.total / passed)
+        rates.append(bare_seconds(clock) / clock.total)
+    yield (
+        f"{shape(hidden)}, batch 128, share of training in matrix products",
+        f"{np.median(shares):.0%}",
+        "",
+        f"{np.median(shares):.2f}",
+        ">= 0.75",
+    )
+    yield (
+        f"{shape(hidden)}, batch 128, rate of these products against bare sgemm",
+        "",
+        "",
+        f"{np.median(rates):.2f}",
+        ">= 0.8",
+    )
+
+
+def memory(data, repeats):
+    """Most memory in use while training on 60,000 rows, beyond the data."""
+    X, y, *_ = data
+    for hidden in DEPTHS[:2]:
+        model = EqPropClassifier(hidden, max_iter=1, random_state=0)
+        most = most_memory(partial(model.fit, X, y))
+        yield (
+            f"{shape(hidden)}, memory beyond X and y (fit on {X.shape[0]:,} rows)",
+            f"{most / 2**20:.0f} MB",
+            f"X: {X.nbytes / 2**20:.0f} MB",
+            f"{most / 2**20:.0f} MB",
+            "<= 100 MB",
+        )
+
+
+def two_at_once(data, repeats):
+    """Two fits in two processes against the same one after the other.
+
+    The latter with as many BLAS threads as there are, and with one, as each process has. What two
+    processes can do at most on this machine is seen from products alone.
+    """
+    X, y, *_ = data
+    X, y = X[:20_000], y[:20_000]
+    model = EqPropClassifier((512,), max_iter=6, random_state=0)
+    cases = (
+        ("two fits", _fit, (model, X, y), ">= 1.7x"),
+        ("products alone", _multiply, (3000,), ""),
+    )
+    for what, action, arguments, goal in cases:
+
+        def both(n_jobs, action=action, arguments=arguments):
+            joblib.Parallel(n_jobs)(joblib.delayed(action)(*arguments) for _ in range(2))
+
+        def alone(both=both):
+            with threadpool_limits(1):
+                both(1)
+
+        both(2)  # starts the workers
+        apart, single, together = alternating(
+            [lambda both=both: both(1), alone, lambda both=both: both(2)], repeats
+        )
+        for threads, seconds in (("all threads", apart), ("one thread", single)):
+            yield (
+                f"{what}, n_jobs=2 against one after the other with {threads}",
+                f"{together:.1f} s",
+                f"{seconds:.1f} s",
+                f"{seconds / together:.2f}x",
+                goal,
+            )
+
+
+def _multiply(n_products):
+    rows, weights = np.ones((200, 512), np.float32), np.ones((512, 512), np.float32)
+    for _ in range(n_products):
+        rows @ weights
+
+
+def _fit(model, X, y):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(X, y)

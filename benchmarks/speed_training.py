@@ -1,0 +1,176 @@
+"""Rows of `speed.py` on training: against a literal implementation and against MLP, whole fits.
+
+Each yields what is measured, ours, theirs, their ratio and its target.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+from reference import LiteralNetwork
+from sklearn.datasets import load_breast_cancer, load_digits, make_classification
+from sklearn.model_selection import train_test_split
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import StandardScaler
+from speed_measures import (
+    CLASSES,
+    DEPTHS,
+    alternating,
+    shape,
+    timed,
+)
+
+from sklearn_eqprop import EqPropClassifier
+
+#: Ours, where only the time to a given accuracy counts.
+FAST = {"learning_rate": "cosine", "learning_rate_init": 5e-3}
+
+
+def against_literal(data, repeats):
+    """An epoch against plain Euler dynamics, minibatches of 20, 30 and 10 steps.
+
+    Ours settling as far as learning needs, and to the residual that the other's free phase leaves.
+    """
+    X, y, *_ = data
+    rows, targets = X[:2000], np.eye(10, dtype=np.float32)[y[:2000]]
+    as_literal = {"batch_size": 20, "optimizer": "sgd", "momentum": 0.0}
+    for hidden, goal in (((512,), 20), ((512, 512), 8)):
+        literal = started_as(hidden, rows, y[:2000])
+        free = literal.relax(rows, literal.rest(2000), 30)
+        left = float(np.max(literal.residual(rows, free)))
+
+        def an_epoch(literal=literal):
+            for start in range(0, 2000, 20):
+                literal.train_on(rows[start : start + 20], targets[start : start + 20])
+
+        for batches, settings in (("defaults", {}), ("batch 20, SGD", as_literal)):
+            for tolerance, target in (("auto", ""), (left, f">= {goal}x")):
+                model = EqPropClassifier(
+                    hidden,
+                    activation="hard_sigmoid",
+                    loss="squared_error",
+                    relax_tol=tolerance,
+                    random_state=0,
+                    **settings,
+                )
+                model.partial_fit(rows, y[:2000], classes=CLASSES)
+                theirs, ours = alternating(
+                    [an_epoch, lambda model=model: model.partial_fit(rows, y[:2000])], repeats
+                )
+                reached = model.relaxation_["free_residual"][-1]
+                yield (
+                    f"{shape(hidden)}, an epoch, {batches}; largest residual {reached:.1g}, "
+                    f"literal {left:.1g}",
+                    f"{30 * ours:.2f} s",
+                    f"{30 * theirs:.1f} s",
+                    f"{theirs / ours:.0f}x",
+                    target,
+                )
+
+
+def started_as(hidden, X, y) -> LiteralNetwork:
+    """A literal network with the starting weights of ours, float32."""
+    model = EqPropClassifier(hidden, random_state=0, feedback_scale=0.3, activation="hard_sigmoid")
+    model.partial_fit(X[:200], y[:200], classes=CLASSES)
+    arrays = (model.coefs_, model.feedback_coefs_, model.intercepts_)
+    return LiteralNetwork(*([array.copy() for array in blocks] for blocks in arrays))
+
+
+def time_to_error(data, repeats):
+    """Seconds of training until the test error is at most 3 % and 2 %.
+
+    MLP: its defaults, epoch by epoch, scoring not counted. Ours: whole fits with a cosine rate that
+    starts at 5e-3 and ends there, the shortest that gets below.
+    """
+    X, y, X_test, y_test = data
+    goals = {3.0: (1.0, 1.2, 1.5), 2.0: (1.0, 1.2, 1.5)}
+    for depth, hidden in enumerate(DEPTHS):
+        found = {error: ([], []) for error in goals}
+        for seed in range(repeats):
+            for error, seconds in mlp_until(hidden, data, list(goals), seed).items():
+                found[error][0].append(seconds)
+            left = sorted(goals, reverse=True)
+            for epochs in range(1, 16):
+                if not left:
+                    break
+                model = EqPropClassifier(hidden, max_iter=epochs, random_state=seed, **FAST)
+                seconds = timed(model.fit, X, y)
+                reached = 100 * (1 - model.score(X_test, y_test))
+                while left and reached <= left[0]:
+                    found[left.pop(0)][1].append((seconds, epochs))
+        for error, (theirs, ours) in found.items():
+            seconds = np.median([each for each, _ in ours])
+            epochs = [n for _, n in ours]
+            other = np.median([each for each, _ in theirs])
+            yield (
+                f"{shape(hidden)}, to {error:g} % test error; epochs {epochs} against "
+                f"{[n for _, n in theirs]}",
+                f"{seconds:.1f} s",
+                f"{other:.1f} s",
+                f"{seconds / other:.2f}",
+                f"<= {goals[error][depth]}",
+            )
+
+
+def mlp_until(hidden, data, errors, seed) -> dict:
+    X, y, X_test, y_test = data
+    model, seconds, found = MLPClassifier(hidden, random_state=seed), 0.0, {}
+    for epoch in range(1, 31):
+        seconds += timed(partial(model.partial_fit, X, y, classes=CLASSES))
+        reached = 100 * (1 - model.score(X_test, y_test))
+        for error in errors:
+            if reached <= error and error not in found:
+                found[error] = (seconds, epoch)
+        if len(found) == len(errors):
+            break
+    return found
+
+
+def long_training(data, repeats):
+    """A late epoch against an early one: what has faded away must not slow it down.
+
+    Weights of inputs that are always 0 and of units that died would become subnormal numbers.
+    """
+    X, y, *_ = data
+    hidden, seconds = (512, 512), []
+    for kind in (EqPropClassifier, MLPClassifier):
+        model = kind(hidden, random_state=0)
+        seconds.append(
+            [timed(partial(model.partial_fit, X, y, classes=CLASSES)) for _ in range(14)]
+        )
+    ours, theirs = (np.median(each[11:]) / np.median(each[1:4]) for each in seconds)
+    yield (
+        f"{shape(hidden)}, epochs 12 to 14 against epochs 2 to 4",
+        f"{ours:.2f}",
+        f"{theirs:.2f}",
+        f"{ours:.2f}",
+        "",
+    )
+
+
+def default_fits(data, repeats):
+    """Whole fits, defaults against defaults."""
+    problems = {
+        "digits": load_digits(return_X_y=True),
+        "breast_cancer": load_breast_cancer(return_X_y=True),
+        "20,000 x 50": make_classification(20_000, 50, n_informative=20, random_state=0),
+    }
+    for name, (X, y) in problems.items():
+        parts = train_test_split(X, y, stratify=y, random_state=0)
+        scaler = StandardScaler().fit(parts[0])
+        X_train, X_test = (scaler.transform(part) for part in parts[:2])
+        seconds, scores = [], []
+        for seed in range(repeats):
+            models = [kind(random_state=seed) for kind in (EqPropClassifier, MLPClassifier)]
+            seconds.append([timed(m.fit, X_train, parts[2]) for m in models])
+            scores.append([m.score(X_test, parts[3]) for m in models])
+        ours, theirs = np.median(seconds, axis=0)
+        accuracy = np.mean(scores, axis=0)
+        yield (
+            f"fit {name}; accuracy {accuracy[0]:.4f} against {accuracy[1]:.4f}",
+            f"{ours:.2f} s",
+            f"{theirs:.2f} s",
+            f"{ours / theirs:.2f}",
+            "<= 1.5",
+        )
