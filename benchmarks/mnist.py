@@ -35,8 +35,8 @@ NOTE = (
     "The settings of each run are in `mnist.json`; `mnist_choices.md` compares some with others on "
     "held-out rows of the training set. Minutes are upper bounds: a clock on the wall, "
     "one thread, other programs beside it. Alignment is that of the update as training settles it, "
-    "at the end, where little gradient is left: what tolerances leave counts, also in exact rules, "
-    "whose rows here were trained when their tolerances were ten times those of today."
+    "at the end, where little gradient is left: what tolerances leave counts, also in exact rules. "
+    "The rows of the asymmetric one were trained when its tolerances were ten times those of today."
 )
 #: Rows that alignment is measured on.
 N_ALIGNMENT = 200
