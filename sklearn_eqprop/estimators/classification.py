@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Self
 
 import numpy as np
@@ -26,6 +25,7 @@ from sklearn_eqprop.learning.costs import (
     SquaredError,
 )
 from sklearn_eqprop.learning.user_cost import UserCost
+from sklearn_eqprop.network import Reach
 
 #: Cost by loss, for one label a sample and for several.
 COSTS: dict[str, type[ClassificationCost]] = {"log_loss": LogLoss, "squared_error": SquaredError}
@@ -234,13 +234,16 @@ class Classification(ClassifierMixin, ClassTargets):
             return 0.5 if self.loss == "squared_error" else 0.0
         return float(self.loss.label_threshold)
 
-    def _is_decided(self, output: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """Rows whose label is the same wherever within `error` of the output equilibrium is."""
+    def _is_decided(self, output: np.ndarray, reach: Reach) -> np.ndarray:
+        """Rows whose label is the same wherever within reach the output's equilibrium is."""
         if self._multilabel:
-            return np.abs(output - self._label_threshold()).min(axis=1) > error
-        second, first = np.partition(output, -2, axis=1)[:, -2:].T
-        # The two may move towards each other, by the error along the diagonal.
-        return first - second > math.sqrt(2) * error
+            decided = np.abs(output - self._label_threshold()) > reach.of_outputs()
+        else:
+            leader = output.argmax(axis=1)
+            lead = np.take_along_axis(output, leader[:, None], axis=1) - output
+            decided = lead > reach.of_differences(leader)
+            np.put_along_axis(decided, leader[:, None], True, axis=1)
+        return np.all(decided, axis=1)
 
     def _decide(self, output: Array, backend: ArrayBackend) -> Array:
         """Labels, where the outputs are; text has no place on a device and is NumPy's."""

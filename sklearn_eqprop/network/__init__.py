@@ -2,13 +2,13 @@
 
 from sklearn_eqprop.network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop.network.connections import Dense, Reversed, TiedFeedback
-from sklearn_eqprop.network.contraction import output_error_factors
 from sklearn_eqprop.network.conv2d import Conv2D
 from sklearn_eqprop.network.convolution import Convolution, PooledConvolution, rates_of
 from sklearn_eqprop.network.gains import feedback_gains
 from sklearn_eqprop.network.layout import Layout, dense_layout, layout_of
 from sklearn_eqprop.network.loop_gain import LoopGainGuard, allowed_loop_product, excess_gain
 from sklearn_eqprop.network.network import Network, Parameter
+from sklearn_eqprop.network.reach import OutputBound, Reach, output_bound
 from sklearn_eqprop.network.structure import feedback_order, initial_weights, wired_network
 from sklearn_eqprop.network.wiring import Wiring, layered_wiring, reachable
 
@@ -21,8 +21,10 @@ __all__ = [
     "Layout",
     "LoopGainGuard",
     "Network",
+    "OutputBound",
     "Parameter",
     "PooledConvolution",
+    "Reach",
     "Reversed",
     "TiedFeedback",
     "Wiring",
@@ -34,7 +36,7 @@ __all__ = [
     "initial_weights",
     "layered_wiring",
     "layout_of",
-    "output_error_factors",
+    "output_bound",
     "rates_of",
     "reachable",
     "wired_network",

@@ -1,10 +1,10 @@
-"""The bound on how far the output can be from rest, against equilibria found independently."""
+"""The bound on how far layers can be from rest, against equilibria found independently."""
 
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import output_error_factors
-from sklearn_eqprop.network.contraction import ALLOWANCE
+from sklearn_eqprop.network import Dense
+from sklearn_eqprop.network.contraction import ALLOWANCE, _spectral_norm, error_factors
 from tests.dense_graph import GRAPHS, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import network_of
@@ -42,38 +42,58 @@ def _nets(activation, seed):
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_no_output_is_further_from_rest_than_the_bound(activation):
+def test_no_layer_is_further_from_rest_than_the_bound(activation):
     rng = np.random.RandomState(0)
     for seed in range(3):
         for net in _nets(activation, seed):
             net = _weakened(net, 0.8)
             X = random_task(5, (4, 3))[0]
             rest = net.equilibrium(X)
-            factors = output_error_factors(network_of(net))
+            factors = error_factors(network_of(net))
             for size in (1e-3, 0.1, 3.0):
                 start = rest + size * rng.standard_normal(rest.shape)
                 S = np.clip(start, net.low, net.high)
                 left = np.clip(net.drive(S, X), net.low, net.high) - S
-                residuals = [np.linalg.norm(part, axis=1) for part in net.split(left)]
-                bound = sum(f * r for f, r in zip(factors, residuals, strict=True))
-                error = np.linalg.norm(net.split(S - rest)[-1], axis=1)
-                assert (error <= bound * (1 + 1e-12)).all()
+                residuals = _layer_norms(net, left)
+                assert (_layer_norms(net, S - rest) <= residuals @ factors.T * (1 + 1e-12)).all()
+
+
+def _layer_norms(net, parts):
+    return np.stack([np.linalg.norm(part, axis=1) for part in net.split(parts)], axis=1)
 
 
 def test_factors_are_those_of_the_spectral_norms():
     net = _weakened(random_net((4, 9, 8, 7, 3), "relu"), 0.5)
-    exact = np.linalg.inv(np.eye(4) - _norm_matrix(net))[-1]
-    allowed = np.linalg.inv(np.eye(4) - ALLOWANCE * _norm_matrix(net))[-1]
-    factors = output_error_factors(network_of(net))
+    exact = np.linalg.inv(np.eye(4) - _norm_matrix(net))
+    allowed = np.linalg.inv(np.eye(4) - ALLOWANCE * _norm_matrix(net))
+    factors = error_factors(network_of(net))
     assert (exact <= factors).all()
-    assert np.allclose(factors, allowed, rtol=0.02)
+    assert np.allclose(factors, allowed, rtol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(300, 300), (300, 100), (100, 300), (300, 10), (3, 300)])
+@pytest.mark.parametrize("kind", ["normal", "uniform", "close singular values"])
+def test_no_norm_is_more_than_the_allowance_above_what_is_found(shape, kind):
+    # Random matrices have many singular values just below the largest: the hard case.
+    rng = np.random.RandomState(0)
+    weights = rng.standard_normal(shape) if kind == "normal" else rng.uniform(-1, 1, shape)
+    if kind == "close singular values":
+        left, values, right = np.linalg.svd(weights, full_matrices=False)
+        weights = (left * np.linspace(1, 1.05, len(values))) @ right
+    connection = Dense(1, 2, weights.astype(np.float32))
+    net = random_net((4, *shape, 2), "relu")
+    net.coefs[1] = connection.weights
+    network = network_of(net)
+    found, exact = _spectral_norm(network, connection), np.linalg.norm(weights, 2)
+    assert exact <= ALLOWANCE * found
+    assert found <= exact * (1 + 1e-5)
 
 
 def test_a_bound_is_reached():
     # One unit a layer, all signs alike: every inequality is an equality, but for the allowance.
     coefs = [np.array([[1.0]]), np.array([[0.5]])]
     net = DenseNet("identity", coefs, [np.zeros(1)] * 2, [np.array([[0.4]])])
-    first, second = output_error_factors(network_of(net))
+    first, second = error_factors(network_of(net))[-1]
     loop = 0.5 * 0.4 * ALLOWANCE**2
     assert first == pytest.approx(0.5 * ALLOWANCE / (1 - loop))
     assert second == pytest.approx(1 / (1 - loop))
@@ -81,14 +101,20 @@ def test_a_bound_is_reached():
 
 def test_no_bound_where_settling_need_not_contract():
     net = random_net((4, 9, 8, 3), "relu")
-    assert output_error_factors(network_of(_weakened(net, 0.99))) is None
-    assert output_error_factors(network_of(_weakened(net, 3.0))) is None
+    assert error_factors(network_of(_weakened(net, 0.99))) is None
+    assert error_factors(network_of(_weakened(net, 3.0))) is None
     broken = _weakened(net, 0.5)
     broken.coefs[1][0, 0] = np.nan
-    assert output_error_factors(network_of(broken)) is None
+    assert error_factors(network_of(broken)) is None
 
 
 def test_weights_of_zero_are_no_trouble():
     net = random_net((4, 9, 3), "relu")
     zero = net.with_theta(0 * net.theta())
-    assert output_error_factors(network_of(zero)) == [0.0, 1.0]
+    assert error_factors(network_of(zero)).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_no_bound_where_norms_overflow():
+    net = random_net((4, 9, 3), "relu")
+    with np.errstate(over="ignore", invalid="ignore"):
+        assert error_factors(network_of(net.with_theta(1e200 * net.theta()))) is None
