@@ -22,6 +22,8 @@ from sklearn_eqprop.network.network import Network
 
 #: Outputs up to which all their pairs are told apart.
 MOST_PAIRED = 1000
+#: What rounding may leave of squared lengths where nearly all of them cancels, relative.
+ROUNDING = 1e-13
 
 
 @dataclass(frozen=True)
@@ -139,5 +141,5 @@ def _distances(rows: np.ndarray, lengths: np.ndarray) -> np.ndarray | float:
     if rows.shape[0] > MOST_PAIRED:
         return 2 * float(lengths.max())
     squares = lengths**2
-    squared = squares[:, None] + squares - 2 * rows @ rows.T
-    return np.sqrt(np.maximum(squared, 0))
+    sums = squares[:, None] + squares
+    return np.sqrt(np.maximum(sums - 2 * rows @ rows.T, 0) + ROUNDING * sums)
