@@ -230,9 +230,8 @@ def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:
     InvalidParameterError
         If there is not one positive number, or one for each layer.
     """
-    if np.ndim(learning_rate_init) == 0:
-        learning_rate_init = [learning_rate_init] * n_layers
-    rates = tuple(learning_rate_init)
+    is_one = np.ndim(learning_rate_init) == 0
+    rates = (learning_rate_init,) * n_layers if is_one else tuple(learning_rate_init)
     valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
     if len(rates) != n_layers or not valid:
         msg = (

@@ -6,10 +6,11 @@ import warnings
 from typing import Any, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
-from sklearn.utils import check_array, column_or_1d
+from sklearn.utils import check_array, check_consistent_length, column_or_1d
 
 from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
@@ -158,6 +159,7 @@ class Regression(RegressorMixin, BaseEqProp):
         weight = weight_of_scores(sample_weight, output)
         with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums y up
             y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        check_consistent_length(output, y)
         self._check_outputs(y)
         return self._score_of_output(output, y.reshape(y.shape[0], -1), weight)
 
@@ -203,8 +205,14 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> np.ndarray:
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        if sparse.issparse(y):
+            msg = f"y is sparse, with {y.shape[1]} columns: pass y.toarray()."
+            raise ValueError(msg)
         with np.errstate(over="ignore"):
             y = np.asarray(y, dtype=np.float64)
+        if np.isnan(y).any():
+            msg = f"y holds None or NaN {np.isnan(y).sum()} times: leave out those rows."
+            raise ValueError(msg)
         if not np.isfinite(y).all():
             msg = "y holds numbers beyond the largest of float64: divide it by a constant."
             raise ValueError(msg)

@@ -87,7 +87,8 @@ class Standardisation:
         """Weighted mean of each column as its unit, not shifted; columns of zeros keep scale 1."""
         unit = y.max(axis=0)
         unit[unit == 0] = 1.0
-        scale = unit * np.average(y / unit, axis=0, weights=sample_weight)
+        means = [_mean_and_spread(*_counted(column, sample_weight))[0] for column in (y / unit).T]
+        scale = unit * np.array(means)
         return cls(np.zeros_like(scale), np.where(scale > 0, scale, 1.0))
 
     @classmethod
@@ -102,9 +103,8 @@ class Standardisation:
         # In units of the largest magnitude nothing overflows on the way.
         unit = np.abs(y).max(axis=0)
         unit[unit == 0] = 1.0
-        scaled = y / unit
-        mean = np.average(scaled, axis=0, weights=sample_weight)
-        scale = np.sqrt(np.average((scaled - mean) ** 2, axis=0, weights=sample_weight))
+        moments = [_mean_and_spread(*_counted(column, sample_weight)) for column in (y / unit).T]
+        mean, scale = np.array(moments).T
         # Rounding leaves a constant column a spread of a few units in the last place.
         constant = scale <= 10 * np.finfo(np.float64).eps
         return cls(mean * unit, np.where(constant, 1.0, scale * unit))
@@ -144,3 +144,17 @@ class Standardisation:
         [largest] = backend.numbers([abs(restored).max()])
         fits = largest <= float(limits.max) and self.scale.min() >= limits.tiny
         return restored.astype(dtype) if fits else restored
+
+
+def _counted(column: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct numbers in ascending order, and the weight of each.
+
+    However rows are ordered or repeated, sums over these are the same to the last bit.
+    """
+    values, where = np.unique(column, return_inverse=True)
+    return values, np.bincount(where, weight)
+
+
+def _mean_and_spread(values: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    mean = np.average(values, weights=weight)
+    return mean, np.sqrt(np.average((values - mean) ** 2, weights=weight))

@@ -164,6 +164,11 @@ CASES = {
         INVALID,
         ["'learning_rate_init' parameter", "positive", "[0.1, -1]"],
     ),
+    "rate in an array": (
+        lambda X, y, fc, fr: c(learning_rate_init=np.array(0.01)).fit(X, y),
+        INVALID,
+        ["'learning_rate_init' parameter", "positive number", "Got array(0.01)"],
+    ),
     "rate nan": (
         lambda X, y, fc, fr: c(learning_rate_init=NAN).fit(X, y),
         INVALID,

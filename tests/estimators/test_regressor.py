@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
 
@@ -217,3 +218,22 @@ def test_score_wants_the_outputs_that_were_trained(binary):
         model.fit(X, X[:, :2])
     with pytest.raises(ValueError, match=r"y has 1 outputs a sample, but had 2 .*one column"):
         model.score(X, X[:, 0])
+
+
+def test_score_wants_as_many_targets_as_rows(regression):
+    X, y = regression
+    model = small().fit(X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.score(X, y[:-1])
+
+
+def test_missing_targets_are_called_that(regression):
+    X, y = regression
+    with pytest.raises(ValueError, match="y holds None or NaN 1 times: leave out"):
+        small().fit(X, np.array([None, *y[1:]], dtype=object))
+
+
+def test_sparse_targets_are_refused_with_a_remedy(two_outputs):
+    X, y = two_outputs
+    with pytest.raises(ValueError, match=r"y is sparse, with 2 columns: pass y.toarray\(\)"):
+        small().fit(X, sparse.csr_matrix(y))
