@@ -69,6 +69,8 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     .. [#] With ``relax_tol='auto'``, which settles displacements and loses nothing to the rounding
        of states, watch from 1 and never bad.
 
+    A sample that runs away makes settling bad; what takes equilibria to look at then says so.
+
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
@@ -85,8 +87,10 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
 
     Raises
     ------
-    TypeError, NotFittedError, ValueError, DivergenceError
+    TypeError, NotFittedError, ValueError
         As `gradient_alignment`.
+    DivergenceError
+        If a weight is not finite.
     """
     subject = subject_of("health_report", estimator, X, y, needs_y=True)
     evidence = gather(subject)

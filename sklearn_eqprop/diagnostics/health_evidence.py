@@ -13,7 +13,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics.directions import Directions, carried_to_layers, learning_directions
 from sklearn_eqprop.diagnostics.linearised import Jacobian
-from sklearn_eqprop.diagnostics.subject import Subject
+from sklearn_eqprop.diagnostics.subject import Subject, ran_away
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.settled_rows import settle_rows
 from sklearn_eqprop.exceptions import DivergenceError
@@ -29,6 +29,26 @@ GAIN_STEPS = 48
 
 
 @dataclass(frozen=True)
+class AtRest:
+    """What is measured at the equilibria.
+
+    Attributes
+    ----------
+    flat : list of ndarray
+        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
+        its range, or in the tail of a smooth activation.
+    round_trip : float
+        Largest gain of a change that goes through two connections, there and back.
+    recurrence : float
+        Distance from the feedforward pass to the equilibrium, relative to the latter.
+    """
+
+    flat: list[np.ndarray]
+    round_trip: float
+    recurrence: float
+
+
+@dataclass(frozen=True)
 class Evidence:
     """Measurements of a trained network.
 
@@ -39,63 +59,79 @@ class Evidence:
         In float64.
     prediction : Result
         Free phase as the estimator itself settles when it predicts.
+    n_runaway : int
+        Samples that run away when they are settled as far as rounding allows.
+    at_rest : AtRest or None
+        None where there are such samples.
     directions : Directions or None
     alignment : GradientAlignment or None
-        None where error signals do not settle.
-    flat : list of ndarray
-        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
-        its range, or in the tail of a smooth activation.
+        None there as well, and where error signals do not settle.
     gains : list of float
         γ_l of each feedback connection.
     carried : list of float
         Share of a nudge that feedback carries to each layer 1..L.
-    round_trip : float
-        Largest gain of a change that goes through two connections, there and back.
-    recurrence : float
-        Distance from the feedforward pass to the equilibrium, relative to the latter.
     n_samples : int
     """
 
     estimator: BaseEqProp
     network: Network
     prediction: Result
+    n_runaway: int
+    at_rest: AtRest | None
     directions: Directions | None
     alignment: GradientAlignment | None
-    flat: list[np.ndarray]
     gains: list[float]
     carried: list[float]
-    round_trip: float
-    recurrence: float
     n_samples: int
 
 
 def gather(subject: Subject) -> Evidence:
     """Measure everything."""
     estimator, network = subject.estimator, subject.network
-    n_samples = subject.X.shape[0]
+    n_runaway, at_rest = _equilibria(subject)
+    directions = None if at_rest is None else _directions(subject)
+    return Evidence(
+        estimator=estimator,
+        network=network,
+        prediction=_prediction(subject),
+        n_runaway=n_runaway,
+        at_rest=at_rest,
+        directions=directions,
+        alignment=None if directions is None else alignment_of(subject, directions),
+        gains=feedback_gains(network),
+        carried=carried_to_layers(network),
+        n_samples=subject.X.shape[0],
+    )
+
+
+def _prediction(subject: Subject) -> Result:
+    """The free phase of the estimator itself, in its own type, whatever comes of it."""
+    arrays = subject.estimator._arrays()
+    substrate = subject.estimator._substrate(subject.estimator._network(arrays, NumpyBackend()))
+    X = subject.X.astype(arrays.coefs[0].dtype)
+    return settle_rows(substrate, X, must_be_finite=False)
+
+
+def _equilibria(subject: Subject) -> tuple[int, AtRest | None]:
+    """How many samples run away, and what is at the equilibria if none does."""
+    network, n_samples = subject.network, subject.X.shape[0]
     n_flat: list[Array] = [0.0] * (network.n_layers - 1)
-    round_trip, squares = 0.0, np.zeros(2)
+    n_runaway, round_trip, squares = 0, 0.0, np.zeros(2)
     for rows in subject.chunks():
-        free = subject.settle(rows)
+        free = subject.free_phase(rows)
+        n_runaway += int(ran_away(free.result).sum())
+        if n_runaway:
+            continue  # only to count them
         for layer, state in enumerate(free.result.states[:-1], start=1):
             n_flat[layer - 1] += _flat(network, layer, state).sum(axis=0)
         round_trip = max(round_trip, _round_trip_gain(subject, free))
         squares += _squared_distance(network, free)
-    own_arrays = estimator._arrays()
-    own_substrate = estimator._substrate(estimator._network(own_arrays, NumpyBackend()))
-    directions = _directions(subject)
-    return Evidence(
-        estimator=estimator,
-        network=network,
-        prediction=settle_rows(own_substrate, subject.X.astype(own_arrays.coefs[0].dtype)),
-        directions=directions,
-        alignment=None if directions is None else alignment_of(subject, directions),
+    if n_runaway:
+        return n_runaway, None
+    return 0, AtRest(
         flat=[network.backend.to_host(layer) / n_samples for layer in n_flat],
-        gains=feedback_gains(network),
-        carried=carried_to_layers(network),
         round_trip=round_trip,
         recurrence=math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else 0.0,
-        n_samples=n_samples,
     )
 
 

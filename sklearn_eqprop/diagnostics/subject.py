@@ -17,7 +17,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
-from sklearn_eqprop.estimators.settled_rows import chunks
+from sklearn_eqprop.estimators.settled_rows import chunks, refuse_broken_weights
 from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
@@ -25,7 +25,14 @@ from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Network
-from sklearn_eqprop.relaxation import RELAXATIONS, Origin, Relaxation, Result, origin_of
+from sklearn_eqprop.relaxation import (
+    RELAXATIONS,
+    RUNAWAY,
+    Origin,
+    Relaxation,
+    Result,
+    origin_of,
+)
 
 #: Residual at which a sample counts as settled here; in the linear systems, relative to the force.
 TOLERANCE = 1e-12
@@ -100,10 +107,14 @@ class Subject:
         DivergenceError
             If a state is not finite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            free = self.substrate().settle(self.on_device(self.X, rows))
+        free = self.free_phase(rows)
         self.check_finite(free.result, "free phase")
         return free
+
+    def free_phase(self, rows: slice) -> FreePhase:
+        """Where the free phase of some rows ends, whether they settle or run away."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.substrate().settle(self.on_device(self.X, rows))
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium as the linear systems around it need it."""
@@ -131,6 +142,11 @@ class Subject:
                 "large for these dynamics. Scale the inputs, or fit with a loop_gain."
             )
             raise DivergenceError(msg)
+
+
+def ran_away(result: Result) -> Array:
+    """Which samples did not settle and are not merely slow: their states say nothing."""
+    return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
 
 
 def check_is_ours(caller: str, estimator: Any) -> None:
@@ -187,6 +203,8 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     ValueError
         If y is missing, X or y do not fit the estimator, or the estimator is one whose network
         need not settle.
+    DivergenceError
+        If a weight is not finite.
     """
     check_is_ours(caller, estimator)
     if estimator.objective == "trajectory":
@@ -210,10 +228,11 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         target = estimator._encode(y, np.float64)
         weight = estimator._effective_weight(y, None)
 
-    arrays = estimator._arrays().copy(np.float64)
+    network = estimator._network(estimator._arrays().copy(np.float64), NumpyBackend())
+    refuse_broken_weights(network)
     return Subject(
         estimator,
-        estimator._network(arrays, NumpyBackend()),
+        network,
         np.asarray(X, dtype=np.float64),
         target,
         estimator._cost(),
