@@ -88,7 +88,8 @@ def good_parameter(
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Sparse X is made dense, some rows at a time, and gives what dense X gives.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     n_starts : int, default=10
         Random starts for each sample, >= 1.

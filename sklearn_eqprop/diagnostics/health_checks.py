@@ -25,8 +25,7 @@ ROUND_TRIP_LIMITS = (0.8, 1.0)
 
 def settling(evidence: Evidence) -> HealthCheck:
     """Whether the phases settle, when predicting and when training."""
-    predicted = evidence.prediction
-    unsettled = 1 - float(predicted.converged.mean())
+    unsettled = evidence.unsettled
     record = evidence.estimator.relaxation_
     trained = max(
         (record[name][-1] for name in ("free_unconverged", "nudged_unconverged") if record[name]),
@@ -35,7 +34,7 @@ def settling(evidence: Evidence) -> HealthCheck:
     runaway = evidence.n_runaway / evidence.n_samples
     finding = (
         f"{unsettled:.1%} of the samples do not settle when predicted, {trained:.1%} of the "
-        f"phases did not in the last epoch; {predicted.n_steps.mean():.1f} sweeps on average"
+        f"phases did not in the last epoch; {evidence.n_sweeps:.1f} sweeps on average"
     )
     if runaway:
         # However few: no limit of steps is enough for them.

@@ -20,7 +20,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network, feedback_gains
-from sklearn_eqprop.relaxation import FreeField, Result
+from sklearn_eqprop.relaxation import FreeField
 
 #: A unit whose slope ρ' is below this share of the largest transmits next to nothing.
 FLAT = 0.05
@@ -57,8 +57,9 @@ class Evidence:
     estimator : BaseEqProp
     network : Network
         In float64.
-    prediction : Result
-        Free phase as the estimator itself settles when it predicts.
+    unsettled, n_sweeps : float
+        Fraction of the samples that the estimator itself does not settle when it predicts, and how
+        many sweeps or steps it takes on average.
     n_runaway : int
         Samples that run away when they are settled as far as rounding allows.
     at_rest : AtRest or None
@@ -75,7 +76,8 @@ class Evidence:
 
     estimator: BaseEqProp
     network: Network
-    prediction: Result
+    unsettled: float
+    n_sweeps: float
     n_runaway: int
     at_rest: AtRest | None
     directions: Directions | None
@@ -88,12 +90,14 @@ class Evidence:
 def gather(subject: Subject) -> Evidence:
     """Measure everything."""
     estimator, network = subject.estimator, subject.network
+    unsettled, n_sweeps = _prediction(subject)
     n_runaway, at_rest = _equilibria(subject)
     directions = None if at_rest is None else _directions(subject)
     return Evidence(
         estimator=estimator,
         network=network,
-        prediction=_prediction(subject),
+        unsettled=unsettled,
+        n_sweeps=n_sweeps,
         n_runaway=n_runaway,
         at_rest=at_rest,
         directions=directions,
@@ -104,12 +108,20 @@ def gather(subject: Subject) -> Evidence:
     )
 
 
-def _prediction(subject: Subject) -> Result:
-    """The free phase of the estimator itself, in its own type, whatever comes of it."""
+def _prediction(subject: Subject) -> tuple[float, float]:
+    """How the estimator itself settles, in its own type: see `Evidence`."""
     arrays = subject.estimator._arrays()
     substrate = subject.estimator._substrate(subject.estimator._network(arrays, NumpyBackend()))
-    X = subject.X.astype(arrays.coefs[0].dtype)
-    return settle_rows(substrate, X, must_be_finite=False)
+    dtype = arrays.coefs[0].dtype
+    results = [
+        settle_rows(substrate, subject.inputs(rows).astype(dtype), must_be_finite=False)
+        for rows in subject.chunks()
+    ]
+    converged, n_steps = (
+        np.concatenate([getattr(result, name) for result in results])
+        for name in ("converged", "n_steps")
+    )
+    return 1 - float(converged.mean()), float(n_steps.mean())
 
 
 def _equilibria(subject: Subject) -> tuple[int, AtRest | None]:

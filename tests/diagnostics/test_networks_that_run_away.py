@@ -145,9 +145,12 @@ def test_after_a_fit_that_went_wrong(settings):
 
 def test_displays():
     pytest.importorskip("matplotlib").use("agg")
+    import matplotlib.pyplot as plt
+
     X, Y = random_task(3, (1, 1))
     model, y = twin(_loop(2.0), "squared_error", X, Y)
     drawn = GoodParameterDisplay.from_estimator(model, X, y, n_starts=2)
     assert "not a good parameter" in drawn.ax_.get_title()
     drawn = HealthReportDisplay.from_estimator(model, X, y)
     assert "bad, 3 samples" in drawn.ax_.get_title(loc="left")
+    plt.close("all")
