@@ -138,8 +138,9 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
         Inputs, as the estimator's fit sees them; a few hundred rows tell enough.
+        Sparse X is made dense, some rows at a time, and gives what dense X gives.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sklearn_eqprop.diagnostics.alignment import BlockAlignment, GradientAlignment
 from sklearn_eqprop.diagnostics.health_evidence import Evidence
-from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals
+from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals, not_looked_at
 from sklearn_eqprop.estimators.parameters import reads_rates
 from sklearn_eqprop.network import ACTIVATIONS
 
@@ -18,6 +18,8 @@ COSINE_LIMITS = (0.7, 0.0)
 
 def alignment(evidence: Evidence) -> HealthCheck:
     """Whether the update leads where the gradient leads."""
+    if evidence.at_rest is None:
+        return not_looked_at("alignment")
     found = evidence.alignment
     if found is None:
         return no_signals("alignment")

@@ -121,8 +121,8 @@ def error_processes(
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
-        At most 1,024 rows.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        At most 1,024 rows. Sparse X is made dense, and gives what dense X gives.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     step_size : float, default=0.1
         Euler step, in (0, 1].

@@ -13,7 +13,7 @@ from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.directions import cosine, inner, learning_directions
 from sklearn_eqprop.diagnostics.readable import Readable, number
-from sklearn_eqprop.diagnostics.subject import MAX_STEPS, Subject, subject_of
+from sklearn_eqprop.diagnostics.subject import MAX_STEPS, Subject, ran_away, subject_of
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.relaxation import FreeField, Result
@@ -38,9 +38,11 @@ class GoodParameter(Readable):
         Fraction of those that settled at the equilibrium reached from rest; NaN if none settled.
     largest_distance : float
         Largest difference of a unit's state between a settled start and the equilibrium from rest,
-        in units of the largest state (at least 1).
+        in units of the largest state (at least 1). Infinite where the start settled, but the
+        states run away from rest.
     slope : float
-        dJ/dθ · ν. NaN where error signals do not settle at the states reached.
+        dJ/dθ · ν. NaN where error signals do not settle at the states reached from rest, or these
+        run away.
     cosine : float
         Of ν with -dJ/dθ; NaN as `slope`.
     n_steps : ndarray of int, shape (n_starts, n_samples)
@@ -67,7 +69,8 @@ class GoodParameter(Readable):
             f"{self.converged:.1%} of {n_starts} starts for each of {n_samples} samples settled, "
             f"{number(self.same_equilibrium, '.1%')} of these at the equilibrium reached from rest "
             f"(largest distance {number(self.largest_distance, '.2g')})\n"
-            f"dJ/dθ · ν = {self.slope:.3g}, cosine of ν with -dJ/dθ {number(self.cosine)}"
+            f"dJ/dθ · ν = {number(self.slope, '.3g')}, "
+            f"cosine of ν with -dJ/dθ {number(self.cosine)}"
         )
 
 
@@ -78,13 +81,15 @@ def good_parameter(
 
     It is where the free dynamics converge and dJ/dθ · ν(θ) < 0, so that a small step along ν
     lowers the objective. The free dynamics are started from random states as well as from rest:
-    uniform over the range of bounded units, over twice the largest state elsewhere.
+    uniform over the range of bounded units, over twice the largest state elsewhere. Where states
+    run away that is the finding: θ is not good.
 
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Sparse X is made dense, some rows at a time, and gives what dense X gives.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
     n_starts : int, default=10
         Random starts for each sample, >= 1.
@@ -97,8 +102,10 @@ def good_parameter(
 
     Raises
     ------
-    TypeError, NotFittedError, ValueError, DivergenceError
+    TypeError, NotFittedError, ValueError
         As `gradient_alignment`; ValueError also if `n_starts` is not a positive integer.
+    DivergenceError
+        If a weight is not finite.
     """
     subject = subject_of("good_parameter", estimator, X, y, needs_y=True)
     if not isinstance(n_starts, Integral) or isinstance(n_starts, bool) or n_starts < 1:
@@ -106,10 +113,10 @@ def good_parameter(
         raise InvalidParameterError(msg)
     rng = check_random_state(random_state)
     parts = [_settle_from_many(subject, rows, int(n_starts), rng) for rows in subject.chunks()]
-    n_steps, settled, distance = (
+    n_steps, settled, distance, away = (
         np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)
     )
-    slope, angle = _descent(subject)
+    slope, angle = (np.nan, np.nan) if away.any() else _descent(subject)
     n_settled = int(settled.sum())
     return GoodParameter(
         is_good=bool(settled.all() and slope < 0),
@@ -135,18 +142,23 @@ def _descent(subject: Subject) -> tuple[float, float]:
 
 def _settle_from_many(
     subject: Subject, rows: slice, n_starts: int, rng: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, settled or not, and distance from the equilibrium from rest, for every start."""
-    free = subject.settle(rows)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Steps, settled or not, and distance from the equilibrium from rest, for every start.
+
+    And, as one row more, which samples run away from rest.
+    """
+    free = subject.free_phase(rows)
     xp, to_host = subject.network.backend.xp, subject.network.backend.to_host
-    reach = max(1.0, *(float(xp.abs(state).max()) for state in free.result.states))
+    away = ran_away(free.result)
+    reach = max(float(xp.abs(state[~away]).max(initial=1.0)) for state in free.result.states)
     lines = []
     for _ in range(n_starts):
         result = _settle_from_random(subject, free, reach, rng)
         distance = _largest_difference(subject, result.states, free.result.states)
+        distance = xp.where(away, xp.inf, distance)
         lines.append((to_host(result.n_steps), to_host(result.converged), to_host(distance)))
     n_steps, settled, distances = (np.stack(arrays) for arrays in zip(*lines, strict=True))
-    return n_steps, settled, distances / reach
+    return n_steps, settled, distances / reach, to_host(away)[None]
 
 
 def _settle_from_random(
@@ -169,7 +181,7 @@ def _settle_from_random(
 def _largest_difference(subject: Subject, states: list[Array], others: list[Array]) -> Array:
     backend = subject.network.backend
     largest = None
-    with np.errstate(invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         for state, other in zip(states, others, strict=True):
             in_layer = backend.row_max_abs(state - other)
             largest = in_layer if largest is None else backend.xp.maximum(largest, in_layer)

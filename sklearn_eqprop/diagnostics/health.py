@@ -69,12 +69,15 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     .. [#] With ``relax_tol='auto'``, which settles displacements and loses nothing to the rounding
        of states, watch from 1 and never bad.
 
+    A sample that runs away makes settling bad; what takes equilibria to look at then says so.
+
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
         Inputs, as the estimator's fit sees them; a few hundred rows tell enough.
+        Sparse X is made dense, some rows at a time, and gives what dense X gives.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
 
@@ -85,8 +88,10 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
 
     Raises
     ------
-    TypeError, NotFittedError, ValueError, DivergenceError
+    TypeError, NotFittedError, ValueError
         As `gradient_alignment`.
+    DivergenceError
+        If a weight is not finite.
     """
     subject = subject_of("health_report", estimator, X, y, needs_y=True)
     evidence = gather(subject)

@@ -10,7 +10,8 @@ import numpy as np
 from sklearn_eqprop.diagnostics.alignment_check import alignment
 from sklearn_eqprop.diagnostics.blocks import weights_name
 from sklearn_eqprop.diagnostics.health_evidence import Evidence
-from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals
+from sklearn_eqprop.diagnostics.subject import MAX_STEPS
+from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals, not_looked_at
 from sklearn_eqprop.network import reachable
 
 #: Each check turns to "watch" at the first limit and to "bad" at the second.
@@ -24,19 +25,32 @@ ROUND_TRIP_LIMITS = (0.8, 1.0)
 
 def settling(evidence: Evidence) -> HealthCheck:
     """Whether the phases settle, when predicting and when training."""
-    predicted = evidence.prediction
-    unsettled = 1 - float(predicted.converged.mean())
+    unsettled = evidence.unsettled
     record = evidence.estimator.relaxation_
     trained = max(
         (record[name][-1] for name in ("free_unconverged", "nudged_unconverged") if record[name]),
         default=0.0,
     )
+    runaway = evidence.n_runaway / evidence.n_samples
+    finding = (
+        f"{unsettled:.1%} of the samples do not settle when predicted, {trained:.1%} of the "
+        f"phases did not in the last epoch; {evidence.n_sweeps:.1f} sweeps on average"
+    )
+    if runaway:
+        # However few: no limit of steps is enough for them.
+        return HealthCheck(
+            "settling",
+            max(unsettled, trained, runaway),
+            "bad",
+            f"{finding}; given {MAX_STEPS} of them, {runaway:.1%} of the samples run away",
+            "use a loop_gain, or a lower one, scale the inputs, lower learning_rate_init, and fit "
+            "anew",
+        )
     return judged(
         "settling",
         max(unsettled, trained),
         UNSETTLED_LIMITS,
-        f"{unsettled:.1%} of the samples do not settle when predicted, {trained:.1%} of the "
-        f"phases did not in the last epoch; {predicted.n_steps.mean():.1f} sweeps on average",
+        finding,
         "raise max_relax_iter and max_nudge_iter, lower loop_gain, change step_size, or use "
         "relaxation='gauss_seidel'",
     )
@@ -44,7 +58,9 @@ def settling(evidence: Evidence) -> HealthCheck:
 
 def saturation(evidence: Evidence) -> HealthCheck:
     """How much of the hidden layers is where the activation is flat."""
-    fractions = [float(layer.mean()) for layer in evidence.flat]
+    if evidence.at_rest is None:
+        return not_looked_at("saturation")
+    fractions = [float(layer.mean()) for layer in evidence.at_rest.flat]
     worst = max(fractions, default=0.0)
     activation = evidence.network.activations[0]
     silent = activation.lower is not None and activation.upper is None
@@ -63,7 +79,9 @@ def saturation(evidence: Evidence) -> HealthCheck:
 
 def dead_units(evidence: Evidence) -> HealthCheck:
     """Hidden units that are flat in every sample: no error signal ever reaches their weights."""
-    fractions = [float((layer == 1).mean()) for layer in evidence.flat]
+    if evidence.at_rest is None:
+        return not_looked_at("dead units")
+    fractions = [float((layer == 1).mean()) for layer in evidence.at_rest.flat]
     return judged(
         "dead units",
         max(fractions, default=0.0),
@@ -109,6 +127,8 @@ def _gains_in_words(evidence: Evidence) -> str:
 
 def signal(evidence: Evidence) -> HealthCheck:
     """Size of the nudge's effect on each layer against the rounding of its states."""
+    if evidence.at_rest is None:
+        return not_looked_at("nudge signal")
     dtype = evidence.estimator.coefs_[0].dtype
     beta = abs(evidence.estimator.beta)
     directions = evidence.directions
@@ -136,15 +156,18 @@ def signal(evidence: Evidence) -> HealthCheck:
 
 def loop_gain(evidence: Evidence) -> HealthCheck:
     """How recurrent the network is, and how far from not settling."""
+    at_rest = evidence.at_rest
+    if at_rest is None:
+        return not_looked_at("loop gain")
     check = judged(
         "loop gain",
-        evidence.round_trip,
+        at_rest.round_trip,
         ROUND_TRIP_LIMITS,
-        f"a change comes back from a round trip at {evidence.round_trip:.2g} of its size; the "
-        f"equilibrium is {evidence.recurrence:.2g} of its length away from the feedforward pass",
+        f"a change comes back from a round trip at {at_rest.round_trip:.2g} of its size; the "
+        f"equilibrium is {at_rest.recurrence:.2g} of its length away from the feedforward pass",
         "set or lower loop_gain, or lower feedback_scale",
     )
-    if check.verdict == "good" and evidence.gains and evidence.recurrence < 1e-3:
+    if check.verdict == "good" and evidence.gains and at_rest.recurrence < 1e-3:
         return HealthCheck(
             check.name,
             check.value,

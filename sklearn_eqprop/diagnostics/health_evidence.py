@@ -13,19 +13,39 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.diagnostics.alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics.directions import Directions, carried_to_layers, learning_directions
 from sklearn_eqprop.diagnostics.linearised import Jacobian
-from sklearn_eqprop.diagnostics.subject import Subject
+from sklearn_eqprop.diagnostics.subject import Subject, ran_away
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.settled_rows import settle_rows
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.phases import held_at
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network, feedback_gains
-from sklearn_eqprop.relaxation import FreeField, Result
+from sklearn_eqprop.relaxation import FreeField
 
 #: A unit whose slope ρ' is below this share of the largest transmits next to nothing.
 FLAT = 0.05
 #: Applications of the coupling by which its gain is estimated; the second half counts.
 GAIN_STEPS = 48
+
+
+@dataclass(frozen=True)
+class AtRest:
+    """What is measured at the equilibria.
+
+    Attributes
+    ----------
+    flat : list of ndarray
+        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
+        its range, or in the tail of a smooth activation.
+    round_trip : float
+        Largest gain of a change that goes through two connections, there and back.
+    recurrence : float
+        Distance from the feedforward pass to the equilibrium, relative to the latter.
+    """
+
+    flat: list[np.ndarray]
+    round_trip: float
+    recurrence: float
 
 
 @dataclass(frozen=True)
@@ -37,65 +57,93 @@ class Evidence:
     estimator : BaseEqProp
     network : Network
         In float64.
-    prediction : Result
-        Free phase as the estimator itself settles when it predicts.
+    unsettled, n_sweeps : float
+        Fraction of the samples that the estimator itself does not settle when it predicts, and how
+        many sweeps or steps it takes on average.
+    n_runaway : int
+        Samples that run away when they are settled as far as rounding allows.
+    at_rest : AtRest or None
+        None where there are such samples.
     directions : Directions or None
     alignment : GradientAlignment or None
-        None where error signals do not settle.
-    flat : list of ndarray
-        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
-        its range, or in the tail of a smooth activation.
+        None there as well, and where error signals do not settle.
     gains : list of float
         γ_l of each feedback connection.
     carried : list of float
         Share of a nudge that feedback carries to each layer 1..L.
-    round_trip : float
-        Largest gain of a change that goes through two connections, there and back.
-    recurrence : float
-        Distance from the feedforward pass to the equilibrium, relative to the latter.
     n_samples : int
     """
 
     estimator: BaseEqProp
     network: Network
-    prediction: Result
+    unsettled: float
+    n_sweeps: float
+    n_runaway: int
+    at_rest: AtRest | None
     directions: Directions | None
     alignment: GradientAlignment | None
-    flat: list[np.ndarray]
     gains: list[float]
     carried: list[float]
-    round_trip: float
-    recurrence: float
     n_samples: int
 
 
 def gather(subject: Subject) -> Evidence:
     """Measure everything."""
     estimator, network = subject.estimator, subject.network
-    n_samples = subject.X.shape[0]
+    unsettled, n_sweeps = _prediction(subject)
+    n_runaway, at_rest = _equilibria(subject)
+    directions = None if at_rest is None else _directions(subject)
+    return Evidence(
+        estimator=estimator,
+        network=network,
+        unsettled=unsettled,
+        n_sweeps=n_sweeps,
+        n_runaway=n_runaway,
+        at_rest=at_rest,
+        directions=directions,
+        alignment=None if directions is None else alignment_of(subject, directions),
+        gains=feedback_gains(network),
+        carried=carried_to_layers(network),
+        n_samples=subject.X.shape[0],
+    )
+
+
+def _prediction(subject: Subject) -> tuple[float, float]:
+    """How the estimator itself settles, in its own type: see `Evidence`."""
+    arrays = subject.estimator._arrays()
+    substrate = subject.estimator._substrate(subject.estimator._network(arrays, NumpyBackend()))
+    dtype = arrays.coefs[0].dtype
+    results = [
+        settle_rows(substrate, subject.inputs(rows).astype(dtype), must_be_finite=False)
+        for rows in subject.chunks()
+    ]
+    converged, n_steps = (
+        np.concatenate([getattr(result, name) for result in results])
+        for name in ("converged", "n_steps")
+    )
+    return 1 - float(converged.mean()), float(n_steps.mean())
+
+
+def _equilibria(subject: Subject) -> tuple[int, AtRest | None]:
+    """How many samples run away, and what is at the equilibria if none does."""
+    network, n_samples = subject.network, subject.X.shape[0]
     n_flat: list[Array] = [0.0] * (network.n_layers - 1)
-    round_trip, squares = 0.0, np.zeros(2)
+    n_runaway, round_trip, squares = 0, 0.0, np.zeros(2)
     for rows in subject.chunks():
-        free = subject.settle(rows)
+        free = subject.free_phase(rows)
+        n_runaway += int(ran_away(free.result).sum())
+        if n_runaway:
+            continue  # only to count them
         for layer, state in enumerate(free.result.states[:-1], start=1):
             n_flat[layer - 1] += _flat(network, layer, state).sum(axis=0)
         round_trip = max(round_trip, _round_trip_gain(subject, free))
         squares += _squared_distance(network, free)
-    own_arrays = estimator._arrays()
-    own_substrate = estimator._substrate(estimator._network(own_arrays, NumpyBackend()))
-    directions = _directions(subject)
-    return Evidence(
-        estimator=estimator,
-        network=network,
-        prediction=settle_rows(own_substrate, subject.X.astype(own_arrays.coefs[0].dtype)),
-        directions=directions,
-        alignment=None if directions is None else alignment_of(subject, directions),
+    if n_runaway:
+        return n_runaway, None
+    return 0, AtRest(
         flat=[network.backend.to_host(layer) / n_samples for layer in n_flat],
-        gains=feedback_gains(network),
-        carried=carried_to_layers(network),
         round_trip=round_trip,
         recurrence=math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else 0.0,
-        n_samples=n_samples,
     )
 
 

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_eqprop._sklearn_compat import validate_data
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
-from sklearn_eqprop.estimators.settled_rows import chunks
+from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
+from sklearn_eqprop.estimators.settled_rows import chunks, refuse_broken_weights
 from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.exceptions import DivergenceError
 from sklearn_eqprop.learning.costs import Cost
@@ -25,7 +26,14 @@ from sklearn_eqprop.learning.limits import SettlingLimits
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.learning.substrate import SimulatedNetwork
 from sklearn_eqprop.network import Network
-from sklearn_eqprop.relaxation import RELAXATIONS, Origin, Relaxation, Result, origin_of
+from sklearn_eqprop.relaxation import (
+    RELAXATIONS,
+    RUNAWAY,
+    Origin,
+    Relaxation,
+    Result,
+    origin_of,
+)
 
 #: Residual at which a sample counts as settled here; in the linear systems, relative to the force.
 TOLERANCE = 1e-12
@@ -45,7 +53,8 @@ class Subject:
     ----------
     estimator : BaseEqProp
     network : Network
-    X : ndarray of shape (n_samples, n_features), float64
+    X : ndarray of shape (n_samples, n_features), float64, or CSR matrix
+        See `inputs`.
     target : ndarray of shape (n_samples, n_outputs) or None
         What the output is nudged towards, float64.
     cost : Cost
@@ -55,7 +64,7 @@ class Subject:
 
     estimator: BaseEqProp
     network: Network
-    X: np.ndarray
+    X: Any
     target: np.ndarray | None
     cost: Cost
     shares: np.ndarray
@@ -92,6 +101,11 @@ class Subject:
         """Some rows of a host array where the network lives."""
         return self.network.backend.from_host(array[rows], self.network.dtype)
 
+    def inputs(self, rows: slice) -> Array:
+        """Some rows of X, as if it were dense; only so many rows at a time become so."""
+        part = self.X[rows]
+        return self.on_device(part.toarray() if sparse.issparse(part) else part, slice(None))
+
     def settle(self, rows: slice) -> FreePhase:
         """Free equilibrium of some rows.
 
@@ -100,10 +114,14 @@ class Subject:
         DivergenceError
             If a state is not finite.
         """
-        with np.errstate(over="ignore", invalid="ignore"):
-            free = self.substrate().settle(self.on_device(self.X, rows))
+        free = self.free_phase(rows)
         self.check_finite(free.result, "free phase")
         return free
+
+    def free_phase(self, rows: slice) -> FreePhase:
+        """Where the free phase of some rows ends, whether they settle or run away."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self.substrate().settle(self.inputs(rows))
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium as the linear systems around it need it."""
@@ -131,6 +149,11 @@ class Subject:
                 "large for these dynamics. Scale the inputs, or fit with a loop_gain."
             )
             raise DivergenceError(msg)
+
+
+def ran_away(result: Result) -> Array:
+    """Which samples did not settle and are not merely slow: their states say nothing."""
+    return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
 
 
 def check_is_ours(caller: str, estimator: Any) -> None:
@@ -169,7 +192,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         Name of the diagnostic, for messages.
     estimator : EqPropClassifier or EqPropRegressor
         Fitted.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
     y : array-like or None
     needs_y : bool
         Whether the diagnostic can do without targets.
@@ -187,6 +210,8 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     ValueError
         If y is missing, X or y do not fit the estimator, or the estimator is one whose network
         need not settle.
+    DivergenceError
+        If a weight is not finite.
     """
     check_is_ours(caller, estimator)
     if estimator.objective == "trajectory":
@@ -198,23 +223,22 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None: pass the targets that belong to X."
         raise ValueError(msg)
-    X, y = on_host(X), on_host(y)  # diagnostics compute there
-    types = [np.float64, np.float32]
+    X, y, backend = on_host(X), on_host(y), NumpyBackend()  # diagnostics compute there
     if y is None:
-        X = validate_data(estimator, X, dtype=types, reset=False)
+        X, _ = validated_inputs(estimator, X, backend)
         target, weight = None, None
     else:
-        y = without_nullable_type(y)
-        X, y = validate_data(estimator, X, y, dtype=types, multi_output=True, reset=False)
+        X, y, _ = validated_pair(estimator, X, without_nullable_type(y), backend)
         y = estimator._take_in_targets(y, reset=False)
         target = estimator._encode(y, np.float64)
         weight = estimator._effective_weight(y, None)
 
-    arrays = estimator._arrays().copy(np.float64)
+    network = estimator._network(estimator._arrays().copy(np.float64), backend)
+    refuse_broken_weights(network)
     return Subject(
         estimator,
-        estimator._network(arrays, NumpyBackend()),
-        np.asarray(X, dtype=np.float64),
+        network,
+        X if sparse.issparse(X) else np.asarray(X, dtype=np.float64),
         target,
         estimator._cost(),
         _shares(weight, X.shape[0]),

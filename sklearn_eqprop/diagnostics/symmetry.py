@@ -80,7 +80,8 @@ def jacobian_symmetry(
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        Sparse X is made dense, some rows at a time, and gives what dense X gives.
     n_probes : int, default=64
         Most probes for each sample, >= 2.
     random_state : int, RandomState instance or None, default=0

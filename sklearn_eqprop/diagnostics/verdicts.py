@@ -71,6 +71,17 @@ def judged(
     return HealthCheck(name, float(value), VERDICTS[level], finding, remedy if level else "")
 
 
+def not_looked_at(name: str) -> HealthCheck:
+    """The finding of a check that needs equilibria where samples run away."""
+    return HealthCheck(
+        name,
+        math.nan,
+        "watch",
+        "could not be looked at: samples run away, and there is no equilibrium to look at",
+        "see to settling first",
+    )
+
+
 def no_signals(name: str) -> HealthCheck:
     """The finding of a check that needs error signals where there are none."""
     return HealthCheck(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
@@ -15,17 +16,16 @@ from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
 from sklearn_eqprop.network import Wiring, layered_wiring, reachable
 
 
-def requested_wiring(connections: Any, n_layers: int, *, feedback: str, gradient: str) -> Wiring:
+def requested_wiring(parameters: dict[str, Any], n_layers: int) -> Wiring:
     """Wiring that the estimator's parameters ask for.
 
     Parameters
     ----------
-    connections : list or tuple of (source, target), or None
-        None: layers in a row.
+    parameters : dict
+        The estimator's. `connections`, None for layers in a row, and those that not every wiring
+        goes with.
     n_layers : int
         L, the number of the output layer.
-    feedback, gradient : str
-        Parameters of the estimator that not every wiring goes with.
 
     Returns
     -------
@@ -39,12 +39,13 @@ def requested_wiring(connections: Any, n_layers: int, *, feedback: str, gradient
     ValueError
         If the wiring does not go with `feedback` or `gradient`.
     """
+    connections = parameters["connections"]
     wiring = layered_wiring(n_layers)
     if connections is not None:
         wiring = Wiring.of(_pairs(connections, n_layers))
         _check_every_layer_counts(wiring, connections, n_layers)
-    _check_tied(wiring, feedback)
-    _check_nudge_arrives(wiring, n_layers, gradient)
+    _check_tied(wiring, parameters["feedback"])
+    _check_nudge_arrives(wiring, n_layers, parameters)
     return wiring
 
 
@@ -114,7 +115,8 @@ def _check_tied(wiring: Wiring, feedback: str) -> None:
         raise ValueError(msg)
 
 
-def _check_nudge_arrives(wiring: Wiring, n_layers: int, gradient: str) -> None:
+def _check_nudge_arrives(wiring: Wiring, n_layers: int, parameters: dict[str, Any]) -> None:
+    gradient = parameters["gradient"]
     if gradient in EXACT_GRADIENTS:
         return
     deaf = set(range(1, n_layers + 1)) - reachable(wiring.pairs, n_layers)
@@ -122,10 +124,36 @@ def _check_nudge_arrives(wiring: Wiring, n_layers: int, gradient: str) -> None:
         msg = (
             f"gradient={gradient!r} trains a layer by the nudge that reaches it from the output, "
             f"but connections lead by no path from layer {n_layers} to {_named(deaf)}. Add "
-            f"feedback such as ({n_layers}, {max(deaf)}), or use gradient='asymmetric' or "
-            "'recurrent_backprop', which need none."
+            f"connections such as {', '.join(map(str, _ways_back(wiring, deaf)))}, or use "
+            "gradient='asymmetric' or 'recurrent_backprop', which need none"
+            f"{_also_needed_for_exact(parameters)}."
         )
         raise ValueError(msg)
+
+
+def _ways_back(wiring: Wiring, deaf: set[int]) -> list[tuple[int, int]]:
+    """Connections to add so that a nudge arrives in every layer.
+
+    Each leads the other way along one that there is, which is what tied feedback asks for.
+    """
+    found, left = [], set(deaf)
+    while left:  # every layer leads to the output, so one of those left leads to one that hears
+        source, target = max((s, t) for s, t in wiring.pairs if s in left and t not in left)
+        found.append((target, source))
+        left.remove(source)
+    return found
+
+
+def _also_needed_for_exact(parameters: dict[str, Any]) -> str:
+    """What else to change for an exact gradient: see `check_objective`, `check_clamp`."""
+    needed = []
+    if parameters["objective"] == "trajectory":
+        needed.append("objective='fixed_point'")
+    if parameters["beta"] == math.inf:
+        needed.append("a finite beta")
+    if parameters["credit_coordinates"] == "rate":
+        needed.append("credit_coordinates='auto'")
+    return f", with {' and '.join(needed)}" if needed else ""
 
 
 def warn_about_short_runs(parameters: dict[str, Any], wiring: Wiring) -> None:

@@ -35,9 +35,7 @@ class NotebookDisplay(Training):
                 layout = arrays.layout
                 return network_svg(self._captions(layout.sizes), layout.wiring, gains)
             sizes = ("?", *hidden_layers(self.hidden_layer_sizes), "?")
-            wiring = requested_wiring(
-                self.connections, len(sizes) - 1, feedback=self.feedback, gradient=self.gradient
-            )
+            wiring = requested_wiring(self._parameters(), len(sizes) - 1)
             return network_svg(self._captions(sizes), wiring)
         except (ValueError, TypeError, KeyError):  # looking must work, whatever the parameters
             return ""

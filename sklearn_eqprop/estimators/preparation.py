@@ -113,9 +113,7 @@ class Preparation(Settling):
         n_layers = len(hidden) + 1
         chosen_layers(self.transform_layers, n_layers)
         layer_rates(self.learning_rate_init, n_layers)
-        wiring = requested_wiring(
-            self.connections, n_layers, feedback=self.feedback, gradient=self.gradient
-        )
+        wiring = requested_wiring(self._parameters(), n_layers)
         layout = requested_layout(
             hidden,
             self.input_shape,

@@ -229,7 +229,7 @@ class EqPropRegressor(Regression):
         'nudged_residual' (largest, the latter in units of β), 'free_unconverged' and
         'nudged_unconverged' (fraction of samples that reached the limit). With
         ``objective='trajectory'`` all steps are taken, residuals are what moves at the end, and
-        nothing counts as unconverged.
+        only what runs away counts as unconverged.
 
     References
     ----------

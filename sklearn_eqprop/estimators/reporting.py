@@ -34,7 +34,7 @@ def warn_about_training(
         return
     if not settings.incremental:  # a later slice may just be a harder one
         _warn_about_loss(state, ended_by, settings)
-    _warn_about_settling(state, n_epochs)
+    _warn_about_settling(state, n_epochs, averaged=settings.averaged)
     _warn_about_weak_feedback(state, settings, dtype)
 
 
@@ -89,18 +89,19 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         )
 
 
-def _warn_about_settling(state: TrainingState, n_epochs: int) -> None:
+def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
         fractions = state.relaxation[f"{phase}_unconverged"][-n_epochs:]
         residuals = state.relaxation[f"{phase}_residual"][-n_epochs:]
         unsettled = [size for size, share in zip(residuals, fractions, strict=True) if share]
-        if unsettled and max(unsettled) > RUNAWAY:
+        # Of averages nothing else counts as unsettled, however small it is in units of beta.
+        if unsettled and (averaged or max(unsettled) > RUNAWAY):
             nudge = "" if phase == "free" else "use a smaller |beta|, "
+            place = "" if averaged else " from where they should have settled"
             _warn(
-                f"In the {phase} phase samples ran away from where they should have settled (up "
-                f"to a residual of {max(unsettled):.2g}), and the updates with them. Use a "
-                f"loop_gain, or a lower one, {nudge}change step_size, scale the inputs, and fit "
-                "anew."
+                f"In the {phase} phase samples ran away{place} (up to a residual of "
+                f"{max(unsettled):.2g}), and the updates with them. Use a loop_gain, or a lower "
+                f"one, {nudge}change step_size, scale the inputs, and fit anew."
             )
             break  # what starts from there says nothing of its own
         if fractions[-1] > UNSETTLED_WARNING:

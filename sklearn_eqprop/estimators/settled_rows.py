@@ -52,6 +52,7 @@ def settle_rows(
     beta: float = 0.0,
     feed: Feed | None = None,
     outputs_only: bool = False,
+    must_be_finite: bool = True,
 ) -> Result:
     """Equilibrium of every row, in chunks, as host arrays.
 
@@ -72,6 +73,8 @@ def settle_rows(
         more than once; X then only tells how many there are, and where they live.
     outputs_only : bool, default=False
         Whether to keep no states but the output's, which may be a small part of all.
+    must_be_finite : bool, default=True
+        Whether states that are not finite are an error, or told by the residual alone.
 
     Returns
     -------
@@ -80,7 +83,7 @@ def settle_rows(
     Raises
     ------
     DivergenceError
-        If a state is not finite.
+        If a state is not finite, where it must be.
     """
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
@@ -93,8 +96,8 @@ def settle_rows(
                 result.states = result.states[-1:]
             parts.append(_reported(network, result, states_stay=on_device))
     merged = _concatenated(parts, network.backend.xp)
-    if not np.isfinite(merged.residual).all():
-        _refuse_broken_weights(network)
+    if must_be_finite and not np.isfinite(merged.residual).all():
+        refuse_broken_weights(network)
         msg = (
             f"{merged.reason} The weights or the inputs are too large for these dynamics: scale "
             "the inputs, or fit with a loop_gain."
@@ -163,7 +166,14 @@ def _concatenated(parts: list[Result], xp: Any) -> Result:
     )
 
 
-def _refuse_broken_weights(network: Network) -> None:
+def refuse_broken_weights(network: Network) -> None:
+    """Refuse weights that are not finite.
+
+    Raises
+    ------
+    DivergenceError
+        Naming the array, and the remedy.
+    """
     names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
     for parameter in network.parameters():
         if not np.isfinite(network.backend.to_host(parameter.array)).all():

@@ -142,8 +142,9 @@ class Settling(FittedAttributes):
             With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
             ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str). With
             ``objective='trajectory'`` the states are averages over the last ``n_averaged`` of
-            ``n_steps`` steps, and ``residual`` is what still moves at the end of them. A nudged run
-            starts where the free one has been after `max_relax_iter` steps.
+            ``n_steps`` steps, ``residual`` is what still moves at the end of them, and
+            ``converged`` is False only where that runs away. A nudged run starts where the free one
+            has been after `max_relax_iter` steps.
 
         Raises
         ------

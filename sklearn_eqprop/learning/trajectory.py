@@ -22,6 +22,7 @@ from sklearn_eqprop.learning.nudging import ConstantPush, Nudge, stacked_strengt
 from sklearn_eqprop.learning.seam import FreePhase
 from sklearn_eqprop.network import Network
 from sklearn_eqprop.relaxation import (
+    RUNAWAY,
     Average,
     FreeField,
     Push,
@@ -227,11 +228,14 @@ class AveragingNetwork:
     def _result(
         self, field: FreeField, states: list[Array], shifts: Average, n_steps: int
     ) -> Result:
-        """What is known of a run that has ended in `states`; its own are the shifts."""
+        """What is known of a run that has ended in `states`; its own are the shifts.
+
+        Swinging is what averages are for; what grows without end has none. NaN is no swing either.
+        """
         xp = field.backend.xp
         residual, _ = field.full_residual(states)
         return self._described(
-            shifts.mean(), xp.full(residual.shape[0], n_steps), residual, xp.isfinite(residual)
+            shifts.mean(), xp.full(residual.shape[0], n_steps), residual, residual <= RUNAWAY
         )
 
     def _part(self, result: Result, rows: slice) -> Result:

@@ -21,6 +21,8 @@ from tests.diagnostics.twins import problem, twin
 
 WITH_Y = [gradient_alignment, error_processes, good_parameter, health_report]
 ALL = [*WITH_Y, lambda estimator, X, y: jacobian_symmetry(estimator, X)]
+#: The others answer "no": see test_networks_that_run_away.
+MEANINGLESS_WITHOUT_REST = [gradient_alignment, error_processes, ALL[-1]]
 IDS = ["gradient_alignment", "error_processes", "good_parameter", "health_report"]
 
 
@@ -117,11 +119,19 @@ def _runaway():
     )
 
 
-@pytest.mark.parametrize("diagnostic", ALL)
+@pytest.mark.parametrize("diagnostic", MEANINGLESS_WITHOUT_REST)
 def test_a_network_that_runs_away(diagnostic):
     X, Y = random_task(2, (1, 1))
     model, y = twin(_runaway(), "squared_error", X, Y)
     with pytest.raises(DivergenceError, match="does not stay finite in float64"):
+        diagnostic(model, X, y)
+
+
+@pytest.mark.parametrize("diagnostic", ALL)
+def test_weights_that_are_not_finite(diagnostic, fitted):
+    model, X, y = fitted
+    model.feedback_coefs_[1][0, 0] = np.nan
+    with pytest.raises(DivergenceError, match="feedback_coefs_ into layer 2 hold numbers"):
         diagnostic(model, X, y)
 
 

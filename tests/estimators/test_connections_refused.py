@@ -1,10 +1,13 @@
 """Graphs that make no network, or that a rule cannot train, are refused with a reason."""
 
+import ast
 import itertools
 import re
+import warnings
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
@@ -63,12 +66,57 @@ def test_tied_feedback_without_a_partner(binary, graph, alone):
 def test_a_nudge_that_does_not_arrive(binary):
     graph = [(0, 1), (1, 2), (2, 3), (3, 2), (0, 3)]
     with pytest.raises(
-        ValueError, match=r"gradient='vector_field'.*from layer 3 to layer 1\. Add .*\(3, 1\).*, or"
+        ValueError, match=r"gradient='vector_field'.*from layer 3 to layer 1\. Add .*\(2, 1\), or"
     ):
         EqPropClassifier(**SETTINGS, connections=graph).fit(*binary)
     for gradient in ("asymmetric", "recurrent_backprop"):
         model = EqPropClassifier(**SETTINGS, connections=graph, gradient=gradient)
         assert model.fit(*binary).score(*binary) > 0.8
+
+
+ADVICE = (
+    r"Add connections such as (.*), or use gradient='asymmetric' or 'recurrent_backprop', which "
+)
+
+
+DEAF = [
+    [(0, 1), (1, 2), (2, 3)],
+    [(0, 1), (0, 2), (1, 3), (2, 3), (1, 2)],
+    [(0, 1), (1, 2), (2, 3), (3, 2), (0, 3)],
+]
+#: Tied feedback would need a partner for (2, 1).
+CASES = [("untied", [(0, 2), (2, 1), (1, 3)]), *itertools.product(["untied", "tied"], DEAF)]
+
+
+@pytest.mark.parametrize(("feedback", "graph"), CASES, ids=str)
+@pytest.mark.parametrize(
+    ("settings", "more"),
+    [
+        ({}, {}),
+        ({"gradient": "continual"}, {}),
+        ({"beta": np.inf, "loss": "squared_error", "nudging": "one_sided"}, {"beta": 0.3}),
+        ({"objective": "trajectory", "relaxation": "euler"}, {"objective": "fixed_point"}),
+        ({"credit_coordinates": "rate"}, {"credit_coordinates": "auto"}),
+    ],
+    ids=str,
+)
+@KINDS
+def test_what_is_advised_is_not_refused(binary, estimator, settings, more, graph, feedback):
+    settings = SETTINGS | {"max_iter": 1, "feedback": feedback} | settings
+    with pytest.raises(ValueError, match="by no path from layer 3") as refusal:
+        estimator(**settings, connections=graph).fit(*binary)
+    said = re.search(ADVICE + r"need none(, with (.*))?\.$", str(refusal.value))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        added = ast.literal_eval(f"[{said[1]}]")
+        estimator(**settings, connections=graph + added).fit(*binary)
+        for gradient in ("asymmetric", "recurrent_backprop"):
+            exact = settings | more | {"gradient": gradient}
+            estimator(**exact, connections=graph).fit(*binary)
+    for name, value in more.items():
+        named = "a finite beta" if name == "beta" else f"{name}={value!r}"
+        assert said[3] == named
+    assert bool(said[3]) == bool(more)
 
 
 def test_a_nudge_that_arrives_through_forward_connections_alone(binary):

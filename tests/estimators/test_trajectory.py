@@ -199,6 +199,39 @@ def test_states_that_run_off_are_an_error(binary):
         model.predict(X)
 
 
+@pytest.mark.parametrize("activation", ["relu", "identity"])
+@KINDS
+def test_a_network_that_runs_away_is_reported(estimator, activation):
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((80, 4))
+    y = X[:, 0] + 0.3 * rng.standard_normal(80)
+    y = y if estimator is EqPropRegressor else (y > 0).astype(int)
+    settings = SETTINGS | {"activation": activation, "max_iter": 5, "loop_gain": None}
+    model = estimator(**settings, feedback_scale=5.0)
+    with pytest.warns(ConvergenceWarning) as caught:
+        model.fit(X, y)
+    told = [str(warning.message) for warning in caught if "ran away" in str(warning.message)]
+    assert len(told) == 1
+    assert re.match(r"In the free phase samples ran away \(up to .*loop_gain.*fit anew", told[0])
+    assert model.relaxation_["free_unconverged"][-1] > 0
+    for use in (model.predict, model.transform, model.relax, lambda X: model.score(X, y)):
+        with pytest.warns(ConvergenceWarning, match=r"of 80 samples ran away within 400 steps"):
+            use(X)
+    with pytest.warns(ConvergenceWarning):
+        result = model.relax(X, y, beta=0.3)
+    assert not result.converged.all()
+    assert "ran away within 200 steps" in result.reason
+
+
+@pytest.mark.parametrize("beta", [1e-5, 0.9])
+def test_what_swings_is_no_runaway_whatever_the_nudge(regression, beta):
+    X, y = regression
+    model = _ringing(EqPropRegressor, X, y, 3, beta=beta).partial_fit(X, y)
+    assert model.relaxation_["nudged_residual"][-1] * beta > 0.1
+    assert model.relaxation_["nudged_unconverged"] == [0.0, 0.0]
+    assert model.relax(X, y, beta=beta).converged.all()
+
+
 @pytest.mark.parametrize(
     ("wrong", "use"),
     [

@@ -6,6 +6,7 @@ import pytest
 from sklearn_eqprop.learning.credit import VectorFieldRule
 from sklearn_eqprop.learning.nudging import NUDGINGS
 from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
+from sklearn_eqprop.relaxation import RUNAWAY
 from tests.dense_graph import CHAIN, GRAPHS, GraphNet, random_graph_net
 from tests.dense_truth import random_task
 from tests.engine import ALL_COSTS as COSTS
@@ -204,11 +205,29 @@ def test_turning_networks_go_downhill(seed):
     assert _cosine(_vector(credit)[learned], -truth[learned]) > 0.5
 
 
-def test_states_that_are_not_finite_are_told():
+def _growing_net():
+    """Linear units whose states grow with every step, without end."""
     net = ringing_net((3, 6, 2))
     net = net.with_arrays(net.coefs, net.biases, [net.feedback[0], 1e3 * net.feedback[1]])
-    net = GraphNet("identity", RINGING, net.coefs, net.biases, net.feedback)
+    return GraphNet("identity", RINGING, net.coefs, net.biases, net.feedback)
+
+
+def test_states_that_are_not_finite_are_told():
     with np.errstate(all="ignore"):
-        result = _substrate(net, (300, 300)).settle(np.ones((2, 3))).result
+        result = _substrate(_growing_net(), (300, 300)).settle(np.ones((2, 3))).result
     assert not result.converged.any()
     assert "stopped being finite in 2 of 2 samples" in result.reason
+
+
+def test_states_that_run_away_are_told_and_those_that_swing_are_not():
+    X, Y = random_task(2, (3, 6, 2))
+    credit = _credit(_substrate(_growing_net(), (20, 10)), X, Y, shares=SHARES[:2])
+    for result, steps in ((credit.free.result, 30), *((part, 10) for part in credit.nudged)):
+        assert np.isfinite(result.residual).all()
+        assert (result.residual > RUNAWAY).all()
+        assert not result.converged.any()
+        assert result.reason.startswith(f"2 of 2 samples ran away within {steps} steps")
+    net = ringing_net((3, 6, 2))
+    swinging = _substrate(net, (300, 300)).settle(X).result
+    assert swinging.residual.min() > 0.1
+    assert swinging.converged.all()
