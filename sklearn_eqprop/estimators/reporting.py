@@ -64,8 +64,9 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     curve = state.loss_curve
     first, last, best = curve[0], curve[-1], min(curve)
     flat = len(curve) > 1 and first - best <= settings.tol < best
-    over = ended_by is EndedBy.PATIENCE or last - best > settings.tol  # not just slow
-    useless = over and len(curve) >= PATIENT_EPOCHS and last >= state.constant_loss > settings.tol
+    no_better = _loss_of_kept(state, settings) >= state.constant_loss > settings.tol
+    over = last - best > settings.tol and len(curve) >= PATIENT_EPOCHS  # not just slow
+    useless = no_better and (over or ended_by is EndedBy.PATIENCE)
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     if by_loss and 0 < state.constant_loss <= settings.tol:
         _warn(
@@ -76,17 +77,44 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     elif flat or useless:
         _warn(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
-            f"best and {last:.4g} in the last of {len(curve)}; predicting the same for every "
-            f"sample gives {state.constant_loss:.4g}. Scale the inputs (StandardScaler), change "
-            "learning_rate_init, use fewer hidden layers, or check that the targets depend on "
-            "the inputs."
+            f"best and {last:.4g} in the last of {len(curve)}{_whose_are_kept(state, settings)}; "
+            f"predicting the same for every sample gives {state.constant_loss:.4g}. Scale the "
+            "inputs (StandardScaler), change learning_rate_init, use fewer hidden layers, or check "
+            "that the targets depend on the inputs."
         )
-    elif ended_by is EndedBy.LIMIT and settings.learning_rate != "cosine":  # cosine ends by design
+    elif ended_by is EndedBy.LIMIT and (no_better or settings.learning_rate != "cosine"):
+        # A cosine ends by design, but should have come somewhere by then.
         _warn(
             f"Training reached max_iter={settings.max_iter} epochs before the "
             f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "
             "raise max_iter, raise tol, or raise learning_rate_init."
         )
+
+
+def _epoch_of_kept(state: TrainingState, settings: FitSettings) -> int:
+    """Number, from 0, of the epoch whose weights are kept."""
+    last = len(state.loss_curve) - 1
+    if not settings.restore_best:
+        return last
+    if not settings.early_stopping:
+        return int(np.argmin(state.loss_curve))
+    n_judged = len(state.validation_scores)
+    return last + 1 - n_judged + int(np.argmax(state.validation_scores)) if n_judged else last
+
+
+def _loss_of_kept(state: TrainingState, settings: FitSettings) -> float:
+    """Training loss with the weights that are kept, which the epoch after them began with."""
+    following = min(_epoch_of_kept(state, settings) + 1, len(state.loss_curve) - 1)
+    return state.loss_curve[following]
+
+
+def _whose_are_kept(state: TrainingState, settings: FitSettings) -> str:
+    """Which epoch's weights are kept, where that is not the last."""
+    epoch = _epoch_of_kept(state, settings)
+    if epoch == len(state.loss_curve) - 1:
+        return ""
+    by = "validation score" if settings.early_stopping else "loss"
+    return f" (the weights of epoch {epoch + 1}, best by {by}, are kept)"
 
 
 def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool) -> None:
