@@ -147,6 +147,10 @@ def test_what_is_done_already_is_not_advised():
 def test_smooth_units_are_advised_to_read_rates():
     assert "credit_coordinates" not in _misaligned()[0]  # they do
     assert "credit_coordinates='rate' is exact" in _misaligned(credit_coordinates="state")[0]
+    turned, _ = _misaligned(feedback_learning="homeostasis", credit_coordinates="state")
+    assert "credit_coordinates='rate' is exact" in turned
+    assert "credit_coordinates" not in _misaligned(feedback_learning="homeostasis")[0]
+    assert "credit_coordinates" not in _misaligned(feedback_learning="local")[0]
     # Where the output is held they do, whatever smaller nudges would ask for.
     clamped, _ = _misaligned(feedback_learning="local", beta=np.inf)
     assert "'recurrent_backprop', with a finite beta, is exact" in clamped
