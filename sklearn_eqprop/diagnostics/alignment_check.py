@@ -14,6 +14,8 @@ from sklearn_eqprop.network import ACTIVATIONS
 
 #: The check turns to "watch" at the first cosine and to "bad" at the second.
 COSINE_LIMITS = (0.7, 0.0)
+#: Small enough for gradient='asymmetric', see benchmarks/exactness.py.
+EXACT_BETA = 0.005
 
 
 def alignment(evidence: Evidence) -> HealthCheck:
@@ -155,6 +157,9 @@ def _ways_to_another_limit(evidence: Evidence, blocks_are_aligned: bool) -> list
             "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback "
             "aligned"
         )
-    finite = ", with a finite beta," if math.isinf(parameters["beta"]) else ""
-    ways.append(f"gradient='asymmetric' or 'recurrent_backprop'{finite} is exact with any feedback")
+    finite = ", with a finite beta" if math.isinf(parameters["beta"]) else ""
+    ways.append(
+        f"gradient='recurrent_backprop'{finite}, or 'asymmetric' with beta={EXACT_BETA:g}, is "
+        "exact with any feedback"
+    )
     return ways
