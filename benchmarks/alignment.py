@@ -139,42 +139,61 @@ def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
 
 
 def draw(path: Path, results: dict, shapes, title: str) -> None:
-    """Alignment of the first hidden layer and test error over the epochs."""
+    """Alignment of every hidden layer and test error over the epochs, a column a depth."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
     from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
+    n_rows = max(map(len, shapes)) + 1
     figure, axes = plt.subplots(
-        2, len(shapes), figsize=(4.2 * len(shapes), 7), layout="constrained", sharex=True
+        n_rows,
+        len(shapes),
+        figsize=(4.2 * len(shapes), 2.9 * n_rows),
+        layout="constrained",
+        sharex=True,
+        sharey="row",
+        squeeze=False,
     )
-    axes = axes.reshape(2, len(shapes))
     for (shape, start, name), outcomes in results.items():
-        above, below = axes[:, shapes.index(shape)]
-        aligned = np.mean([outcome["alignment"][:, 0] for outcome in outcomes], axis=0)
+        column = axes[:, shapes.index(shape)]
         errors = np.mean([1 - outcome["scores"] for outcome in outcomes], axis=0)
+        aligned = np.mean([outcome["alignment"] for outcome in outcomes], axis=0)
         style = {
             "color": f"C{LEARNING.index(name)}",
             "linestyle": "-" if start == "transpose" else "--",
             "label": f"{name}, {start}",
         }
         epochs = np.arange(1, len(errors) + 1)
-        above.plot(epochs, aligned, **style)
-        below.semilogy(epochs, 100 * errors, **style)
-        above.set(title=f"{len(shape)} hidden layers" if len(shape) > 1 else "1 hidden layer")
-        above.set_ylim(-0.2, 1.05)
-        below.set_xlabel("epoch")
-        below.yaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 50, 100]))
-        below.yaxis.set_major_formatter(ScalarFormatter())
-        below.yaxis.set_minor_locator(NullLocator())
-    axes[0, 0].set_ylabel("cosine of update and gradient, first layer")
-    axes[1, 0].set_ylabel("test error (%)")
-    for ax in axes.flat:
-        ax.grid(alpha=0.3)
-    axes[0, -1].legend(fontsize="small")
+        for layer in range(len(shape)):  # the output's is aligned whatever feedback does
+            column[layer].plot(epochs, aligned[:, layer], **style)
+        column[-1].semilogy(epochs, 100 * errors, **style)
+    for shape, column in zip(shapes, axes.T, strict=True):
+        _label_column(column, len(shape))
+    for layer in range(n_rows - 1):
+        axes[layer, 0].set_ylim(0, 1.03)
+        first = next(ax for ax in axes[layer] if ax.axison)
+        first.set_ylabel(f"cosine with gradient, layer {layer + 1}")
+        first.tick_params(labelleft=True)
+    axes[-1, 0].set_ylabel("test error (%)")
+    axes[-1, 0].yaxis.set_major_locator(FixedLocator([1, 2, 3, 5, 10, 20, 50, 100]))
+    axes[-1, 0].yaxis.set_major_formatter(ScalarFormatter())
+    axes[-1, 0].yaxis.set_minor_locator(NullLocator())
+    handles, labels = axes[-1, 0].get_legend_handles_labels()
+    empty = [ax for ax in axes.flat if not ax.axison]
+    (empty[0] if empty else axes[0, -1]).legend(handles, labels, loc="center", title="feedback")
     figure.suptitle(title)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=100)
+
+
+def _label_column(column, n_hidden: int) -> None:
+    column[0].set_title(f"{n_hidden} hidden layers" if n_hidden > 1 else "1 hidden layer")
+    column[-1].set_xlabel("epoch")
+    for ax in column:
+        ax.grid(alpha=0.3)
+    for ax in column[n_hidden:-1]:
+        ax.set_axis_off()
 
 
 def parse() -> argparse.Namespace:
@@ -224,7 +243,9 @@ def main() -> None:
     if arguments.output:
         arguments.output.write_text("\n".join(lines) + "\n")
     if arguments.plot:
-        draw(arguments.plot, results, shapes, f"Learning on {what}")
+        seeds = f"mean of {arguments.seeds} seeds" if arguments.seeds > 1 else "one seed"
+        title = f"Learning on {what}, {seeds}: update and gradient, layer by layer, and test error"
+        draw(arguments.plot, results, shapes, title)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ from typing import NamedTuple
 from sklearn_eqprop.diagnostics.alignment import BlockAlignment, GradientAlignment
 from sklearn_eqprop.diagnostics.health_evidence import Evidence
 from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals, not_looked_at
-from sklearn_eqprop.estimators.parameters import reads_rates
+from sklearn_eqprop.estimators.parameters import feedback_aligns, reads_rates
 from sklearn_eqprop.network import ACTIVATIONS
 
 #: The check turns to "watch" at the first cosine and to "bad" at the second.
 COSINE_LIMITS = (0.7, 0.0)
+#: Small enough for gradient='asymmetric', see benchmarks/exactness.py.
+EXACT_BETA = 0.005
 
 
 def alignment(evidence: Evidence) -> HealthCheck:
@@ -146,7 +148,8 @@ def _ways_to_another_limit(evidence: Evidence, blocks_are_aligned: bool) -> list
         ways.append("layerwise_rescale=True brings the layers into proportion")
     smooth = not ACTIVATIONS[parameters["activation"]].transmits_state
     # The small nudge spoken of is finite even where the output is held now.
-    if smooth and (follows or not untied) and not reads_rates(parameters | {"beta": 1.0}):
+    aligns = feedback_aligns(parameters)
+    if smooth and aligns and not reads_rates(parameters | {"beta": 1.0}):
         ways.append(
             "credit_coordinates='rate' is exact for feedback that mirrors the forward weights"
         )
@@ -156,6 +159,9 @@ def _ways_to_another_limit(evidence: Evidence, blocks_are_aligned: bool) -> list
             "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback "
             "aligned"
         )
-    finite = ", with a finite beta," if math.isinf(parameters["beta"]) else ""
-    ways.append(f"gradient='asymmetric' or 'recurrent_backprop'{finite} is exact with any feedback")
+    finite = ", with a finite beta" if math.isinf(parameters["beta"]) else ""
+    ways.append(
+        f"gradient='recurrent_backprop'{finite}, or 'asymmetric' with beta={EXACT_BETA:g}, is "
+        "exact with any feedback"
+    )
     return ways

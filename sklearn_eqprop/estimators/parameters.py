@@ -61,7 +61,8 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
 
 #: Credit rules that follow the exact gradient, whatever the feedback weights.
 EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
-
+#: Ways for feedback to learn that turn it towards the forward weights.
+ALIGNING = {"kolen_pollack", "homeostasis"}
 
 #: loop_gain='auto': weak feedback costs an untied network nothing, but tied weights are their
 #: own feedback, and to weaken them is to weaken the network. Rates that cannot grow need no bound.
@@ -204,13 +205,24 @@ def _warn_about_nudge(message: str) -> None:
     warnings.warn(message, ConvergenceWarning, stacklevel=8)
 
 
+def feedback_aligns(parameters: dict[str, Any]) -> bool:
+    """Whether feedback is, or comes to be, the transpose of the forward weights but for its size.
+
+    Homeostasis leads there but for average slopes: with a smooth activation each weight of B_l
+    goes to γ_l F_ij <ρ'_j ρ'_i> / <ρ'_j²>, see `learning.homeostasis`.
+    """
+    if parameters["feedback"] == "tied":
+        return True
+    return parameters["feedback_learning"] in ALIGNING
+
+
 def reads_rates(parameters: dict[str, Any]) -> bool:
     """Whether weights learn from displacements of rates instead of states.
 
-    `credit_coordinates`='auto' reads rates where that makes the two-phase rule exact, but for one
-    factor a layer: a smooth activation, and feedback that is tied or follows the forward weights
-    (elsewhere such weights are exact as they are, or nothing is); and where the output is clamped,
-    whose rules are rules of rates.
+    `credit_coordinates`='auto' reads rates where that makes the two-phase rule exact or nearly so,
+    but for one factor a layer: a smooth activation, and feedback that aligns (elsewhere such
+    weights are exact as they are, or nothing is); and where the output is clamped, whose rules
+    are rules of rates.
     """
     chosen = parameters["credit_coordinates"]
     if chosen != "auto":
@@ -218,8 +230,7 @@ def reads_rates(parameters: dict[str, Any]) -> bool:
     if parameters["beta"] == math.inf:
         return True
     smooth = not ACTIVATIONS[parameters["activation"]].transmits_state
-    aligned = parameters["feedback"] == "tied" or parameters["feedback_learning"] == "kolen_pollack"
-    return smooth and aligned and parameters["gradient"] == "vector_field"
+    return smooth and feedback_aligns(parameters) and parameters["gradient"] == "vector_field"
 
 
 def layer_rates(learning_rate_init: Any, n_layers: int) -> tuple[float, ...]:

@@ -32,17 +32,18 @@ class EqPropRegressor(Regression):
     gradient : str, default='vector_field'
         Credit rule. 'vector_field': the paper's two phases, Eqs. 18-19. 'asymmetric' and
         'recurrent_backprop': two phases of a corrected field, or a linear system; both follow
-        the exact gradient but use each connection in reverse ('asymmetric' in the limit of small β:
-        'centered' nudging, or a small `beta`). 'continual': weights move in
-        every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
+        the exact gradient but use each connection in reverse. 'asymmetric' is exact in the limit
+        of small β only, at the default 0.5 not quite: use 0.005, which costs no precision;
+        'centered' nudging then helps further, but does not replace it. 'continual': weights move
+        in every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
         needs ``learning_rate_init`` well below `beta`.
     credit_coordinates : {'auto', 'state', 'rate'}, default='auto'
         What a weight multiplies its presynaptic rate with: the displacement Δs of the state (the
         paper), or ρ'(s^0) Δs, that of the rate. With a smooth activation ('tanh', 'logistic') and
-        feedback that is tied, or aligned by 'kolen_pollack', the state gives a biased update and
-        the rate the direction of the exact gradient in each layer; 'auto' then takes the rate with
-        'vector_field'. It also does where the output is clamped
-        (``beta=inf``), and takes the state everywhere else. For the
+        feedback that is tied, or aligned by 'kolen_pollack' or 'homeostasis', the state gives a
+        biased update and the rate the direction of the exact gradient in each layer (with
+        'homeostasis' nearly so); 'auto' then takes the rate with 'vector_field'. It also does
+        where the output is clamped (``beta=inf``), and takes the state everywhere else. For the
         other activations the two are the same.
     nudging : {'centered', 'one_sided', 'random_sign'}, default='centered'
         How ds/dβ is estimated: from +β and -β, error O(β²); from 0 and β (the paper), error
@@ -238,6 +239,21 @@ class EqPropRegressor(Regression):
 
     Scellier & Bengio (2017), "Equilibrium Propagation: Bridging the Gap between Energy-Based
     Models and Backpropagation", arXiv:1602.05179.
+
+    Scurria, Vanden Abeele, Mognetti & Massar (2026), "Equilibrium Propagation for Non-Conservative
+    Systems", arXiv:2602.03670 ('asymmetric').
+
+    Almeida (1987), "A learning rule for asynchronous perceptrons with feedback in a combinatorial
+    environment", IEEE First International Conference on Neural Networks; Pineda (1987),
+    "Generalization of back-propagation to recurrent neural networks", Physical Review Letters 59
+    ('recurrent_backprop').
+
+    Kolen & Pollack (1994), "Backpropagation without weight transport", IEEE International
+    Conference on Neural Networks; Akrout et al. (2019), "Deep Learning without Weight Transport",
+    arXiv:1904.05391 ('kolen_pollack').
+
+    Laborieux & Zenke (2023), "Improving Equilibrium Propagation without Weight Symmetry through
+    Jacobian Homeostasis", arXiv:2309.02214 ('homeostasis').
 
     Examples
     --------

@@ -131,7 +131,9 @@ class AsymmetricRule(VectorFieldRule):
     """Two settlings of a corrected field: the exact gradient with any feedback weights.
 
     Scurria et al. 2026, "Equilibrium Propagation for Non-Conservative Systems",
-    arXiv:2602.03670. The error is O(β) one-sided and O(β²) centred.
+    arXiv:2602.03670. The error is O(β) one-sided, and O(β²) centred where no unit crosses a kink of
+    its activation within the nudge. Nothing attenuates the displacement on its way to lower layers,
+    so a β that is small enough for the vector field need not be for this (docs/learning_rules.md).
     """
 
     attenuated = False

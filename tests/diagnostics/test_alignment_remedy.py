@@ -131,8 +131,8 @@ def test_the_limit_of_misaligned_feedback_is_told():
     assert remedy == (
         f"a smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
         f"{lowest.limit_cosine:.2f}; feedback_init='transpose' with "
-        "feedback_learning='kolen_pollack' keeps feedback aligned; gradient='asymmetric' or "
-        "'recurrent_backprop' is exact with any feedback"
+        "feedback_learning='kolen_pollack' keeps feedback aligned; gradient='recurrent_backprop', "
+        "or 'asymmetric' with beta=0.005, is exact with any feedback"
     )
 
 
@@ -140,16 +140,20 @@ def test_what_is_done_already_is_not_advised():
     remedy, _ = _misaligned("hard_sigmoid")
     assert "kolen_pollack" not in remedy
     assert "credit_coordinates" not in remedy
-    assert "gradient='asymmetric' or 'recurrent_backprop' is exact" in remedy
+    assert "gradient='recurrent_backprop', or 'asymmetric' with beta=0.005, is exact" in remedy
     assert "feedback_init='transpose'" in _misaligned(feedback_init="independent")[0]
 
 
 def test_smooth_units_are_advised_to_read_rates():
     assert "credit_coordinates" not in _misaligned()[0]  # they do
     assert "credit_coordinates='rate' is exact" in _misaligned(credit_coordinates="state")[0]
+    turned, _ = _misaligned(feedback_learning="homeostasis", credit_coordinates="state")
+    assert "credit_coordinates='rate' is exact" in turned
+    assert "credit_coordinates" not in _misaligned(feedback_learning="homeostasis")[0]
+    assert "credit_coordinates" not in _misaligned(feedback_learning="local")[0]
     # Where the output is held they do, whatever smaller nudges would ask for.
     clamped, _ = _misaligned(feedback_learning="local", beta=np.inf)
-    assert "'recurrent_backprop', with a finite beta, is exact" in clamped
+    assert "'recurrent_backprop', with a finite beta, or 'asymmetric' with" in clamped
     # It helps tied networks.
     model, X, Y = _strongly_nudged(23)
     model.set_params(beta=0.05, credit_coordinates="state")

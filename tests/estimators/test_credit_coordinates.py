@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+from sklearn.datasets import make_classification
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.diagnostics import gradient_alignment
 from tests.dense_truth import DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -76,6 +79,24 @@ def test_feedback_that_follows_reads_rates_which_are_exact_layer_by_layer(diabet
             start += old.size
     assert min(cosines["auto"]) > 1 - 1e-6
     assert min(cosines["state"]) < 0.99
+
+
+@pytest.mark.parametrize(
+    ("activation", "layers"), [("tanh", (40,) * 3), ("tanh", (40,)), ("logistic", (40,))]
+)
+def test_feedback_turned_by_homeostasis_reads_rates_which_are_nearly_exact(activation, layers):
+    X, y = make_classification(400, 20, n_informative=10, n_classes=4, random_state=3)
+    X = StandardScaler().fit_transform(X)
+    settings = {"feedback_init": "independent", "feedback_learning": "homeostasis"}
+    settings |= {"activation": activation, "max_iter": 40, "n_iter_no_change": None}
+    models, found = {}, {}
+    for chosen in ("auto", "rate", "state"):
+        model = EqPropClassifier(layers, credit_coordinates=chosen, random_state=1, **settings)
+        models[chosen] = model.fit(X, y)
+        found[chosen] = gradient_alignment(model, X, y).limit
+    assert np.array_equal(models["auto"].coefs_[0], models["rate"].coefs_[0])
+    assert found["auto"] > 0.97
+    assert found["state"] < 0.9
 
 
 def test_auto_reads_states_elsewhere(diabetes):
