@@ -19,11 +19,15 @@ class FakeCuda(types.SimpleNamespace):
         self.largest_transfer = sys.maxsize
         self.runtime = FakeRuntime(self)
         self.cp = cp
+        self.compute_capability = "80"
         self.pinned_bytes = self.event_waits = 0
         self._current = FakeStream(self, waits=False)
 
     def get_current_stream(self):
         return self._current
+
+    def Device(self):  # noqa: N802
+        return types.SimpleNamespace(compute_capability=self.compute_capability)
 
     def Stream(self, *, non_blocking):  # noqa: N802
         assert non_blocking  # or it would wait for the default stream

@@ -108,6 +108,7 @@ def test_cupy_has_what_the_fake_has():
         "cuda.get_current_stream",
         "cuda.Stream",
         "cuda.Event",
+        "cuda.Device",
         "cuda.alloc_pinned_memory",
         "cuda.memory.OutOfMemoryError",
         "cuda.runtime.driverGetVersion",
