@@ -66,8 +66,9 @@ def naming_rows(method: Method) -> Method:
 def rows_of(X: Any, name: str = "X") -> str:
     """The rows of an argument in words; it may be anything yet."""
     shape = getattr(X, "shape", None)
-    known = isinstance(shape, tuple) and shape
-    return f"{shape[0]} rows of {name}" if known else f"the rows of {name}"
+    if isinstance(shape, tuple) and shape:
+        return f"{shape[0]} rows of {name}"
+    return f"the rows of {name}"
 
 
 def _let_go_of_arrays(error: BaseException, handled: BaseException | None) -> None:

@@ -184,6 +184,7 @@ class FakeRuntime:
     def __init__(self, cuda):
         self._cuda = cuda
         self.driver, self.version, self.n_devices = 12080, 12090, 1
+        self.current_device = 0
 
     def driverGetVersion(self):  # noqa: N802
         return self.driver
@@ -193,6 +194,9 @@ class FakeRuntime:
 
     def getDeviceCount(self):  # noqa: N802
         return self.n_devices
+
+    def getDevice(self):  # noqa: N802
+        return self.current_device
 
     def memGetInfo(self):  # noqa: N802
         return self._cuda.free_bytes, 16 * 2**30

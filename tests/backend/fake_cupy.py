@@ -63,6 +63,9 @@ class DeviceArray:
 
     __cuda_array_interface__ = property(lambda self: {"shape": self.shape, "version": 3})
 
+    def __dlpack_device__(self):
+        return 2, self._cp.cuda.runtime.current_device
+
     shape = property(lambda self: self._memory.shape)
     ndim = property(lambda self: self._memory.ndim)
     dtype = property(lambda self: self._memory.dtype)
@@ -240,6 +243,11 @@ class FakeCupy(types.ModuleType):
         self.count_upload(host.nbytes)
         self.cuda.reserve(host.nbytes)
         return self.wrap(host)
+
+    def from_dlpack(self, array):
+        kind, _ = array.__dlpack_device__()
+        assert kind == 2
+        return self.wrap(array.__dlpack__(stream=self.cuda.get_current_stream())._memory)
 
     def array(self, array, dtype=None):
         if isinstance(array, DeviceArray):
