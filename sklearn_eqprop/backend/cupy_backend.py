@@ -26,7 +26,7 @@ class CupyBackend:
     """Arrays on the current CUDA device, products by cuBLAS, sweeps by kernels of our own.
 
     Everything is queued on CuPy's current stream. The host waits for the device in `to_host`,
-    `numbers` and `norms`, and nowhere else.
+    `numbers` and `norms`, where rows are put on the device to stay, and nowhere else.
 
     Parameters
     ----------
@@ -188,8 +188,12 @@ class CupyBackend:
         """A copy on the device, made piece by piece."""
         there = self.xp.empty(rows.shape, dtype=dtype)
         row_bytes = max(1, rows.shape[1] * there.itemsize)
+        current = self.xp.cuda.get_current_stream()
         for some in host_rows(rows.shape[0], None, max(1, UPLOADED_AT_ONCE // row_bytes)):
-            there[some].set(np.ascontiguousarray(rows[some], dtype=dtype))
+            piece = np.ascontiguousarray(rows[some], dtype=dtype)
+            there[some].set(piece)
+            # The piece may be read only after `set` has returned, which does not keep it alive.
+            current.synchronize()
         return there
 
     def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:

@@ -17,6 +17,8 @@ from sklearn_eqprop.backend.numpy_backend import NumpyBackend
 
 #: Major versions of CUDA for which the package has an extra, newest first.
 CUDA_EXTRAS = (13, 12)
+#: The oldest cards that CUDA 13 compiles for, by ten times their compute capability: Turing's.
+OLDEST_OF_CUDA_13 = 75
 
 
 class DeviceUnavailableError(ValueError):
@@ -39,7 +41,9 @@ def get_backend(name: str) -> ArrayBackend:
     ------
     DeviceUnavailableError
         If 'cupy' is asked for by name and not usable: CuPy is not installed, there is no driver
-        or no device, the driver is too old, or CUDA's libraries are missing.
+        or no device, the driver or the card is too old, or CUDA's libraries are missing.
+    MemoryError
+        If 'cupy' is asked for by name and the device is full.
     """
     if name == "numpy":
         return NumpyBackend()
@@ -53,13 +57,23 @@ def get_backend(name: str) -> ArrayBackend:
 
 def available_backend() -> ArrayBackend:
     """CuPy's where it is usable, else NumPy's; never fails and never warns."""
-    return CupyBackend(import_module("cupy")) if is_usable() else NumpyBackend()
+    try:
+        usable = is_usable()
+    except MemoryError:  # full for the moment: looked at anew the next time
+        usable = False
+    return CupyBackend(import_module("cupy")) if usable else NumpyBackend()
 
 
 @cache
 def is_usable() -> bool:
-    """Whether CuPy and a device are usable; imports CuPy only where there is a driver."""
-    return find_spec("cupy") is not None and _has_driver() and not why_no_device()
+    """Whether CuPy and a device are usable; imports CuPy only where there is a driver.
+
+    Raises
+    ------
+    MemoryError
+        As `why_no_device`.
+    """
+    return _is_installed() and _has_driver() and not why_no_device()
 
 
 @cache
@@ -67,21 +81,42 @@ def why_no_device() -> str:
     """Why ``backend='cupy'`` is not usable here, and what mends it; empty where it is.
 
     Looked into once a process.
+
+    Raises
+    ------
+    MemoryError
+        If the device is full, so that nothing is known yet: what is raised is not remembered.
     """
-    if find_spec("cupy") is None:
+    if not _is_installed():
         return (
             "backend='cupy' needs CuPy, which is not installed. Install it for the CUDA version of "
-            f"your driver: {_extra(13)} or {_extra(12)}; or use backend='auto' or backend='numpy'."
+            f"your driver: {_either_extra()}; or use backend='auto' or backend='numpy'."
         )
     try:
         cp = import_module("cupy")
     except Exception as error:
         return (
             f"backend='cupy' found CuPy, but importing it failed ({_line(error)}). Install it "
-            f"anew for the CUDA version of your driver: {_extra(13)} or {_extra(12)}; or use "
-            "backend='numpy'."
+            f"anew for the CUDA version of your driver: {_either_extra()}; or use backend='numpy'."
         )
-    return _driver_trouble(cp) or _device_trouble(cp) or _library_trouble(cp)
+    try:
+        return (
+            _driver_trouble(cp) or _device_trouble(cp) or _card_trouble(cp) or _library_trouble(cp)
+        )
+    except MemoryError:
+        raise
+    except Exception as error:
+        return (
+            f"backend='cupy' found a module named cupy that does not work as CuPy ({_line(error)}):"
+            " remove it, or use backend='auto' or backend='numpy'."
+        )
+
+
+def _is_installed() -> bool:
+    try:
+        return find_spec("cupy") is not None
+    except ValueError:  # it is imported, but says nothing of where from: CuPy or not, will be seen
+        return True
 
 
 def _driver_trouble(cp: Any) -> str:
@@ -107,8 +142,8 @@ def _driver_trouble(cp: Any) -> str:
     if not fitting:
         return f"{what} Update the driver, or use backend='auto' or backend='numpy'."
     return (
-        f"{what} Update the driver; or uninstall cupy-cuda{needed // 1000}x and run "
-        f"{_extra(fitting[0])}; or use backend='auto' or backend='numpy'."
+        f"{what} Update the driver; or {_other_extra(needed, fitting[0])}; or use backend='auto' "
+        "or backend='numpy'."
     )
 
 
@@ -125,13 +160,32 @@ def _device_trouble(cp: Any) -> str:
     )
 
 
+def _card_trouble(cp: Any) -> str:
+    """Whether CUDA has left the card behind: it could compile nothing for it."""
+    runtime = cp.cuda.runtime.runtimeGetVersion()
+    capability = int(cp.cuda.Device().compute_capability)
+    if runtime // 1000 < 13 or capability >= OLDEST_OF_CUDA_13:
+        return ""
+    return (
+        f"backend='cupy' cannot work: the device has compute capability {_tenths(capability)}, but "
+        f"the installed CuPy is built for CUDA {_version(runtime)}, which needs "
+        f"{_tenths(OLDEST_OF_CUDA_13)} or higher. {_other_extra(runtime, 12).capitalize()}; or use "
+        "backend='auto' or backend='numpy'."
+    )
+
+
 def _library_trouble(cp: Any) -> str:
     """Try a product, which loads CUDA's libraries, a kernel, and two that CuPy compiles itself.
 
     The last take CUDA's headers too.
+
+    Raises
+    ------
+    MemoryError
+        If the device is full.
     """
+    backend = CupyBackend(cp)
     try:
-        backend = CupyBackend(cp)
         probe = backend.from_host(np.ones((2, 2)), np.float32)
         product = probe @ probe
         [is_finite] = backend.numbers([cp.isfinite(product).all()])
@@ -140,6 +194,13 @@ def _library_trouble(cp: Any) -> str:
         found = "a product of ones came out wrong"
     except Exception as error:
         found = _line(error)
+        if backend.is_out_of_memory(error):
+            msg = (
+                f"backend='cupy' found a CUDA device whose memory is full ({found}). Free some "
+                "(nvidia-smi lists the processes that hold it) and call again, or use "
+                "backend='auto' or backend='numpy'."
+            )
+            raise MemoryError(msg) from error
     major = cp.cuda.runtime.runtimeGetVersion() // 1000
     return (
         f"backend='cupy' found a CUDA device but could not compute on it ({found}). Where CUDA's "
@@ -159,6 +220,21 @@ def _has_driver() -> bool:
 
 def _extra(major: int) -> str:
     return f"pip install 'sklearn-eqprop[cuda{major}]'"
+
+
+def _either_extra() -> str:
+    """For those who have none yet: the driver and the card decide."""
+    oldest = _tenths(OLDEST_OF_CUDA_13)
+    return f"{_extra(13)} (cards of compute capability {oldest} or higher) or {_extra(12)}"
+
+
+def _other_extra(runtime: int, major: int) -> str:
+    """What to do where the installed CuPy is built for the wrong version of CUDA."""
+    return f"uninstall cupy-cuda{runtime // 1000}x and run {_extra(major)}"
+
+
+def _tenths(number: int) -> str:
+    return f"{number // 10}.{number % 10}"
 
 
 def _version(number: int) -> str:

@@ -7,6 +7,7 @@ namespace of the array API are at home in it where scikit-learn's ``array_api_di
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,9 @@ from sklearn_eqprop._sklearn_compat import (
     get_namespace,
 )
 from sklearn_eqprop.backend.array_backend import Array, ArrayBackend
+
+#: DLPack's numbers for memory of CUDA devices: their own, and managed.
+CUDA_MEMORY = (2, 13)
 
 
 class Home(Protocol):
@@ -124,14 +128,14 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
             )
             raise ValueError(msg)
         _refuse_other_device(X, backend)
-        placed = backend.xp.asarray(X)  # without a copy
-        is_own = isinstance(X, backend.xp.ndarray)
-        namespace, has_one = (None, False) if is_own else get_namespace(X)
-        return placed, DeviceHome(backend, namespace if has_one else None)
+        if isinstance(X, backend.xp.ndarray):
+            return X, DeviceHome(backend)
+        namespace, has_one = get_namespace(X)
+        return _taken_over(X, backend), DeviceHome(backend, namespace if has_one else None)
     namespace, has_one = get_namespace(X) if hasattr(X, "shape") else (np, False)
     if not has_one or _is_numpy(namespace):
         return X, HostHome()
-    return _convert_to_numpy(X, namespace), NamespaceHome(namespace, array_device(X))
+    return _convert_to_numpy(_detached(X), namespace), NamespaceHome(namespace, array_device(X))
 
 
 def on_host(array: Any) -> Any:
@@ -141,9 +145,12 @@ def on_host(array: Any) -> Any:
     if _is_on_cuda(array):
         if hasattr(array, "get"):
             return array.get()
-        return array.detach().cpu().numpy()
+        array = _detached(array)
+        return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)
     namespace, has_one = get_namespace(array) if hasattr(array, "shape") else (np, False)
-    return array if not has_one or _is_numpy(namespace) else _convert_to_numpy(array, namespace)
+    if not has_one or _is_numpy(namespace):
+        return array
+    return _convert_to_numpy(_detached(array), namespace)
 
 
 def validated_on_device(
@@ -207,7 +214,43 @@ def _refuse_other_device(X: Any, backend: ArrayBackend) -> None:
 
 
 def _is_on_cuda(array: Any) -> bool:
+    """Whether an array says that it lives on a CUDA device.
+
+    DLPack is asked first: PyTorch refuses its other interface where a tensor needs gradients, or
+    holds numbers that NumPy has no type for.
+    """
+    with suppress(Exception):  # it has no such method, or is on a device that DLPack does not know
+        kind, _ = array.__dlpack_device__()
+        return int(kind) in CUDA_MEMORY
     return hasattr(array, "__cuda_array_interface__")
+
+
+def _taken_over(X: Any, backend: ArrayBackend) -> Array:
+    """An array of another library as one of the backend's, without a copy.
+
+    By DLPack: it makes the backend's stream wait for what the library has yet to do to the array.
+
+    Raises
+    ------
+    ValueError
+        If its numbers are of a type that the backend has not.
+    """
+    if not hasattr(X, "__dlpack__"):
+        return backend.xp.asarray(X)
+    try:
+        return backend.xp.from_dlpack(_detached(X))
+    except (BufferError, NotImplementedError, TypeError) as error:
+        dtype = getattr(X, "dtype", "an unknown type")
+        msg = (
+            f"X is a {_kind(X)} of {dtype}, which CuPy cannot take over ({error}): pass float32 or "
+            "float64."
+        )
+        raise ValueError(msg) from error
+
+
+def _detached(array: Any) -> Any:
+    """The array without a record of gradients, which PyTorch's tensors may carry."""
+    return array.detach() if hasattr(array, "detach") else array
 
 
 def _is_numpy(namespace: Any) -> bool:

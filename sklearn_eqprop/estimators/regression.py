@@ -16,6 +16,7 @@ from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.device_memory import naming_rows
 from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import Standardisation
@@ -120,6 +121,7 @@ class Regression(RegressorMixin, BaseEqProp):
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
+    @naming_rows
     def predict(self, X: Any) -> np.ndarray:
         """Output at the free equilibrium (its average, see `objective`), in units of the targets.
 
@@ -134,6 +136,7 @@ class Regression(RegressorMixin, BaseEqProp):
         settled = self._settled(X)
         return settled.home.give_back(self._in_target_units(settled))
 
+    @naming_rows
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R² of the predictions.
 
@@ -189,7 +192,7 @@ class Regression(RegressorMixin, BaseEqProp):
                 f"Predictions beyond {largest:.3g}, the largest number of {restored.dtype}, are "
                 "cut off there: divide the targets by a constant before fit.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
             restored = np.clip(restored, -largest, largest)
         return restored.ravel() if self._single_output else restored
@@ -296,7 +299,7 @@ def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | Non
             f"score, errors beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of "
             "training make them so: leave them out, or fit on data that includes them.",
             ConvergenceWarning,
-            stacklevel=4,
+            stacklevel=5,
         )
         predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
     if sample_weight is not None:

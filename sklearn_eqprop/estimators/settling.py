@@ -17,7 +17,11 @@ from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import Home
 from sklearn_eqprop.estimators.assembly import prediction_substrate
-from sklearn_eqprop.estimators.device_memory import explaining_full_device
+from sklearn_eqprop.estimators.device_memory import (
+    SMALLER_NETWORK,
+    explaining_full_device,
+    naming_rows,
+)
 from sklearn_eqprop.estimators.early_decision import (
     FEWEST_ROWS,
     IsDecided,
@@ -90,7 +94,8 @@ class Settling(FittedAttributes):
     ) -> Settled:
         """As `_settled`, of rows that have been validated; some need only be decided."""
         at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
-        with explaining_full_device(backend, at_once, "Pass fewer rows than that"):
+        remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
+        with explaining_full_device(backend, at_once, remedy):
             result = self._equilibria(X, backend, is_decided, options)
         if not result.converged.all():
             reason = result.reason
@@ -99,7 +104,7 @@ class Settling(FittedAttributes):
                     " Winners of max pooling may be going round in a circle, which no limit of "
                     "steps ends: pooling='average' has none."
                 )
-            warnings.warn(reason, ConvergenceWarning, stacklevel=4)
+            warnings.warn(reason, ConvergenceWarning, stacklevel=5)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
     def _equilibria(
@@ -122,6 +127,7 @@ class Settling(FittedAttributes):
             return self._settled_rows(X, backend, home, is_decided, outputs_only=True)
         return self._settled_rows(X, backend, home, outputs_only=True)
 
+    @naming_rows
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.
 
@@ -176,6 +182,7 @@ class Settling(FittedAttributes):
         nudge = {"cost": cost, "target": target, "beta": float(beta)}
         return self._settled_rows(X, backend, home, **nudge).result_at_home
 
+    @naming_rows
     def transform(self, X: Any) -> np.ndarray:
         """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
 

@@ -9,7 +9,12 @@ import numpy as np
 
 from sklearn_eqprop.backend import ArrayBackend, get_backend
 from sklearn_eqprop.estimators.assembly import assemble_trainer
-from sklearn_eqprop.estimators.device_memory import explaining_full_device
+from sklearn_eqprop.estimators.device_memory import (
+    FEWER_ROWS,
+    SMALLER_NETWORK,
+    explaining_full_device,
+    rows_of,
+)
 from sklearn_eqprop.estimators.epoch_callbacks import EpochCallbacks
 from sklearn_eqprop.estimators.fitted_network import FittedArrays, check_weights_of_inputs
 from sklearn_eqprop.estimators.fitting import run_training
@@ -48,16 +53,24 @@ class Training(Preparation):
         before = dict(vars(self))
         rng = self.random_state
         rng_before = rng.get_state() if isinstance(rng, np.random.RandomState) else None
+        looked_over = rows_of(X)
+        if validation[0] is not None:
+            looked_over += f" and {rows_of(validation[0], 'X_val')}"
         try:
-            state, ended, settings = self._fit_or_fail(
-                X,
-                y,
-                sample_weight,
-                incremental=incremental,
-                classes=classes,
-                validation=validation,
-                callbacks=callbacks,
-            )
+            self._check_parameters(incremental=incremental)
+            check_validation_arguments(*validation, early_stopping=self.early_stopping)
+            backend = get_backend(self.backend)
+            with explaining_full_device(backend, f"looking over {looked_over}", FEWER_ROWS):
+                state, ended, settings = self._fit_or_fail(
+                    X,
+                    y,
+                    sample_weight,
+                    backend,
+                    incremental=incremental,
+                    classes=classes,
+                    validation=validation,
+                    callbacks=callbacks,
+                )
             callbacks.ended()
             if not isinstance(ended, DivergenceError):
                 warn_about_training(state, ended, settings, self.n_iter_, self.coefs_[0].dtype)
@@ -75,6 +88,7 @@ class Training(Preparation):
         X: Any,
         y: Any,
         sample_weight: Any,
+        backend: ArrayBackend,
         *,
         incremental: bool,
         classes: Any,
@@ -82,9 +96,6 @@ class Training(Preparation):
         callbacks: EpochCallbacks,
     ) -> tuple[TrainingState, EndedBy | DivergenceError, FitSettings]:
         """Validate, train and publish; return why training ended."""
-        self._check_parameters(incremental=incremental)
-        check_validation_arguments(*validation, early_stopping=self.early_stopping)
-        backend = get_backend(self.backend)
         continuing = hasattr(self, "coefs_") and (incremental or self.warm_start)
         rows = self._rows_to_fit(
             X,
@@ -105,12 +116,13 @@ class Training(Preparation):
         n_epochs_before = state.n_epochs
         callbacks.begin(arrays.layout, state.input_scales)
         minibatches = f"minibatches of batch_size={settings.batch_size} samples"
+        remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
         ended: EndedBy | DivergenceError
         try:
             with (
                 np.errstate(over="ignore", invalid="ignore", divide="ignore"),
                 arrays.facing_scaled_inputs(state.input_scales),
-                explaining_full_device(backend, minibatches, "Use a smaller batch_size"),
+                explaining_full_device(backend, minibatches, remedy),
             ):
                 ended = self._train(arrays, state, rows, held_out, settings, callbacks, backend)
         except DivergenceError as error:

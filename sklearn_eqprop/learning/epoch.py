@@ -155,6 +155,7 @@ def run_epoch(
         total_weight += batch_weight
         n_batches += 1
         _tally(credit, free, nudged)
+        del credit  # its states would take up memory beside those of the next minibatch
     free_steps, free_residual, free_unconverged = free.summary(1.0)
     nudged_steps, nudged_residual, nudged_unconverged = nudged.summary(abs(beta))
     return EpochRecord(

@@ -1,7 +1,11 @@
 """``cupy.cuda`` of the stand-in for CuPy: memory, streams, events and the runtime."""
 
+import ctypes
 import sys
 import types
+import weakref
+
+import numpy as np
 
 
 class OutOfMemoryError(MemoryError):
@@ -19,11 +23,16 @@ class FakeCuda(types.SimpleNamespace):
         self.largest_transfer = sys.maxsize
         self.runtime = FakeRuntime(self)
         self.cp = cp
-        self.pinned_bytes = self.event_waits = 0
+        self.compute_capability = "80"
+        self.pinned_bytes = self.event_waits = self.stream_waits = 0
+        self._streams = []
         self._current = FakeStream(self, waits=False)
 
     def get_current_stream(self):
         return self._current
+
+    def Device(self):  # noqa: N802
+        return types.SimpleNamespace(compute_capability=self.compute_capability)
 
     def Stream(self, *, non_blocking):  # noqa: N802
         assert non_blocking  # or it would wait for the default stream
@@ -36,6 +45,25 @@ class FakeCuda(types.SimpleNamespace):
     def alloc_pinned_memory(self, n_bytes):
         self.pinned_bytes += n_bytes
         return bytearray(n_bytes)
+
+    def dawdle(self):
+        """Let the current stream do nothing before somebody needs what it has to do."""
+        self._current = FakeStream(self, waits=True)
+        return self._current
+
+    def catch_up(self):
+        """What a stream that does not wait does before a kernel runs: all that was asked before."""
+        if not self._current.waits:
+            self.wait()
+
+    def wait(self):
+        """What reading a number does: the current stream has nothing left to do."""
+        self._current.work(self._current.n_queued)
+
+    def finish(self):
+        """Do all that has been asked for, on streams that nobody holds any more, too."""
+        for stream in self._streams:
+            stream.work(stream.n_queued)
 
     def reserve(self, n_bytes):
         if n_bytes > self.largest_transfer:
@@ -70,14 +98,16 @@ class FakeStream:
 
     def __init__(self, cuda, *, waits):
         self._cuda = cuda
-        self._waits = waits
+        self.waits = waits
         self._queue = []
         self.n_queued = self.n_done = 0
+        cuda._streams.append(self)
 
-    def queue(self, task):
+    def queue(self, task, *, late=False):
+        """Ask for something; what is late comes after the host has gone on, on any stream."""
         self.n_queued += 1
         self._queue.append(task)
-        if not self._waits:
+        if not (self.waits or late):
             self.work(self.n_queued)
 
     def work(self, until):
@@ -86,10 +116,39 @@ class FakeStream:
             self.n_done += 1
 
     def synchronize(self):
+        self._cuda.stream_waits += 1
         self.work(self.n_queued)
 
     def wait_event(self, event):
-        self.queue(event.happen)
+        self.queue(event.as_recorded())
+
+
+class LateCopy:
+    """A copy that reads when it is made, and keeps neither side alive: as ``memcpyAsync``."""
+
+    def __init__(self, target, source):
+        assert type(source) is np.ndarray
+        assert source.shape == target.shape
+        assert source.dtype == target.dtype
+        # Else CuPy would refuse, or send a contiguous copy that nobody keeps.
+        assert source.flags.c_contiguous
+        assert target.flags.c_contiguous
+        self._n_bytes = source.nbytes
+        self._addresses = target.ctypes.data, source.ctypes.data
+        self._owners = [weakref.ref(_owner(array)) for array in (target, source)]
+
+    def __call__(self):
+        target, source = (owner() for owner in self._owners)
+        assert target is not None, "the device still writes to memory that has been given up"
+        assert source is not None, "the device still reads memory that has been given up"
+        ctypes.memmove(*self._addresses, self._n_bytes)
+
+
+def _owner(array):
+    """The array that the memory goes with."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
 
 
 class FakeEvent:
@@ -103,13 +162,14 @@ class FakeEvent:
     def record(self, stream):
         self._stream, self._place = stream, stream.n_queued
 
-    def happen(self):
-        if self._stream is not None:
-            self._stream.work(self._place)
+    def as_recorded(self):
+        """What who waits waits for: the record as it is now, whatever is recorded later."""
+        stream, place = self._stream, self._place
+        return lambda: stream is None or stream.work(place)
 
     def synchronize(self):
         self._cuda.event_waits += 1
-        self.happen()
+        self.as_recorded()()
 
 
 class CUDARuntimeError(RuntimeError):
@@ -124,6 +184,7 @@ class FakeRuntime:
     def __init__(self, cuda):
         self._cuda = cuda
         self.driver, self.version, self.n_devices = 12080, 12090, 1
+        self.current_device = 0
 
     def driverGetVersion(self):  # noqa: N802
         return self.driver
@@ -133,6 +194,9 @@ class FakeRuntime:
 
     def getDeviceCount(self):  # noqa: N802
         return self.n_devices
+
+    def getDevice(self):  # noqa: N802
+        return self.current_device
 
     def memGetInfo(self):  # noqa: N802
         return self._cuda.free_bytes, 16 * 2**30

@@ -108,15 +108,18 @@ def test_cupy_has_what_the_fake_has():
         "cuda.get_current_stream",
         "cuda.Stream",
         "cuda.Event",
+        "cuda.Device",
         "cuda.alloc_pinned_memory",
         "cuda.memory.OutOfMemoryError",
         "cuda.runtime.driverGetVersion",
         "cuda.runtime.runtimeGetVersion",
+        "cuda.runtime.getDevice",
         "cuda.runtime.getDeviceCount",
         "cuda.runtime.memGetInfo",
         "get_default_memory_pool",
         "RawModule",
         "asnumpy",
+        "from_dlpack",
         "finfo",
     ):
         found = cupy

@@ -77,6 +77,34 @@ def test_a_copy_is_on_its_way_while_a_minibatch_is_worked_on(device, fake):
     assert fake.counts.to_device == 2 * 6
 
 
+@pytest.mark.parametrize("batch_size", [10, 25, 53])
+def test_no_buffer_is_filled_again_before_it_has_been_read(device, fake, batch_size):
+    """By a device that is minibatches behind the host."""
+    _, feed = _feed(device, "streamed", None)
+    slow, found = fake.cuda.dawdle(), []
+    order = np.random.RandomState(0).permutation(N_ROWS)
+    for _, inputs, target in feed.minibatches(order, batch_size):
+        slow.queue(lambda pair=(inputs, target): found.append([a._host.copy() for a in pair]))
+    assert len(found) < -(-N_ROWS // batch_size)
+    slow.synchronize()
+    inputs, target = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    np.testing.assert_array_equal(inputs, INPUTS[order].astype(np.float32))
+    np.testing.assert_array_equal(target, TARGET[order].astype(np.float32))
+
+
+@pytest.mark.parametrize("n_taken", [1, 3, 6])
+def test_no_buffer_is_given_up_that_is_being_copied(device, fake, n_taken):
+    """Where training breaks off, and where it does not."""
+    _, feed = _feed(device, "streamed", None)
+    fake.cuda.dawdle()
+    coming = feed.minibatches(None, 10)
+    for _ in range(n_taken):
+        next(coming)
+    coming.close()
+    del coming
+    fake.cuda.finish()
+
+
 @pytest.mark.parametrize("settings", [{}, {"shuffle": False}, {"batch_size": 200}], ids=str)
 def test_fits_on_streamed_rows_are_the_same(installed, settings):
     X = np.random.RandomState(1).standard_normal((N_ROWS, 5)) * [1, 1, 1, 1e4, 1]

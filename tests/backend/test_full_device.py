@@ -1,6 +1,7 @@
 """A device, or the memory that it reads on the host, that is full."""
 
 import gc
+import re
 
 import numpy as np
 import pytest
@@ -89,6 +90,54 @@ def test_one_can_try_again_while_the_error_is_held(
     assert _n_device_arrays() == before
     monkeypatch.setattr(installed, "zeros", zeros)
     assert np.isfinite(model.predict_proba(digits[0])).all()
+
+
+def _half_counts(model, X, y):
+    return model.fit(X, y, sample_weight=np.arange(len(y)) % 2)
+
+
+def _held_out(model, X, y):
+    return model.fit(X, y, X_val=X, y_val=y)
+
+
+#: What fails, when, in which call with uint8 X of the device, and what is said of it.
+TROUBLES = [
+    ("astype", 0, lambda model, X, y: model.fit(X, y), "looking over 120 rows of X "),
+    ("isfinite", 0, lambda model, X, y: model.fit(X, y), "looking over 120 rows of X "),
+    ("min", 0, lambda model, X, y: model.fit(X, y), "looking over 120 rows of X "),
+    ("__getitem__", 0, _half_counts, "looking over 120 rows of X "),
+    ("isfinite", 1, _held_out, "looking over 120 rows of X and 120 rows of X_val"),
+    ("zeros", 5, lambda model, X, y: model.fit(X, y), "minibatches of batch_size=40"),
+    ("astype", 0, lambda model, X, y: model.predict(X), "what is made of 120 rows of X"),
+    ("isfinite", 0, lambda model, X, y: model.score(X, y), "what is made of 120 rows of X"),
+    ("log", 0, lambda model, X, y: model.predict_log_proba(X), "what is made of 120 rows"),
+    ("exp", 0, lambda model, X, y: model.predict_proba(X), "what is made of 120 rows of X"),
+    ("argmax", 0, lambda model, X, y: model.predict(X), "what is made of 120 rows of X"),
+    ("concatenate", 0, lambda model, X, y: model.transform(X), "what is made of 120 rows of X"),
+    ("isfinite", 0, lambda model, X, y: model.relax(X, y, 0.1), "what is made of 120 rows of X"),
+    ("zeros", 5, lambda model, X, y: model.predict(X), "settling 120 rows at once"),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: f"{trouble[0]}: {trouble[3]}")
+def test_wherever_memory_runs_out(installed, digits, monkeypatch, trouble):
+    name, after, call, what = trouble
+    model = _model(backend="cupy", early_stopping=call is _held_out)
+    model = _fitted(model, digits[0] * 16, digits[1])
+    X, y = installed.asarray((digits[0] * 16).astype(np.uint8)), digits[1]
+    expected = model.predict_proba(X)._host
+    before, n_before = dict(vars(model)), _n_device_arrays()
+    owner = installed if hasattr(installed, name) and name not in ("min", "argmax") else DeviceArray
+    with monkeypatch.context() as full:
+        full.setattr(owner, name, _fail_with(FULL[0], after)(getattr(owner, name)))
+        with pytest.raises(MemoryError, match=rf"left for {what}.*\(Out of memory al") as caught:
+            call(model, X, y)
+    assert caught.value.__cause__ is FULL[0]
+    assert _n_device_arrays() == n_before
+    assert vars(model) == before
+    remedy = r"batch_size" if "batch_size" in what else r"Pass fewer rows"
+    assert re.search(remedy, str(caught.value).partition(". ")[2])
+    np.testing.assert_array_equal(model.predict_proba(X)._host, expected)
 
 
 def test_frames_of_an_error_that_the_caller_handles_are_left(installed, digits, monkeypatch):

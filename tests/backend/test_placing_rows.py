@@ -8,7 +8,6 @@ import pytest
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.backend import cupy_backend, feeding
 from sklearn_eqprop.estimators import settled_rows
-from tests.backend.fake_cuda import FakeStream
 from tests.backend.test_training_loop import _assert_alike, _fitted
 
 N_ROWS, N_COLUMNS = 4096, 256
@@ -58,8 +57,25 @@ def test_rows_are_put_in_place_piece_by_piece(device, fake, monkeypatch):
     monkeypatch.setattr(cupy_backend, "UPLOADED_AT_ONCE", 2**16)
     feed, peak = _traced_feed(device, INPUTS)
     assert peak < 1.1 * N_ROWS * ROW_BYTES
-    assert fake.counts.to_device == N_ROWS // 64 + 1 + 1  # the inputs, the target, the factors
+    n_pieces = N_ROWS // 64 + 1  # of the inputs, and the target
+    assert fake.counts.to_device == n_pieces + 1  # the factors
+    assert fake.cuda.stream_waits == n_pieces
     np.testing.assert_array_equal(_taken(feed, device), (INPUTS * FACTORS).astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [INPUTS, np.asfortranarray(INPUTS, dtype=np.float32), INPUTS.astype(np.float32)],
+    ids=["of another type", "by columns", "as they are"],
+)
+@pytest.mark.parametrize("slow", [False, True])
+def test_pieces_are_kept_until_the_device_has_read_them(device, fake, monkeypatch, inputs, slow):
+    monkeypatch.setattr(cupy_backend, "UPLOADED_AT_ONCE", 2**18)
+    if slow:
+        fake.cuda.dawdle()
+    feed = device.feed(inputs, TARGET, np.float32)
+    np.testing.assert_array_equal(_taken(feed, device), INPUTS.astype(np.float32))
+    fake.cuda.finish()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -102,8 +118,7 @@ def test_other_trouble_in_placing_rows_is_told(device, fake, monkeypatch):
 
 def test_a_buffer_is_filled_after_the_work_that_used_its_memory_before(device, fake):
     done = []
-    fake.cuda._current = FakeStream(fake.cuda, waits=True)
-    fake.cuda._current.queue(lambda: done.append("earlier work"))
+    fake.cuda.dawdle().queue(lambda: done.append("earlier work"))
     copying = fake.cuda.Stream(non_blocking=True)
     slot = feeding._Slot(fake, 10, [N_COLUMNS, 3], np.dtype(np.float32), copying)
     slot.send((INPUTS, TARGET), slice(0, 10))

@@ -2,9 +2,11 @@
 
 import sys
 import tomllib
+import types
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
 from tests.backend.conftest import look_again
-from tests.backend.fake_cuda import CUDARuntimeError
+from tests.backend.fake_cuda import CUDARuntimeError, OutOfMemoryError
 
 X = np.random.RandomState(0).standard_normal((20, 3))
 Y = (X[:, 0] > 0).astype(int)
@@ -42,6 +44,7 @@ def test_cupy_is_not_installed(no_cupy, estimator):
     assert said.startswith("backend='cupy' needs CuPy, which is not installed")
     for extra in ("cuda12", "cuda13"):
         assert f"pip install 'sklearn-eqprop[{extra}]'" in said
+    assert "[cuda13]' (cards of compute capability 7.5 or higher)" in said
     assert "backend='numpy'" in said
 
 
@@ -81,6 +84,29 @@ def test_a_driver_of_the_same_major_version_is_enough(installed):
     assert get_backend("cupy").name == "cupy"
 
 
+@pytest.mark.parametrize("capability", ["52", "61", "70", "72"])
+def test_the_card_is_too_old(installed, monkeypatch, capability):
+    """CUDA 13 compiles nothing for it; its driver is one of CUDA 13 all the same."""
+    runtime = installed.cuda.runtime
+    runtime.driver = runtime.version = 13000
+    installed.cuda.compute_capability = capability
+    monkeypatch.setattr(installed, "RawModule", lambda **_: pytest.fail("tried to compile"))
+    said = _refused()
+    assert f"has compute capability {capability[0]}.{capability[1]}, but" in said
+    assert "built for CUDA 13.0, which needs 7.5 or higher" in said
+    assert "Uninstall cupy-cuda13x and run pip install 'sklearn-eqprop[cuda12]'" in said
+    assert said.count("pip install") == 1
+    assert get_backend("auto").name == "numpy"
+
+
+@pytest.mark.parametrize(("capability", "runtime"), [("75", 13000), ("120", 13000), ("61", 12090)])
+def test_the_card_is_new_enough(installed, capability, runtime):
+    installed.cuda.runtime.driver = 13000
+    installed.cuda.runtime.version = runtime
+    installed.cuda.compute_capability = capability
+    assert get_backend("cupy").name == "cupy"
+
+
 def test_there_is_no_device(installed, monkeypatch):
     installed.cuda.runtime.n_devices = 0
     assert "no CUDA device" in _refused()
@@ -109,6 +135,54 @@ def test_importing_cupy_fails(installed, monkeypatch):
 
     monkeypatch.setattr(selection, "import_module", fail)
     assert "importing it failed (libcublas is broken)" in _refused()
+
+
+FULL = [
+    OutOfMemoryError("Out of memory allocating 512 bytes (allocated so far: 0 bytes)."),
+    CUDARuntimeError("cudaErrorMemoryAllocation: out of memory"),
+]
+
+
+@pytest.mark.parametrize("error", FULL, ids=str)
+def test_a_device_that_is_full_for_the_moment(installed, monkeypatch, error):
+    """Said as it is, and not remembered: the other process may be gone the next time."""
+
+    def fail(*_, **__):
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr(installed, "asarray", fail)
+        for _ in range(2):
+            model = EqPropClassifier((4,), backend="cupy", max_iter=1)
+            before = dict(vars(model))
+            with pytest.raises(
+                MemoryError, match=r"memory is full \((Out of m|cudaErrorM)"
+            ) as said:
+                model.fit(X, Y)
+            assert "pip install" not in str(said.value)
+            assert vars(model) == before
+            assert get_backend("auto").name == "numpy"
+    assert get_backend("auto").name == get_backend("cupy").name == "cupy"
+
+
+def _stub():
+    """A module named cupy without a spec, as tests of other packages put in sys.modules."""
+    return types.ModuleType("cupy")
+
+
+def _stub_that_fails():
+    stub = _stub()
+    stub.__getattr__ = lambda name: 1 / 0
+    return stub
+
+
+@pytest.mark.parametrize("stub", [_stub, _stub_that_fails, MagicMock, lambda: None])
+def test_auto_never_fails(installed, monkeypatch, stub):
+    monkeypatch.setitem(sys.modules, "cupy", stub())
+    model = EqPropClassifier((4,), max_iter=2, learning_rate="cosine", random_state=0).fit(X, Y)
+    assert model.backend_ == "numpy"
+    said = _refused()
+    assert "a module named cupy that does not work as CuPy" in said or "not installed" in said
 
 
 def test_why_is_looked_into_once(installed, monkeypatch):

@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.backend import get_backend
+from sklearn_eqprop.relaxation.anderson import PLAIN_STEPS
 from sklearn_eqprop.relaxation.pacing import LOOK_EVERY
 
 N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
@@ -339,24 +340,35 @@ def test_out_of_memory_names_the_batch_size_and_changes_nothing(
     assert not hasattr(fresh, "coefs_")
 
 
+EXTRAPOLATES = {"relaxation": "anderson", "relax_tol": 1e-7, "max_relax_iter": 15}
+#: Of 60 steps the second half counts.
+AVERAGES_LONG = {"objective": "trajectory", **EULER, "max_relax_iter": 8, "max_nudge_iter": 60}
+AVERAGES_LONG["hidden_layer_sizes"] = (50,)
+
+
 @pytest.mark.parametrize(
-    ("settings", "n_states"),
+    ("settings", "n_states", "n_outputs_kept"),
     [
-        ({}, 16),
-        ({"nudging": "centered"}, 2 * 16),
-        ({"relaxation": "euler", "max_relax_iter": 8}, 16),
-        ({"relaxation": "anderson", "max_relax_iter": 8}, 48),
+        ({}, 16, 0),
+        ({"nudging": "centered"}, 2 * 16, 0),
+        ({"relaxation": "euler", "max_relax_iter": 8}, 16, 0),
+        (EXTRAPOLATES, 48, 0),
+        ({**EXTRAPOLATES, "nudging": "centered"}, 2 * 48, 0),
+        (AVERAGES_LONG, 16, 30),
+        ({**AVERAGES_LONG, "nudging": "centered"}, 2 * 16, 30),
     ],
     ids=str,
 )
-def test_memory_is_bounded(installed, settings, n_states):
+def test_memory_is_bounded(installed, settings, n_states, n_outputs_kept):
     """As docs/gpu.md states it; the host's copies of the weights count here too."""
     rng = np.random.RandomState(0)
-    X, y = rng.rand(400, 100).astype(np.float32), rng.randint(10, size=400)
-    model = _model(
-        backend="cupy", hidden_layer_sizes=(200, 200), batch_size=200, max_iter=1, **settings
-    )
+    n_classes = 100 if n_outputs_kept else 10
+    X, y = rng.rand(400, 100).astype(np.float32), np.arange(400) % n_classes
+    settings = {"hidden_layer_sizes": (200, 200), **settings}
+    model = _model(backend="cupy", batch_size=200, max_iter=1, **settings)
     _fitted(model, X, y)  # compiles, fills caches
+    if settings.get("relaxation") == "anderson":
+        assert min(model.relaxation_["free_steps"]) > PLAIN_STEPS
     tracemalloc.start()
     try:
         _fitted(model, X, y)
@@ -364,8 +376,10 @@ def test_memory_is_bounded(installed, settings, n_states):
     finally:
         tracemalloc.stop()
     weights = sum(block.size for block in [*model.coefs_, *model.feedback_coefs_])
-    on_device_and_host = 2 * (X.size + 10 * len(X))
-    assert peak <= 4 * (on_device_and_host + 12 * weights + n_states * 200 * (200 + 200 + 10))
+    on_device_and_host = 2 * (X.size + n_classes * len(X))
+    n_units = sum(settings["hidden_layer_sizes"]) + n_classes
+    a_sample = n_states * n_units + n_outputs_kept * n_classes
+    assert peak <= 4 * (on_device_and_host + 12 * weights + 200 * a_sample)
 
 
 def test_out_of_memory_while_settling_says_how_many_rows(installed, digits, monkeypatch):

@@ -508,6 +508,11 @@ def _outlier(X, y):
     EqPropClassifier((6,), max_iter=2).fit(X, y)
 
 
+def _beyond_the_largest_number(X, y):
+    model = EqPropRegressor((8,), loss="poisson", max_iter=5, dtype="float32", random_state=0)
+    model.fit(X, 1e30 * np.exp(X[:, 0])).predict(300 * X)
+
+
 @MAX_ITER
 @pytest.mark.parametrize(
     "trouble",
@@ -517,6 +522,7 @@ def _outlier(X, y):
         lambda X, y: EqPropClassifier((5,) * 3, max_iter=2, feedback="tied").fit(X, y),
         lambda X, y: EqPropRegressor((5,), max_iter=2, beta=0.97, loop_gain=0.9).fit(X, y),
         lambda X, y: EqPropClassifier((5,), max_iter=2, max_relax_iter=1).fit(X, y).predict(X),
+        _beyond_the_largest_number,
     ],
 )
 def test_warnings_point_to_the_call(binary, trouble):
