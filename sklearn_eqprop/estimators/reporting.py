@@ -65,7 +65,8 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     first, last, best = curve[0], curve[-1], min(curve)
     flat = len(curve) > 1 and first - best <= settings.tol < best
     no_better = _loss_of_kept(state, settings) >= state.constant_loss > settings.tol
-    over = last - best > settings.tol and len(curve) >= PATIENT_EPOCHS  # not just slow
+    had_time = len(curve) >= PATIENT_EPOCHS
+    over = had_time and last - best > settings.tol  # not just slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     if by_loss and 0 < state.constant_loss <= settings.tol:
@@ -82,8 +83,10 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
             "inputs (StandardScaler), change learning_rate_init, use fewer hidden layers, or check "
             "that the targets depend on the inputs."
         )
-    elif ended_by is EndedBy.LIMIT and (no_better or settings.learning_rate != "cosine"):
+    elif ended_by is EndedBy.LIMIT and (
         # A cosine ends by design, but should have come somewhere by then.
+        settings.learning_rate != "cosine" or (no_better and had_time)
+    ):
         _warn(
             f"Training reached max_iter={settings.max_iter} epochs before the "
             f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "

@@ -180,7 +180,7 @@ def test_inspection(regression, estimator):
 
 @KINDS
 def test_decision_boundary(binary, estimator):
-    pytest.importorskip("matplotlib")
+    plt = pytest.importorskip("matplotlib.pyplot")
     X, y = binary[0][:, :2], binary[1]
     model = estimator(**SETTINGS).fit(X, y)
     way = "predict" if estimator is EqPropRegressor else "predict_proba"
@@ -190,3 +190,4 @@ def test_decision_boundary(binary, estimator):
     middle = np.array([[drawn.xx0[6, 6], drawn.xx1[6, 6]]])
     expected = model.predict(middle) if way == "predict" else model.predict_proba(middle)[:, 1]
     assert_allclose(drawn.response[6, 6], expected[0], rtol=1e-6)
+    plt.close("all")  # others count the figures there are
