@@ -199,7 +199,7 @@ class EqPropRegressor(Regression):
     intercepts_ : list of ndarray
         Entry l, of shape (n_(l+1),), is the bias of layer l + 1; in a convolutional layer one a
         map.
-    feedback_coefs_ : list of ndarray
+    feedback_coefs_ : list of ndarray, or tuple with ``feedback='tied'``
         Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
         `connections`: one array (n_source, n_target) a feedback connection. Beside a convolution:
         kernels of its shape, which feedback goes through in reverse.
