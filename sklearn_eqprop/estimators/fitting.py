@@ -13,7 +13,7 @@ from sklearn_eqprop.estimators.reporting import print_epoch
 from sklearn_eqprop.estimators.stopping import PatienceStop
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.exceptions import DivergenceError
-from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, run_epoch
+from sklearn_eqprop.learning.epoch import EpochRecord, TrainingData, mean_cost, run_epoch
 from sklearn_eqprop.learning.feedback import SMALLEST_GAIN, attenuations
 from sklearn_eqprop.learning.optimizers import moved_memory
 from sklearn_eqprop.learning.schedules import ADAPTIVE_FLOOR, rate_factor
@@ -62,7 +62,7 @@ def run_training(
     # An earlier fit that was judged likewise has left its best weights: still to be beaten.
     beatable = settings.restore_best and math.isfinite(state.best_score)
     best_weights = last_good if beatable else None
-    n_done = 0
+    n_done = n_to_best = 0
     ended_by = EndedBy.LIMIT
     started = time.perf_counter()
     try:
@@ -79,7 +79,7 @@ def run_training(
                 state.validation_scores.append(held_out)
             is_best = stop.update(-epoch.loss if held_out is None else held_out)
             if is_best and settings.restore_best:
-                best_weights = last_good
+                best_weights, n_to_best = last_good, n_done
             if settings.verbose:
                 seconds = (time.perf_counter() - started) / n_done
                 print_epoch(state, epoch, settings, n_done, data.n_samples_given, seconds)
@@ -94,8 +94,11 @@ def run_training(
             raise
         _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
+    state.kept_cost = None
     if best_weights is not None:
         _restore(network, best_weights)
+        if n_to_best <= 1 < n_done:  # training has led nowhere better
+            state.kept_cost = _if_in_doubt(trainer, data, state, settings, n_done - n_to_best)
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
@@ -107,6 +110,19 @@ def run_training(
         state.signal = abs(settings.beta) * carried
     state.best_score, state.n_waiting = stop.best, stop.n_waiting
     return ended_by
+
+
+def _if_in_doubt(
+    trainer: Trainer, data: TrainingData, state: TrainingState, settings: FitSettings, n_since: int
+) -> float | None:
+    """Cost of weights of `n_since` epochs ago, where they may be no better than a constant.
+
+    That takes a free phase of all rows, so only where losses recorded around that epoch say so.
+    """
+    n_epochs = len(state.loss_curve) - n_since
+    around = state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1]
+    in_doubt = min(around) >= state.constant_loss
+    return mean_cost(trainer, data, settings.batch_size) if in_doubt else None
 
 
 @contextmanager
@@ -157,7 +173,8 @@ def _finite_epoch(
     if not _is_finite(trainer.network):
         msg = "a weight is not finite"
         raise DivergenceError(msg)
-    epoch.loss += _penalty(trainer.network, settings.alpha, epoch.mean_batch_weight)
+    state.penalty = _penalty(trainer.network, settings.alpha, epoch.mean_batch_weight)
+    epoch.loss += state.penalty
     if not math.isfinite(epoch.loss):
         msg = "the penalty on the weights is not finite"
         raise DivergenceError(msg)

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
@@ -18,14 +18,13 @@ from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.device_memory import naming_rows
 from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
+from sklearn_eqprop.estimators.r2 import r2_of
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import Standardisation
 from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
 from sklearn_eqprop.learning.user_cost import UserCost
 
-#: Errors that are squared in scores, in units of the targets: larger ones are cut off.
-LARGEST_ERROR = 1e140
 #: Later targets that are this many times their scale away from the mean are on another one.
 FAR_TARGET = 1e3
 #: Cost by loss.
@@ -157,13 +156,14 @@ class Regression(RegressorMixin, BaseEqProp):
         ValueError
             If a target is so far from those of training that its distance has no float64.
         """
+        check_is_fitted(self)
         refuse_unusable(y, "y")
-        output = on_host(self._settled(X).output)
-        weight = weight_of_scores(sample_weight, output)
         with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums y up
             y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
-        check_consistent_length(output, y)
         self._check_outputs(y)
+        output = on_host(self._settled(X).output)
+        check_consistent_length(output, y)
+        weight = weight_of_scores(sample_weight, output)
         return self._score_of_output(output, y.reshape(y.shape[0], -1), weight)
 
     def _check_outputs(self, y: np.ndarray) -> None:
@@ -266,7 +266,7 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> float:
         standardised = self._encode(y, np.float64)
         predicted = self._standardised_prediction(output, np)
-        return _r2_of(standardised, predicted, sample_weight)
+        return r2_of(standardised, predicted, sample_weight)
 
     def _plain_targets(self, y: Any) -> Any:
         return y
@@ -283,28 +283,6 @@ class Regression(RegressorMixin, BaseEqProp):
         tags.target_tags.multi_output = True
         tags.target_tags.positive_only = self.loss == "poisson"
         return tags
-
-
-def _r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """R², in units in which targets can be squared; errors that cannot be are cut off."""
-    unit = np.maximum(np.abs(y).max(axis=0), 1.0)  # of each column
-    y, predicted = y / unit, predicted.astype(np.float64) / unit
-    # Counted from the first target nothing is left of a constant column, not even rounding.
-    y, predicted = y - y[0], predicted - y[0]
-    error = predicted - y
-    largest = np.abs(error).max()
-    if largest > LARGEST_ERROR:
-        warnings.warn(
-            f"Predictions are wrong by up to {largest:.3g} times the scale of the targets; in the "
-            f"score, errors beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of "
-            "training make them so: leave them out, or fit on data that includes them.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
-        predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
-    if sample_weight is not None:
-        sample_weight = sample_weight / sample_weight.max()
-    return float(r2_score(y, predicted, sample_weight=sample_weight))
 
 
 def _n_outputs(y: np.ndarray) -> int:

@@ -64,11 +64,12 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     curve = state.loss_curve
     first, last, best = curve[0], curve[-1], min(curve)
     flat = len(curve) > 1 and first - best <= settings.tol < best
-    no_better = _loss_of_kept(state, settings) >= state.constant_loss > settings.tol
+    no_better = last - state.penalty >= state.constant_loss > settings.tol
     had_time = len(curve) >= PATIENT_EPOCHS
     over = had_time and last - best > settings.tol  # not just slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
+    constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
     if by_loss and 0 < state.constant_loss <= settings.tol:
         _warn(
             f"Training stopped before it could learn: tol={settings.tol:g}, and an improvement "
@@ -78,10 +79,17 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     elif flat or useless:
         _warn(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
-            f"best and {last:.4g} in the last of {len(curve)}{_whose_are_kept(state, settings)}; "
-            f"predicting the same for every sample gives {state.constant_loss:.4g}. Scale the "
-            "inputs (StandardScaler), change learning_rate_init, use fewer hidden layers, or check "
-            "that the targets depend on the inputs."
+            f"best and {last:.4g} in the last of {len(curve)}; {constant}. Scale the inputs "
+            "(StandardScaler), change learning_rate_init, use fewer hidden layers, or check that "
+            "the targets depend on the inputs."
+        )
+    elif state.kept_cost is not None and state.kept_cost >= state.constant_loss > settings.tol:
+        measure = "validation score" if settings.early_stopping else "loss"
+        _warn(
+            f"Training did not learn: the {measure} was never better than in the beginning, from "
+            f"where weights are kept, with a loss of {state.kept_cost:.4g} on the training rows; "
+            f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
+            "validation_fraction, or scale the inputs (those of a validation set of your own too)."
         )
     elif ended_by is EndedBy.LIMIT and (
         # A cosine ends by design, but should have come somewhere by then.
@@ -92,32 +100,6 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
             f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "
             "raise max_iter, raise tol, or raise learning_rate_init."
         )
-
-
-def _epoch_of_kept(state: TrainingState, settings: FitSettings) -> int:
-    """Number, from 0, of the epoch whose weights are kept."""
-    last = len(state.loss_curve) - 1
-    if not settings.restore_best:
-        return last
-    if not settings.early_stopping:
-        return int(np.argmin(state.loss_curve))
-    n_judged = len(state.validation_scores)
-    return last + 1 - n_judged + int(np.argmax(state.validation_scores)) if n_judged else last
-
-
-def _loss_of_kept(state: TrainingState, settings: FitSettings) -> float:
-    """Training loss with the weights that are kept, which the epoch after them began with."""
-    following = min(_epoch_of_kept(state, settings) + 1, len(state.loss_curve) - 1)
-    return state.loss_curve[following]
-
-
-def _whose_are_kept(state: TrainingState, settings: FitSettings) -> str:
-    """Which epoch's weights are kept, where that is not the last."""
-    epoch = _epoch_of_kept(state, settings)
-    if epoch == len(state.loss_curve) - 1:
-        return ""
-    by = "validation score" if settings.early_stopping else "loss"
-    return f" (the weights of epoch {epoch + 1}, best by {by}, are kept)"
 
 
 def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool) -> None:

@@ -80,7 +80,12 @@ class TrainingState:
     guarded : tuple
         Fingerprint of the weights and the bound that `guard_vectors` belong to.
     constant_loss : float
-        Loss of the best constant prediction on the training rows.
+        Cost of the best constant prediction on the training rows.
+    penalty : float
+        Part of the last loss that is the penalty on the weights.
+    kept_cost : float or None
+        Cost on the training rows of weights that training went back to, from before or after its
+        first epoch, if they may be no better than a constant prediction.
     signal : float
         β times the factor by which feedback attenuates the nudge on its way to the layer it reaches
         most weakly.
@@ -106,6 +111,8 @@ class TrainingState:
         default_factory=lambda: {name: [] for name in RELAXATION_RECORDS}
     )
     constant_loss: float = math.inf
+    penalty: float = 0.0
+    kept_cost: float | None = None
     signal: float = math.inf
     guarded: tuple[Any, ...] = ()
 
@@ -119,6 +126,7 @@ class TrainingState:
         """What goes into a model file."""
         stored = dict(vars(self))
         del stored["relaxation"]  # it is an attribute of the estimator
+        del stored["kept_cost"]  # has been told
         for name, seed in self.stream_seeds.items():
             stored[name] = packed_stream(stored[name], seed)
         return stored

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,6 +45,17 @@ class TrainingData:
             self._feed = network.backend.feed(self.X, self.target, network.dtype, factors)
         return self._feed
 
+    def minibatches(
+        self, trainer: Trainer, order: np.ndarray | None, batch_size: int
+    ) -> Iterator[tuple[Any, Any, np.ndarray | None]]:
+        """Inputs as the trainer's substrate reads them, targets and weights of every minibatch."""
+        reads_sparse = getattr(trainer.substrate, "reads_sparse", False)
+        for rows, inputs, target in self.feed(trainer.network).minibatches(order, batch_size):
+            if sparse.issparse(inputs) and not reads_sparse:
+                inputs = inputs.toarray()
+            weight = None if self.sample_weight is None else self.sample_weight[rows]
+            yield inputs, target, weight
+
 
 @dataclass
 class EpochRecord:
@@ -53,8 +64,7 @@ class EpochRecord:
     Attributes
     ----------
     loss : float
-        Weighted mean cost of the free equilibria, each before its minibatch's update; the fit loop
-        adds the penalty.
+        Weighted mean cost of the free equilibria, each before its minibatch's update.
     mean_batch_weight : float
         Mean over the minibatches of the sum of their sample weights (rows, without weights).
     free_steps, nudged_steps : float
@@ -143,11 +153,8 @@ def run_epoch(
         order = shuffle_rng.permutation(n_samples)  # on the host: the same on every backend
     total_loss = total_weight = 0.0
     n_batches = 0
-    for rows, inputs, target in data.feed(network).minibatches(order, batch_size):
-        if sparse.issparse(inputs) and not getattr(trainer.substrate, "reads_sparse", False):
-            inputs = inputs.toarray()
-        weight = None if data.sample_weight is None else data.sample_weight[rows]
-        batch_weight = float(inputs.shape[0] if weight is None else weight.sum())
+    for inputs, target, weight in data.minibatches(trainer, order, batch_size):
+        batch_weight = _total_weight(inputs, weight)
         done = n_batches * batch_size / n_samples
         factor = rate_factor(done) if callable(rate_factor) else rate_factor
         loss, credit = trainer.train_on(inputs, target, weight, factor, nudging_rng)
@@ -168,6 +175,19 @@ def run_epoch(
         free_unconverged=free_unconverged,
         nudged_unconverged=nudged_unconverged,
     )
+
+
+def mean_cost(trainer: Trainer, data: TrainingData, batch_size: int) -> float:
+    """Weighted mean cost of the free phases over all rows, with the weights as they are."""
+    costs, weights = [], []
+    for inputs, target, weight in data.minibatches(trainer, None, batch_size):
+        costs.append(trainer.cost_of(inputs, target, weight))
+        weights.append(_total_weight(inputs, weight))
+    return float(np.average(costs, weights=weights))
+
+
+def _total_weight(inputs: Any, weight: np.ndarray | None) -> float:
+    return float(inputs.shape[0] if weight is None else weight.sum())
 
 
 def _tally(credit: Credit, free: _PhaseTally, nudged: _PhaseTally) -> None:

@@ -144,16 +144,10 @@ class Trainer:
         DivergenceError
             If the loss is not finite; the parameters are then left as they were.
         """
-        total: float = inputs.shape[0]
-        shares: Any = 1 / total
-        if sample_weight is not None:
-            total = float(sample_weight.sum())
-            # Divided before the cast: weights of any size become shares that fit any type.
-            backend, dtype = self.network.backend, self.network.dtype
-            shares = backend.from_host(sample_weight / total, dtype)[:, None]
+        total, shares = self._shares(inputs.shape[0], sample_weight)
         gains = feedback_gains(self.network)
         credit = self._credit(inputs, target, shares, gains, rate_factor, rng)
-        loss = self._mean_cost(credit, target, shares)
+        loss = self._mean_cost(credit.free, target, shares)
         if not math.isfinite(loss):
             msg = "the loss is not finite"
             raise DivergenceError(msg)
@@ -163,6 +157,20 @@ class Trainer:
         if self.guard is not None:
             self.guard.enforce()
         return loss, credit
+
+    def cost_of(self, inputs: Array, target: Array, sample_weight: np.ndarray | None) -> float:
+        """Weighted mean cost of the free phases, and nothing learned; arguments as `train_on`."""
+        _, shares = self._shares(inputs.shape[0], sample_weight)
+        return self._mean_cost(self.substrate.settle(inputs), target, shares)
+
+    def _shares(self, n_samples: int, sample_weight: np.ndarray | None) -> tuple[float, Any]:
+        """Total weight of some samples, and the share of each in it."""
+        if sample_weight is None:
+            return n_samples, 1 / n_samples
+        total = float(sample_weight.sum())
+        # Divided before the cast: weights of any size become shares that fit any type.
+        backend, dtype = self.network.backend, self.network.dtype
+        return total, backend.from_host(sample_weight / total, dtype)[:, None]
 
     def _credit(
         self,
@@ -190,8 +198,8 @@ class Trainer:
             parameter.array[...] = array
         return credit
 
-    def _mean_cost(self, credit: Credit, target: Array, shares: Any) -> float:
-        value = credit.free.cost(self.network.backend.xp, self.cost, target)
+    def _mean_cost(self, free: FreePhase, target: Array, shares: Any) -> float:
+        value = free.cost(self.network.backend.xp, self.cost, target)
         [cost] = self.network.backend.numbers([(value[:, None] * shares).sum()])
         return cost
 

@@ -3,8 +3,9 @@
 import re
 import warnings
 
+import numpy as np
 import pytest
-from sklearn.datasets import load_iris, make_blobs
+from sklearn.datasets import load_diabetes, load_iris, load_wine, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
@@ -14,10 +15,10 @@ from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 UNLEARNED = r"did not learn.* predicting the same for every sample gives"
 
 
-def fit_and_listen(model, X, y):
+def fit_and_listen(model, X, y, **arguments):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(X, y)
+        model.fit(X, y, **arguments)
     assert {w.category for w in caught} <= {ConvergenceWarning}
     return [str(w.message) for w in caught]
 
@@ -35,7 +36,45 @@ def test_early_stopping_that_keeps_the_first_weights():
     [message] = fit_and_listen(model, X, y)
     assert log_loss(y, model.predict_proba(X)) > 1.0986
     assert re.search(UNLEARNED, message)
-    assert "(the weights of epoch 1, best by validation score, are kept)" in message
+    assert "the validation score was never better than in the beginning" in message
+
+
+def test_the_loss_of_what_is_kept_is_that_of_the_training_rows():
+    X, y = blobs(24)
+    model = EqPropClassifier(random_state=24, early_stopping=True, learning_rate_init=3e-4, alpha=0)
+    weight = np.arange(1.0, 81.0)
+    validation = {"X_val": X, "y_val": (y + 1) % 3}  # the better it is on X, the worse here
+    [message] = fit_and_listen(model, X, y, sample_weight=weight, **validation)
+    kept = log_loss(y, model.predict_proba(X), sample_weight=weight)
+    assert float(re.search(r"loss of (\d\.\d+) on the training rows", message)[1]) == pytest.approx(
+        kept, rel=1e-3
+    )
+
+
+@pytest.mark.parametrize(("rate", "seed"), [(0.3, 0), (1.0, 1)])
+def test_a_bumpy_loss_around_good_weights_is_no_reason(rate, seed):
+    # Epochs before and after those weights are bad on the average of their minibatches.
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model = EqPropClassifier(
+        max_iter=40, learning_rate_init=rate, random_state=seed, early_stopping=True
+    )
+    messages = fit_and_listen(model, X, y)
+    assert log_loss(y, model.predict_proba(X)) < 0.9
+    assert not any("did not learn" in message for message in messages)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_strong_penalty_is_no_reason(seed):
+    # Part of the loss, but not of what a constant prediction is compared with.
+    X, y = load_diabetes(return_X_y=True)
+    X = StandardScaler().fit_transform(X)[:60]
+    model = EqPropRegressor(
+        alpha=10, learning_rate_init=0.01, early_stopping=True, random_state=seed
+    )
+    messages = fit_and_listen(model, X, y[:60])
+    assert model.score(X, y[:60]) > 0.3
+    assert not any("did not learn" in message for message in messages)
 
 
 def test_impatient_training():
