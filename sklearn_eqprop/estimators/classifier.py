@@ -32,7 +32,7 @@ class EqPropClassifier(Classification):
         Credit rule. 'vector_field': the paper's two phases, Eqs. 18-19. 'asymmetric' and
         'recurrent_backprop': two phases of a corrected field, or a linear system; both follow
         the exact gradient but use each connection in reverse. 'asymmetric' is exact in the limit
-        of small β only, at the default 0.5 not quite: use 0.005, which costs no precision;
+        of small β only, at the default 0.5 it can be far off: use 0.005, which costs no precision;
         'centered' nudging then helps further, but does not replace it. 'continual': weights move
         in every Euler step of the nudged phase (Eqs. 2 and 5), which many small steps make slow;
         needs ``learning_rate_init`` well below `beta`.

@@ -59,7 +59,8 @@ PARAMETER_CONSTRAINTS: dict[str, list[Any]] = {
     "dtype": [StrOptions({"auto", "float32", "float64"})],
 }
 
-#: Credit rules that follow the exact gradient, whatever the feedback weights.
+#: Credit rules that follow the exact gradient, whatever the feedback weights; 'asymmetric' in the
+#: limit of small β.
 EXACT_GRADIENTS = {"asymmetric", "recurrent_backprop"}
 #: Ways for feedback to learn that turn it towards the forward weights.
 ALIGNING = {"kolen_pollack", "homeostasis"}
