@@ -136,11 +136,13 @@ def _ways_back(wiring: Wiring, deaf: set[int]) -> list[tuple[int, int]]:
 
     Each leads the other way along one that there is, which is what tied feedback asks for.
     """
-    found, left = [], set(deaf)
+    found: list[tuple[int, int]] = []
+    left = set(deaf)
     while left:  # every layer leads to the output, so one of those left leads to one that hears
         source, target = max((s, t) for s, t in wiring.pairs if s in left and t not in left)
         found.append((target, source))
-        left.remove(source)
+        # A nudge goes on from there along the connections that there are.
+        left -= reachable((*wiring.pairs, *found), wiring.n_layers)
     return found
 
 
