@@ -98,6 +98,7 @@ CASES = [("untied", graph) for graph in UNTIED] + list(itertools.product(["untie
     [
         ({}, {}),
         ({"gradient": "continual"}, {}),
+        ({"feedback_learning": "homeostasis"}, {}),
         ({"beta": np.inf, "loss": "squared_error", "nudging": "one_sided"}, {"beta": 0.3}),
         ({"objective": "trajectory", "relaxation": "euler"}, {"objective": "fixed_point"}),
         ({"credit_coordinates": "rate"}, {"credit_coordinates": "auto"}),
