@@ -10,6 +10,7 @@ from sklearn_eqprop.diagnostics.alignment import BlockAlignment, GradientAlignme
 from sklearn_eqprop.diagnostics.health_evidence import Evidence
 from sklearn_eqprop.diagnostics.verdicts import HealthCheck, judged, no_signals, not_looked_at
 from sklearn_eqprop.estimators.parameters import feedback_aligns, reads_rates
+from sklearn_eqprop.estimators.refused_pairs import needed_for_exact
 from sklearn_eqprop.network import ACTIVATIONS
 
 #: The check turns to "watch" at the first cosine and to "bad" at the second.
@@ -159,9 +160,11 @@ def _ways_to_another_limit(evidence: Evidence, blocks_are_aligned: bool) -> list
             "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback "
             "aligned"
         )
-    finite = ", with a finite beta" if math.isinf(parameters["beta"]) else ""
+    needed = needed_for_exact(parameters)
+    also = f", with {' and '.join(needed)}" if needed else ""
+    small = [f"beta={EXACT_BETA:g}", *needed_for_exact(parameters | {"beta": EXACT_BETA})]
     ways.append(
-        f"gradient='recurrent_backprop'{finite}, or 'asymmetric' with beta={EXACT_BETA:g}, is "
+        f"gradient='recurrent_backprop'{also}, or 'asymmetric' with {' and '.join(small)}, is "
         "exact with any feedback"
     )
     return ways

@@ -69,7 +69,8 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     .. [#] With ``relax_tol='auto'``, which settles displacements and loses nothing to the rounding
        of states, watch from 1 and never bad.
 
-    A sample that runs away makes settling bad; what takes equilibria to look at then says so.
+    A sample that runs away, or is too large for the estimator's dtype, makes settling bad; where
+    one runs away, what takes equilibria to look at then says so.
 
     Parameters
     ----------
@@ -91,7 +92,7 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     TypeError, NotFittedError, ValueError
         As `gradient_alignment`.
     DivergenceError
-        If a weight is not finite.
+        If a weight is not finite, or states are too large to be squared.
     """
     subject = subject_of("health_report", estimator, X, y, needs_y=True)
     evidence = gather(subject)

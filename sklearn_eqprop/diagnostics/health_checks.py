@@ -46,6 +46,17 @@ def settling(evidence: Evidence) -> HealthCheck:
             "use a loop_gain, or a lower one, scale the inputs, lower learning_rate_init, and fit "
             "anew",
         )
+    dtype = evidence.estimator.coefs_[0].dtype
+    if evidence.n_broken and dtype != np.float64:
+        # Nor is it for these: they have an equilibrium, but no numbers for it.
+        return HealthCheck(
+            "settling",
+            max(unsettled, trained),
+            "bad",
+            f"{finding}; {evidence.n_broken / evidence.n_samples:.1%} of the samples stop being "
+            f"finite in {dtype.name}",
+            "scale the inputs, or use dtype='float64'",
+        )
     return judged(
         "settling",
         max(unsettled, trained),

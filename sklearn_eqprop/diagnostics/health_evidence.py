@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,6 +61,8 @@ class Evidence:
     unsettled, n_sweeps : float
         Fraction of the samples that the estimator itself does not settle when it predicts, and how
         many sweeps or steps it takes on average.
+    n_broken : int
+        Samples whose states do not stay finite then, in the estimator's own type.
     n_runaway : int
         Samples that run away when they are settled as far as rounding allows.
     at_rest : AtRest or None
@@ -78,6 +81,7 @@ class Evidence:
     network: Network
     unsettled: float
     n_sweeps: float
+    n_broken: int
     n_runaway: int
     at_rest: AtRest | None
     directions: Directions | None
@@ -88,9 +92,15 @@ class Evidence:
 
 
 def gather(subject: Subject) -> Evidence:
-    """Measure everything."""
+    """Measure everything.
+
+    Raises
+    ------
+    DivergenceError
+        If states are too large to be squared.
+    """
     estimator, network = subject.estimator, subject.network
-    unsettled, n_sweeps = _prediction(subject)
+    unsettled, n_sweeps, n_broken = _prediction(subject)
     n_runaway, at_rest = _equilibria(subject)
     directions = None if at_rest is None else _directions(subject)
     return Evidence(
@@ -98,6 +108,7 @@ def gather(subject: Subject) -> Evidence:
         network=network,
         unsettled=unsettled,
         n_sweeps=n_sweeps,
+        n_broken=n_broken,
         n_runaway=n_runaway,
         at_rest=at_rest,
         directions=directions,
@@ -108,20 +119,27 @@ def gather(subject: Subject) -> Evidence:
     )
 
 
-def _prediction(subject: Subject) -> tuple[float, float]:
+def _prediction(subject: Subject) -> tuple[float, float, int]:
     """How the estimator itself settles, in its own type: see `Evidence`."""
     arrays = subject.estimator._arrays()
     substrate = subject.estimator._substrate(subject.estimator._network(arrays, NumpyBackend()))
     dtype = arrays.coefs[0].dtype
     results = [
-        settle_rows(substrate, subject.inputs(rows).astype(dtype), must_be_finite=False)
+        settle_rows(substrate, _cast(subject.inputs(rows), dtype), must_be_finite=False)
         for rows in subject.chunks()
     ]
-    converged, n_steps = (
+    converged, n_steps, residual = (
         np.concatenate([getattr(result, name) for result in results])
-        for name in ("converged", "n_steps")
+        for name in ("converged", "n_steps", "residual")
     )
-    return 1 - float(converged.mean()), float(n_steps.mean())
+    n_broken = int((~np.isfinite(residual)).sum())
+    return 1 - float(converged.mean()), float(n_steps.mean()), n_broken
+
+
+def _cast(inputs: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Inputs in another type; what is too large for it is told by the residuals."""
+    with np.errstate(over="ignore"):
+        return inputs.astype(dtype)
 
 
 def _equilibria(subject: Subject) -> tuple[int, AtRest | None]:
@@ -191,9 +209,18 @@ def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
 def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
     """||s - s'||² and ||s||², s' being the feedforward pass, over all layers and rows."""
     states = free.result.states
-    passed = feedforward_pass(network, free)
-    distance = sum(network.norm(s - p) ** 2 for s, p in zip(states, passed, strict=True))
-    return np.array([distance, sum(network.norm(s) ** 2 for s in states)])
+    with np.errstate(over="ignore", invalid="ignore"):
+        passed = feedforward_pass(network, free)
+        apart = [network.norm(s - p) for s, p in zip(states, passed, strict=True)]
+        lengths = [network.norm(s) for s in states]
+        squares = np.square([apart, lengths]).sum(axis=1)
+    if not np.isfinite(squares).all():
+        msg = (
+            "The states are too large for this report, which squares their length of "
+            f"{max(apart + lengths):.2g} in float64: scale the inputs."
+        )
+        raise DivergenceError(msg)
+    return squares
 
 
 def feedforward_pass(network: Network, free: FreePhase) -> Sequence[Array]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Iterable
 from numbers import Integral
@@ -13,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
+from sklearn_eqprop.estimators.refused_pairs import needed_for_exact
 from sklearn_eqprop.network import Wiring, layered_wiring, reachable
 
 
@@ -121,12 +121,13 @@ def _check_nudge_arrives(wiring: Wiring, n_layers: int, parameters: dict[str, An
         return
     deaf = set(range(1, n_layers + 1)) - reachable(wiring.pairs, n_layers)
     if deaf:
+        needed = needed_for_exact(parameters)
+        also = f", with {' and '.join(needed)}" if needed else ""
         msg = (
             f"gradient={gradient!r} trains a layer by the nudge that reaches it from the output, "
             f"but connections lead by no path from layer {n_layers} to {_named(deaf)}. Add "
             f"connections such as {', '.join(map(str, _ways_back(wiring, deaf)))}, or use "
-            "gradient='asymmetric' or 'recurrent_backprop', which need none"
-            f"{_also_needed_for_exact(parameters)}."
+            f"gradient='asymmetric' or 'recurrent_backprop', which need none{also}."
         )
         raise ValueError(msg)
 
@@ -136,24 +137,14 @@ def _ways_back(wiring: Wiring, deaf: set[int]) -> list[tuple[int, int]]:
 
     Each leads the other way along one that there is, which is what tied feedback asks for.
     """
-    found, left = [], set(deaf)
+    found: list[tuple[int, int]] = []
+    left = set(deaf)
     while left:  # every layer leads to the output, so one of those left leads to one that hears
         source, target = max((s, t) for s, t in wiring.pairs if s in left and t not in left)
         found.append((target, source))
-        left.remove(source)
+        # A nudge goes on from there along the connections that there are.
+        left -= reachable((*wiring.pairs, *found), wiring.n_layers)
     return found
-
-
-def _also_needed_for_exact(parameters: dict[str, Any]) -> str:
-    """What else to change for an exact gradient: see `check_objective`, `check_clamp`."""
-    needed = []
-    if parameters["objective"] == "trajectory":
-        needed.append("objective='fixed_point'")
-    if parameters["beta"] == math.inf:
-        needed.append("a finite beta")
-    if parameters["credit_coordinates"] == "rate":
-        needed.append("credit_coordinates='auto'")
-    return f", with {' and '.join(needed)}" if needed else ""
 
 
 def warn_about_short_runs(parameters: dict[str, Any], wiring: Wiring) -> None:

@@ -101,6 +101,29 @@ def check_objective_of_clamp(objective: str, beta: float) -> None:
         raise ValueError(msg)
 
 
+def needed_for_exact(parameters: dict[str, Any]) -> list[str]:
+    """What else to change for an exact gradient, which the checks above would refuse.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's.
+
+    Returns
+    -------
+    list of str
+        In the words of a message, such as "a finite beta".
+    """
+    needed = []
+    if parameters["objective"] == "trajectory":
+        needed.append("objective='fixed_point'")
+    if parameters["beta"] == math.inf:
+        needed.append("a finite beta")
+    if parameters["credit_coordinates"] == "rate":
+        needed.append("credit_coordinates='auto'")
+    return needed
+
+
 def check_convolutions(parameters: dict[str, Any], hidden: Sequence[int | Conv2D]) -> None:
     """Refuse convolutional layers together with what cannot do with them.
 

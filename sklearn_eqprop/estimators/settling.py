@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -17,6 +16,7 @@ from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import Home
 from sklearn_eqprop.estimators.assembly import prediction_substrate
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.device_memory import (
     SMALLER_NETWORK,
     explaining_full_device,
@@ -104,7 +104,7 @@ class Settling(FittedAttributes):
                     " Winners of max pooling may be going round in a circle, which no limit of "
                     "steps ends: pooling='average' has none."
                 )
-            warnings.warn(reason, ConvergenceWarning, stacklevel=5)
+            warn_at_call(reason, ConvergenceWarning)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
     def _equilibria(

@@ -93,15 +93,15 @@ def local_asymmetries(
     for feedback, gain in zip(network.feedback, gains, strict=True):
         pre, post = feedback.source, feedback.target
         slope = slopes[pre - 1]
-        response = network.inflow(pre, signals, range(1, network.n_layers + 1))
-        seen = feedback.local_change(_times(slope, response), probes[post - 1] * weights)
         ones = network.backend.xp.ones_like
         squares = ones(probes[pre - 1]) if slope is None else slope * slope
         counted = _times(_responsive(network, post, slopes), ones(probes[post - 1])) * weights
         own = feedback.local_change(squares, counted)
         own *= feedback.weights
         own /= max(gain, SMALLEST_GAIN)
-        own -= seen
+        response = network.inflow(pre, signals, range(1, network.n_layers + 1))
+        if response is not None:  # the input alone drives some layers of graphs
+            own -= feedback.local_change(_times(slope, response), probes[post - 1] * weights)
         estimates.append(own)
     return estimates
 

@@ -144,6 +144,17 @@ def test_what_is_done_already_is_not_advised():
     assert "feedback_init='transpose'" in _misaligned(feedback_init="independent")[0]
 
 
+@pytest.mark.parametrize(
+    ("beta", "also"), [(0.1, "credit"), (np.inf, "a finite beta and credit")], ids=str
+)
+def test_exact_rules_are_advised_without_what_they_refuse(beta, also):
+    remedy, _ = _misaligned(feedback_learning="local", credit_coordinates="rate", beta=beta)
+    assert (
+        f"gradient='recurrent_backprop', with {also}_coordinates='auto', or 'asymmetric' with "
+        "beta=0.005 and credit_coordinates='auto', is exact"
+    ) in remedy
+
+
 def test_smooth_units_are_advised_to_read_rates():
     assert "credit_coordinates" not in _misaligned()[0]  # they do
     assert "credit_coordinates='rate' is exact" in _misaligned(credit_coordinates="state")[0]

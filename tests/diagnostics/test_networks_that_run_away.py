@@ -143,6 +143,31 @@ def test_after_a_fit_that_went_wrong(settings):
     _could_not_look(health_report(model, X, y))
 
 
+def test_what_only_the_own_type_cannot_hold():
+    net = _loop(0.5)
+    X, Y = np.array([[1.0], [4e38], [2.0], [-1e39]]), np.ones((4, 1))
+    model, y = twin(net, "squared_error", np.ones((4, 1)), Y, dtype="float32")
+    model.coefs_ = [weights.astype("float32") for weights in model.coefs_]
+    for values in model.relaxation_.values():
+        values[-1] = 0.0
+    check = health_report(model, X, y)["settling"]
+    assert check.verdict == "bad"
+    assert check.value == 1 / 2
+    assert "; 50.0% of the samples stop being finite in float32" in check.finding
+    assert check.remedy == "scale the inputs, or use dtype='float64'"
+    model, y = twin(net, "squared_error", np.ones((4, 1)), Y)
+    assert "finite" not in health_report(model, X, y)["settling"].finding
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1e200, 1e300])
+def test_states_too_large_to_be_squared(dtype, scale):
+    X, Y = random_task(3, (1, 1))
+    model, y = twin(_loop(0.5), "squared_error", X, Y, dtype=dtype)
+    with pytest.raises(DivergenceError, match=r"length of .*e\+\d+ in float64: scale the inputs"):
+        health_report(model, scale * X, y)
+
+
 def test_displays():
     pytest.importorskip("matplotlib").use("agg")
     import matplotlib.pyplot as plt

@@ -84,8 +84,12 @@ DEAF = [
     [(0, 1), (0, 2), (1, 3), (2, 3), (1, 2)],
     [(0, 1), (1, 2), (2, 3), (3, 2), (0, 3)],
 ]
-#: Tied feedback would need a partner for (2, 1).
-CASES = [("untied", [(0, 2), (2, 1), (1, 3)]), *itertools.product(["untied", "tied"], DEAF)]
+#: Tied feedback would need partners for (2, 1) and (1, 1).
+UNTIED = [
+    [(0, 2), (2, 1), (1, 3)],
+    [(0, 2), (1, 1), (1, 2), (2, 1), (2, 3)],  # from layer 2, a nudge gets to layer 1
+]
+CASES = [("untied", graph) for graph in UNTIED] + list(itertools.product(["untied", "tied"], DEAF))
 
 
 @pytest.mark.parametrize(("feedback", "graph"), CASES, ids=str)
@@ -94,6 +98,7 @@ CASES = [("untied", [(0, 2), (2, 1), (1, 3)]), *itertools.product(["untied", "ti
     [
         ({}, {}),
         ({"gradient": "continual"}, {}),
+        ({"feedback_learning": "homeostasis"}, {}),
         ({"beta": np.inf, "loss": "squared_error", "nudging": "one_sided"}, {"beta": 0.3}),
         ({"objective": "trajectory", "relaxation": "euler"}, {"objective": "fixed_point"}),
         ({"credit_coordinates": "rate"}, {"credit_coordinates": "auto"}),
@@ -117,6 +122,24 @@ def test_what_is_advised_is_not_refused(binary, estimator, settings, more, graph
         named = "a finite beta" if name == "beta" else f"{name}={value!r}"
         assert said[3] == named
     assert bool(said[3]) == bool(more)
+
+
+def test_what_is_advised_for_any_graph_is_accepted(binary):
+    X, y = binary[0][:8], binary[1][:8]
+    every = list(itertools.product(range(5), range(1, 5)))
+    rng = np.random.RandomState(0)
+    n_advised = 0
+    while n_advised < 40:
+        graph = list(itertools.compress(every, rng.rand(len(every)) < 0.35))
+        model = EqPropClassifier((2, 2, 2), max_iter=1, random_state=0, connections=graph)
+        try:
+            model.fit(X, y)
+        except ValueError as error:
+            said = re.search(ADVICE, str(error))
+            if said:
+                model.set_params(connections=[*graph, *ast.literal_eval(f"[{said[1]}]")])
+                model.fit(X, y)
+                n_advised += 1
 
 
 def test_a_nudge_that_arrives_through_forward_connections_alone(binary):

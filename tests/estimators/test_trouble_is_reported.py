@@ -1,5 +1,6 @@
 """Training and dynamics that go wrong say so, and leave something that can be used."""
 
+import inspect
 import re
 import warnings
 
@@ -513,6 +514,10 @@ def _beyond_the_largest_number(X, y):
     model.fit(X, 1e30 * np.exp(X[:, 0])).predict(300 * X)
 
 
+def _unsettled(X, y):
+    return EqPropClassifier((5,), max_iter=2, max_relax_iter=1, max_nudge_iter=1).fit(X, y)
+
+
 @MAX_ITER
 @pytest.mark.parametrize(
     "trouble",
@@ -521,13 +526,19 @@ def _beyond_the_largest_number(X, y):
         _outlier,
         lambda X, y: EqPropClassifier((5,) * 3, max_iter=2, feedback="tied").fit(X, y),
         lambda X, y: EqPropRegressor((5,), max_iter=2, beta=0.97, loop_gain=0.9).fit(X, y),
-        lambda X, y: EqPropClassifier((5,), max_iter=2, max_relax_iter=1).fit(X, y).predict(X),
+        lambda X, y: _unsettled(X, y).predict(X),
+        lambda X, y: _unsettled(X, y).score(X, y),
+        lambda X, y: _unsettled(X, y).transform(X),
+        lambda X, y: _unsettled(X, y).relax(X),
+        lambda X, y: _unsettled(X, y).relax(X, y, beta=0.5),
         _beyond_the_largest_number,
     ],
 )
 def test_warnings_point_to_the_call(binary, trouble):
+    this_line = inspect.currentframe().f_lineno  # what is called stands above
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         trouble(*binary)
     assert caught
     assert {warning.filename for warning in caught} == {__file__}
+    assert max(warning.lineno for warning in caught) < this_line

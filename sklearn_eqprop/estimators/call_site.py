@@ -1,0 +1,29 @@
+"""Warnings that point to the user's call, however many frames of libraries lie in between."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from types import FrameType
+
+#: Packages whose frames are no user's; scikit-learn wraps some methods, such as transform.
+LIBRARIES = ("sklearn_eqprop", "sklearn", "joblib")
+
+
+def warn_at_call(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside of `LIBRARIES` that led here.
+
+    Parameters
+    ----------
+    message : str
+    category : type of Warning
+    """
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and _is_of_library(frame):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _is_of_library(frame: FrameType) -> bool:
+    name = str(frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in LIBRARIES
