@@ -34,8 +34,9 @@ NOTE = (
     "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
     "The settings of each run are in `mnist.json`; `mnist_choices.md` compares some with others on "
     "held-out rows of the training set. Minutes are upper bounds: a clock on the wall, "
-    "one thread, other programs beside it. Alignment is that of the update as training settles it, "
-    "at the end, where little gradient is left; the mean of the seeds, layer by layer."
+    "one thread, other programs beside it, some runs paused in between. Alignment is that of the "
+    "update as training settles it, at the end, where little gradient is left; the mean of the "
+    "seeds, layer by layer."
 )
 #: Rows that alignment is measured on.
 N_ALIGNMENT = 200

@@ -68,6 +68,7 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     had_time = len(curve) >= PATIENT_EPOCHS
     over = had_time and last - best > settings.tol  # not just slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
+    no_use = state.kept_cost is not None and state.kept_cost >= state.constant_loss > settings.tol
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
     if by_loss and 0 < state.constant_loss <= settings.tol:
@@ -83,7 +84,7 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
             "(StandardScaler), change learning_rate_init, use fewer hidden layers, or check that "
             "the targets depend on the inputs."
         )
-    elif state.kept_cost is not None and state.kept_cost >= state.constant_loss > settings.tol:
+    elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
         measure = "validation score" if settings.early_stopping else "loss"
         _warn(
             f"Training did not learn: the {measure} was never better than in the beginning, from "

@@ -126,7 +126,7 @@ class TrainingState:
         """What goes into a model file."""
         stored = dict(vars(self))
         del stored["relaxation"]  # it is an attribute of the estimator
-        del stored["kept_cost"]  # has been told
+        stored.pop("kept_cost", None)  # has been told
         for name, seed in self.stream_seeds.items():
             stored[name] = packed_stream(stored[name], seed)
         return stored

@@ -49,9 +49,8 @@ class TrainingData:
         self, trainer: Trainer, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Any, np.ndarray | None]]:
         """Inputs as the trainer's substrate reads them, targets and weights of every minibatch."""
-        reads_sparse = getattr(trainer.substrate, "reads_sparse", False)
         for rows, inputs, target in self.feed(trainer.network).minibatches(order, batch_size):
-            if sparse.issparse(inputs) and not reads_sparse:
+            if sparse.issparse(inputs) and not getattr(trainer.substrate, "reads_sparse", False):
                 inputs = inputs.toarray()
             weight = None if self.sample_weight is None else self.sample_weight[rows]
             yield inputs, target, weight
