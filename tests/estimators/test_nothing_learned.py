@@ -1,26 +1,17 @@
 """Networks that are no better than a constant prediction are reported, however training ended."""
 
 import re
-import warnings
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes, load_iris, load_wine, make_blobs
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from tests.estimators.listening import fit_and_listen
 
 UNLEARNED = r"did not learn.* predicting the same for every sample gives"
-
-
-def fit_and_listen(model, X, y, **arguments):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(X, y, **arguments)
-    assert {w.category for w in caught} <= {ConvergenceWarning}
-    return [str(w.message) for w in caught]
 
 
 def blobs(seed):

@@ -14,20 +14,12 @@ import sklearn_eqprop.estimators.fitting as fitting_module
 import sklearn_eqprop.estimators.judging as judging_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
+from tests.estimators.listening import fit_and_listen
 
 SETTINGS = {"hidden_layer_sizes": (8, 6), "max_iter": 6, "batch_size": 16, "random_state": 0}
 SETTINGS |= {"learning_rate_init": 0.01}
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
 MAX_ITER = pytest.mark.filterwarnings("ignore:Training reached max_iter")
-
-
-def fit_and_listen(model, X, y, **arguments):
-    """Fit; the text of every warning."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.fit(X, y, **arguments)
-    assert {w.category for w in caught} <= {ConvergenceWarning}
-    return [str(w.message) for w in caught]
 
 
 class Sabotage:
