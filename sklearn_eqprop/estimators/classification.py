@@ -14,7 +14,7 @@ from sklearn_eqprop.backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.class_targets import ClassTargets
-from sklearn_eqprop.estimators.device_memory import naming_rows
+from sklearn_eqprop.estimators.device_memory import explains_full_device
 from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import without_nullable_type
@@ -128,7 +128,7 @@ class Classification(ClassifierMixin, ClassTargets):
         self._fit(X, without_nullable_type(y), sample_weight, incremental=True, classes=classes)
         return self
 
-    @naming_rows
+    @explains_full_device
     def predict(self, X: Any) -> np.ndarray:
         """Class of the largest output at the free equilibrium (on average, see `objective`).
 
@@ -144,7 +144,7 @@ class Classification(ClassifierMixin, ClassTargets):
         settled = self._settled_to_decide(X, self._is_decided)
         return settled.home.give_back(self._decide(settled.output, settled.backend))
 
-    @naming_rows
+    @explains_full_device
     def decision_function(self, X: Any) -> np.ndarray:
         """Output states at the free equilibrium (averages, see `objective`), as confidence scores.
 
@@ -167,7 +167,7 @@ class Classification(ClassifierMixin, ClassTargets):
         return settled.home.give_back(output)
 
     @available_if(_has_probabilities)
-    @naming_rows
+    @explains_full_device
     def predict_proba(self, X: Any) -> np.ndarray:
         """Class probabilities at the free equilibrium (of the average output, see `objective`).
 
@@ -187,7 +187,7 @@ class Classification(ClassifierMixin, ClassTargets):
         return settled.home.give_back(self._probabilities(settled))
 
     @available_if(_has_probabilities)
-    @naming_rows
+    @explains_full_device
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Logarithm of `predict_proba`.
 
@@ -207,7 +207,7 @@ class Classification(ClassifierMixin, ClassTargets):
     def _probabilities(self, settled: Settled) -> Array:
         return self._cost().probabilities(settled.backend.xp, settled.output)
 
-    @naming_rows
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy of the predictions; with multilabel targets of whole rows.
 

@@ -48,7 +48,7 @@ def explaining_full_device(backend: ArrayBackend, what: str, remedy: str) -> Ite
         raise MemoryError(msg) from error
 
 
-def naming_rows(method: Method) -> Method:
+def explains_full_device(method: Method) -> Method:
     """A method of a fitted estimator, with X for its first argument, that explains a full device.
 
     What settling takes is explained where it is done; here everything before and after it.

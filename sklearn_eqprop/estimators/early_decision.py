@@ -44,6 +44,6 @@ def enough_to_decide(network: Network, is_decided: IsDecided) -> Enough | None:
         return None
 
     def enough(states: Sequence[Array], drives: Sequence[Array]) -> Array:
-        return is_decided(states[-1], bound.reach(states, drives))
+        return is_decided(states[-1], bound.reach_at(states, drives))
 
     return enough

@@ -16,7 +16,7 @@ from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
-from sklearn_eqprop.estimators.device_memory import naming_rows
+from sklearn_eqprop.estimators.device_memory import explains_full_device
 from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
 from sklearn_eqprop.estimators.r2 import r2_of
 from sklearn_eqprop.estimators.settling import Settled
@@ -120,7 +120,7 @@ class Regression(RegressorMixin, BaseEqProp):
         self._fit(X, y, sample_weight, incremental=True)
         return self
 
-    @naming_rows
+    @explains_full_device
     def predict(self, X: Any) -> np.ndarray:
         """Output at the free equilibrium (its average, see `objective`), in units of the targets.
 
@@ -135,7 +135,7 @@ class Regression(RegressorMixin, BaseEqProp):
         settled = self._settled(X)
         return settled.home.give_back(self._in_target_units(settled))
 
-    @naming_rows
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R² of the predictions.
 

@@ -20,7 +20,7 @@ from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.device_memory import (
     SMALLER_NETWORK,
     explaining_full_device,
-    naming_rows,
+    explains_full_device,
 )
 from sklearn_eqprop.estimators.early_decision import (
     FEWEST_ROWS,
@@ -127,7 +127,7 @@ class Settling(FittedAttributes):
             return self._settled_rows(X, backend, home, is_decided, outputs_only=True)
         return self._settled_rows(X, backend, home, outputs_only=True)
 
-    @naming_rows
+    @explains_full_device
     def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
         """Let the network settle and return where it came to rest.
 
@@ -182,7 +182,7 @@ class Settling(FittedAttributes):
         nudge = {"cost": cost, "target": target, "beta": float(beta)}
         return self._settled_rows(X, backend, home, **nudge).result_at_home
 
-    @naming_rows
+    @explains_full_device
     def transform(self, X: Any) -> np.ndarray:
         """Equilibrium states of the hidden layers (averages, see `objective`), input side first.
 

@@ -63,7 +63,8 @@ class EpochRecord:
     Attributes
     ----------
     loss : float
-        Weighted mean cost of the free equilibria, each before its minibatch's update.
+        Weighted mean cost of the free equilibria, each before its minibatch's update; the fit loop
+        adds the penalty.
     mean_batch_weight : float
         Mean over the minibatches of the sum of their sample weights (rows, without weights).
     free_steps, nudged_steps : float

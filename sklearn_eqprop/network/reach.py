@@ -49,7 +49,7 @@ class OutputBound:
     lengths: list[np.ndarray]
     distances: list[np.ndarray | float]
 
-    def reach(self, states: Sequence[Array], drives: Sequence[Array]) -> Reach:
+    def reach_at(self, states: Sequence[Array], drives: Sequence[Array]) -> Reach:
         """How far samples can be from rest that are at these states, with these drives.
 
         Parameters

@@ -17,7 +17,7 @@ from sklearn_eqprop.diagnostics import (
 )
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import DenseNet, random_task
-from tests.diagnostics.twins import problem, twin
+from tests.diagnostics.twins import driven_loop, problem, twin
 
 WITH_Y = [gradient_alignment, error_processes, good_parameter, health_report]
 ALL = [*WITH_Y, lambda estimator, X, y: jacobian_symmetry(estimator, X)]
@@ -109,20 +109,10 @@ def test_number_of_probes(n_probes, fitted):
         jacobian_symmetry(model, X, n_probes=n_probes)
 
 
-def _runaway():
-    """A linear network whose loop multiplies by four."""
-    return DenseNet(
-        "identity",
-        [np.ones((1, 1)), np.array([[2.0]])],
-        [np.ones(1), np.zeros(1)],
-        [np.array([[2.0]])],
-    )
-
-
 @pytest.mark.parametrize("diagnostic", MEANINGLESS_WITHOUT_REST)
 def test_a_network_that_runs_away(diagnostic):
     X, Y = random_task(2, (1, 1))
-    model, y = twin(_runaway(), "squared_error", X, Y)
+    model, y = twin(driven_loop(2.0), "squared_error", X, Y)
     with pytest.raises(DivergenceError, match="does not stay finite in float64"):
         diagnostic(model, X, y)
 

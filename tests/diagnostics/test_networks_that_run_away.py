@@ -17,21 +17,11 @@ from sklearn_eqprop.diagnostics import (
 )
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import DenseNet, random_task
-from tests.diagnostics.twins import twin
+from tests.diagnostics.twins import driven_loop, twin
 
 STATE_CHECKS = ["saturation", "dead units", "alignment", "nudge signal", "loop gain"]
-#: Of the loop of `_loop`: one that overflows within the steps there are, and one that does not.
+#: Of `driven_loop`: one that overflows within the steps there are, and one that does not.
 WEIGHTS = pytest.mark.parametrize("weight", [2.0, 1.02])
-
-
-def _loop(weight, bias=1.0):
-    """A linear unit and an output that drive each other by `weight`."""
-    return DenseNet(
-        "identity",
-        [np.ones((1, 1)), np.array([[weight]])],
-        [np.full(1, bias), np.zeros(1)],
-        [np.array([[weight]])],
-    )
 
 
 def _latch():
@@ -66,9 +56,9 @@ def _could_not_look(report):
 
 @WEIGHTS
 @pytest.mark.parametrize("relaxation", ["gauss_seidel", "euler"])
-def test_a_linear_loop(weight, relaxation):
+def test_a_lineardriven_loop(weight, relaxation):
     X, Y = random_task(3, (1, 1))
-    model, y = twin(_loop(weight), "squared_error", X, Y, relaxation=relaxation)
+    model, y = twin(driven_loop(weight), "squared_error", X, Y, relaxation=relaxation)
     found = good_parameter(model, X, y, n_starts=2)
     _no_equilibrium(found)
     assert found.settled.shape == (2, 3)
@@ -144,7 +134,7 @@ def test_after_a_fit_that_went_wrong(settings):
 
 
 def test_what_only_the_own_type_cannot_hold():
-    net = _loop(0.5)
+    net = driven_loop(0.5)
     X, Y = np.array([[1.0], [4e38], [2.0], [-1e39]]), np.ones((4, 1))
     model, y = twin(net, "squared_error", np.ones((4, 1)), Y, dtype="float32")
     model.coefs_ = [weights.astype("float32") for weights in model.coefs_]
@@ -163,7 +153,7 @@ def test_what_only_the_own_type_cannot_hold():
 @pytest.mark.parametrize("scale", [1e200, 1e300])
 def test_states_too_large_to_be_squared(dtype, scale):
     X, Y = random_task(3, (1, 1))
-    model, y = twin(_loop(0.5), "squared_error", X, Y, dtype=dtype)
+    model, y = twin(driven_loop(0.5), "squared_error", X, Y, dtype=dtype)
     with pytest.raises(DivergenceError, match=r"length of .*e\+\d+ in float64: scale the inputs"):
         health_report(model, scale * X, y)
 
@@ -173,7 +163,7 @@ def test_displays():
     import matplotlib.pyplot as plt
 
     X, Y = random_task(3, (1, 1))
-    model, y = twin(_loop(2.0), "squared_error", X, Y)
+    model, y = twin(driven_loop(2.0), "squared_error", X, Y)
     drawn = GoodParameterDisplay.from_estimator(model, X, y, n_starts=2)
     assert "not a good parameter" in drawn.ax_.get_title()
     drawn = HealthReportDisplay.from_estimator(model, X, y)

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from tests.dense_truth import COSTS, random_net, random_task
+from tests.dense_truth import COSTS, DenseNet, random_net, random_task
 
 SIZES = (4, 6, 5, 3)
 N_SAMPLES = 5
@@ -86,3 +86,13 @@ def cost_slopes(net, cost, X, Y):
     outputs = net.span(net.n_layers)
     C_s[:, outputs] = COSTS[cost][1](S[:, outputs], Y)
     return C_s
+
+
+def driven_loop(weight, bias=1.0):
+    """A linear unit and an output that drive each other by `weight`: above 1 they run away."""
+    return DenseNet(
+        "identity",
+        [np.ones((1, 1)), np.array([[weight]])],
+        [np.full(1, bias), np.zeros(1)],
+        [np.array([[weight]])],
+    )

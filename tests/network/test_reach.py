@@ -22,7 +22,7 @@ def _reach(net, S, X):
     """What the package makes of states that are not at rest."""
     bound = output_bound(network_of(net))
     assert bound is not None
-    return bound.reach(net.split(S), net.split(net.drive(S, X)))
+    return bound.reach_at(net.split(S), net.split(net.drive(S, X)))
 
 
 def _points(net, seed):
