@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop.backend import NumpyBackend
@@ -17,6 +15,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
 from sklearn_eqprop.estimators.settled_rows import chunks, refuse_broken_weights
 from sklearn_eqprop.estimators.targets import without_nullable_type
@@ -258,11 +257,9 @@ def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
 def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
     """Say that a diagnostic rests on states that are no equilibria."""
     if n_unsettled:
-        warnings.warn(
+        warn_at_call(
             f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
             "steps, and what is reported of them is not about an equilibrium. Use "
             "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain; "
             "good_parameter and health_report say more.",
-            ConvergenceWarning,
-            stacklevel=3,
         )

@@ -6,17 +6,19 @@ import inspect
 import warnings
 from types import FrameType
 
+from sklearn.exceptions import ConvergenceWarning
+
 #: Packages whose frames are no user's; scikit-learn wraps some methods, such as transform.
 LIBRARIES = ("sklearn_eqprop", "sklearn", "joblib")
 
 
-def warn_at_call(message: str, category: type[Warning]) -> None:
+def warn_at_call(message: str, category: type[Warning] = ConvergenceWarning) -> None:
     """Warn at the line outside of `LIBRARIES` that led here.
 
     Parameters
     ----------
     message : str
-    category : type of Warning
+    category : type of Warning, default=ConvergenceWarning
     """
     level, frame = 1, inspect.currentframe()
     while frame is not None and _is_of_library(frame):

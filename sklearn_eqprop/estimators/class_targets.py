@@ -10,10 +10,11 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklearn_eqprop._sklearn_compat import type_of_target
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.inputs import refuse_missing
 from sklearn_eqprop.estimators.targets import (
     checked_classes,
     one_hot,
-    refuse_missing_labels,
+    refuse_odd_labels,
     without_nullable_type,
 )
 
@@ -27,7 +28,8 @@ class ClassTargets(BaseEqProp):
         y = y.toarray() if hasattr(y, "toarray") else y
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
-        refuse_missing_labels(y)
+        refuse_missing(y)
+        refuse_odd_labels(y)
         check_classification_targets(y)
         multilabel = type_of_target(y).startswith("multilabel")
         if multilabel and not np.isin(y, (0, 1)).all():
@@ -137,6 +139,12 @@ class ClassTargets(BaseEqProp):
                     f"each of the classes {self.classes_.tolist()}, or 'balanced'."
                 )
                 raise ValueError(msg) from None
+        if np.count_nonzero(by_class) < 2:
+            msg = (
+                f"class_weight={self.class_weight!r} leaves out all but one of the classes "
+                f"{self.classes_.tolist()}; at least two need a weight other than 0."
+            )
+            raise ValueError(msg)
         with np.errstate(over="ignore"):  # refused with the name of where it comes from
             return weight * by_class[columns]
 

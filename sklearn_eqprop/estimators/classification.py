@@ -15,7 +15,7 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.class_targets import ClassTargets
 from sklearn_eqprop.estimators.device_memory import explains_full_device
-from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
+from sklearn_eqprop.estimators.inputs import refuse_unusable_targets, weight_of_scores
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import without_nullable_type
 from sklearn_eqprop.learning.costs import (
@@ -222,7 +222,7 @@ class Classification(ClassifierMixin, ClassTargets):
         -------
         float
         """
-        refuse_unusable(y, "y")
+        refuse_unusable_targets(y)
         settled = self._settled_to_decide(X, self._is_decided)
         decided = on_host(self._decide(settled.output, settled.backend))
         weight = weight_of_scores(sample_weight, decided)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.parameters import EXACT_GRADIENTS
 from sklearn_eqprop.estimators.refused_pairs import needed_for_exact
 from sklearn_eqprop.network import Wiring, layered_wiring, reachable
@@ -161,13 +160,11 @@ def warn_about_short_runs(parameters: dict[str, Any], wiring: Wiring) -> None:
     n_layers, n_steps = wiring.n_layers, parameters["max_nudge_iter"]
     untouched = reachable(wiring.pairs, n_layers) - reachable(wiring.pairs, n_layers, n_steps - 1)
     if untouched:
-        warnings.warn(
+        warn_at_call(
             f"max_nudge_iter={n_steps} is too short for objective='trajectory' with {n_layers} "
             "layers: a nudge goes from layer to layer with every step, does not arrive in "
             f"{_named(untouched)}, and nothing is learned there. Use a max_nudge_iter of several "
             "times the number of layers.",
-            ConvergenceWarning,
-            stacklevel=7,
         )
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop.backend import ArrayBackend
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.column_statistics import (
     extremes,
     largest_sizes,
@@ -71,13 +70,11 @@ def check_inputs_fit(
         raise ValueError(msg)
     lost = np.flatnonzero((largest > 0) & (largest < limits.tiny))
     if lost.size:
-        warnings.warn(
+        warn_at_call(
             f"Column {lost[0]} of {name} holds numbers of at most {largest[lost[0]]:.3g}, below "
             f"the smallest of {limits.dtype} ({limits.tiny:.3g}){_and_others(lost)}: the network "
             "sees few of their digits, or zeros. Set dtype='float64', or multiply the column by a "
             "constant.",
-            ConvergenceWarning,
-            stacklevel=7,
         )
 
 
@@ -114,7 +111,7 @@ def warn_about_input_scale(
         else:
             message = _about_uneven(np.hypot(mean, spread), spread, kind.lower())
     if message is not None:
-        warnings.warn(message, ConvergenceWarning, stacklevel=7)
+        warn_at_call(message)
 
 
 def _of_channels(
@@ -217,12 +214,10 @@ def warn_about_outliers(X: Any, scales: np.ndarray | None) -> None:
     column = dwarfed[0]
     part = X[:, [column]]
     sizes = np.abs(part.data if sparse.issparse(part) else part)
-    warnings.warn(
+    warn_at_call(
         f"Column {column} of X holds numbers up to {largest[column]:.3g}, while half of them are "
         f"at most {np.median(sizes[sizes > 0]):.3g}: the network cannot tell those apart. Clip or "
         "leave out the outliers, or take logarithms.",
-        ConvergenceWarning,
-        stacklevel=7,
     )
 
 
@@ -246,10 +241,8 @@ def warn_about_other_scale(
     lowest, highest = ORDINARY_RANGE
     too_small = X.shape[0] >= TELLING_ROWS and np.median(sizes) < lowest / OTHER_SCALE
     if too_small or sizes.max() > OTHER_SCALE * highest:
-        warnings.warn(
+        warn_at_call(
             "The columns of X are on another scale than in the call that training started with, "
             "from which their scale was taken: the network will learn little from them. Scale X "
             "alike in every call (fit a StandardScaler beforehand), or fit a fresh clone.",
-            ConvergenceWarning,
-            stacklevel=7,
         )

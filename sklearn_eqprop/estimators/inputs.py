@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -68,7 +70,7 @@ def validated_pair(
         If they do not fit each other or the estimator, or hold what is no number.
     """
     refuse_unusable(X, "X")
-    refuse_unusable(y, "y")
+    refuse_unusable_targets(y)
     X, home = received(X, backend)
     y = on_host(y)
     if home.on_device and y is not None:
@@ -151,3 +153,43 @@ def refuse_unusable(values: Any, name: str) -> None:
                 "turn them into numbers that mean something, such as days since a first day."
             )
             raise ValueError(msg)
+
+
+def refuse_unusable_targets(y: Any) -> None:
+    """Refuse targets as `refuse_unusable` does, and where some are missing.
+
+    Raises
+    ------
+    ValueError
+        Naming the remedy.
+    """
+    refuse_unusable(y, "y")
+    refuse_missing(y)
+
+
+def refuse_missing(y: Any) -> None:
+    """Refuse targets that are missing, in lists, frames and arrays of objects.
+
+    In a list of text NumPy would turn NaN into text too, and pandas' NA is no number and no label.
+    scikit-learn finds NaN in arrays of numbers.
+
+    Raises
+    ------
+    ValueError
+        Naming the remedy.
+    """
+    if hasattr(y, "isna"):
+        n_missing = int(np.asarray(y.isna()).sum())
+    elif isinstance(y, (list, tuple)) or str(getattr(y, "dtype", "")) == "object":
+        n_missing = sum(map(_is_missing, np.ravel(y) if hasattr(y, "dtype") else y))
+    else:
+        return
+    if n_missing:
+        msg = f"y holds None, NaN or NA {n_missing} times: leave out those rows."
+        raise ValueError(msg)
+
+
+def _is_missing(target: Any) -> bool:
+    if target is None or type(target).__name__ == "NAType":
+        return True
+    return isinstance(target, Real) and math.isnan(target)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import get_scorer_names
 
 from sklearn_eqprop._sklearn_compat import Interval, InvalidParameterError, StrOptions
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.layers import hidden_layers
 from sklearn_eqprop.network import ACTIVATIONS, Conv2D, allowed_loop_product
 from sklearn_eqprop.relaxation import RELAXATIONS
@@ -114,12 +113,10 @@ def warn_about_tied_depth(parameters: dict[str, Any], n_hidden: int) -> None:
     if parameters["feedback"] == "tied" and bound is not None and n_hidden > 2:
         bounded = parameters["activation"] in BOUNDED_RATES
         remedy = "loop_gain=None" if bounded else "activation='hard_sigmoid' with loop_gain=None"
-        warnings.warn(
+        warn_at_call(
             f"feedback='tied' with {n_hidden} hidden layers and a loop gain of at most {bound:g} "
             "(loop_gain): tied weights are their own feedback, and the bound keeps them too small "
             f"to carry much through several layers. Use feedback='untied', or {remedy}.",
-            ConvergenceWarning,
-            stacklevel=7,
         )
 
 
@@ -150,12 +147,10 @@ def warn_about_winners(parameters: dict[str, Any]) -> None:
     }
     names = [f"{name}={parameters[name]!r}" for name, holds in reasons.items() if holds]
     if pooled and names:
-        warnings.warn(
+        warn_at_call(
             f"{pooled[0]!r} pools by the maximum, and with {' and '.join(names)} its winners may "
             "go round in a circle in some samples, which then never settle, whatever the limit of "
             "steps. Use pooling='average', or activation='relu' with feedback_init='transpose'.",
-            ConvergenceWarning,
-            stacklevel=7,
         )
 
 
@@ -189,21 +184,17 @@ def warn_about_strong_nudge(parameters: dict[str, Any], curvature: float, n_laye
             left = 1 - loop / left
         limit = (1 - loop / left) / curvature
         if abs(beta) > limit:
-            _warn_about_nudge(
+            warn_at_call(
                 f"{what} may be too strong for loop_gain={bound}: the phase nudged away from the "
                 f"target is sure to settle only for |beta| <= {limit:.3g}. Use a smaller |beta| "
                 "or nudging='one_sided'."
             )
     steps = parameters["relaxation"] == "euler" or parameters["gradient"] == "continual"
     if steps and (parameters["nudging"] != "one_sided" or beta > 0) and step_size * (1 + pull) >= 2:
-        _warn_about_nudge(
+        warn_at_call(
             f"{what} and step_size={step_size:g}: Euler steps that large swing around the nudged "
             f"output instead of settling. Use step_size < {2 / (1 + pull):.3g} or a smaller |beta|."
         )
-
-
-def _warn_about_nudge(message: str) -> None:
-    warnings.warn(message, ConvergenceWarning, stacklevel=8)
 
 
 def feedback_aligns(parameters: dict[str, Any]) -> bool:

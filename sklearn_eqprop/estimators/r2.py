@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import r2_score
+
+from sklearn_eqprop.estimators.call_site import warn_at_call
 
 #: Errors that are squared in scores, in units of the targets: larger ones are cut off.
 LARGEST_ERROR = 1e140
@@ -21,12 +20,10 @@ def r2_of(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None
     error = predicted - y
     largest = np.abs(error).max()
     if largest > LARGEST_ERROR:
-        warnings.warn(
+        warn_at_call(
             f"Predictions are wrong by up to {largest:.3g} times the scale of the targets; in the "
             f"score, errors beyond {LARGEST_ERROR:.0e} count as that. Inputs far from those of "
             "training make them so: leave them out, or fit on data that includes them.",
-            ConvergenceWarning,
-            stacklevel=5,
         )
         predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
     if sample_weight is not None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
 from sklearn.base import RegressorMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
 from sklearn.utils.validation import check_is_fitted
 
@@ -16,8 +14,12 @@ from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.device_memory import explains_full_device
-from sklearn_eqprop.estimators.inputs import refuse_unusable, weight_of_scores
+from sklearn_eqprop.estimators.inputs import (
+    refuse_unusable_targets,
+    weight_of_scores,
+)
 from sklearn_eqprop.estimators.r2 import r2_of
 from sklearn_eqprop.estimators.settling import Settled
 from sklearn_eqprop.estimators.targets import Standardisation
@@ -157,7 +159,7 @@ class Regression(RegressorMixin, BaseEqProp):
             If a target is so far from those of training that its distance has no float64.
         """
         check_is_fitted(self)
-        refuse_unusable(y, "y")
+        refuse_unusable_targets(y)
         with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn sums y up
             y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         self._check_outputs(y)
@@ -188,11 +190,9 @@ class Regression(RegressorMixin, BaseEqProp):
             restored = self._standardisation().invert(predicted, dtype, backend)
         largest = np.finfo(restored.dtype).max
         if not backend.is_device and np.isinf(restored).any():
-            warnings.warn(
+            warn_at_call(
                 f"Predictions beyond {largest:.3g}, the largest number of {restored.dtype}, are "
                 "cut off there: divide the targets by a constant before fit.",
-                ConvergenceWarning,
-                stacklevel=4,
             )
             restored = np.clip(restored, -largest, largest)
         return restored.ravel() if self._single_output else restored
@@ -250,12 +250,10 @@ class Regression(RegressorMixin, BaseEqProp):
     def _warn_about_targets(self, y: np.ndarray) -> None:
         largest = np.abs(self._encode(y, np.float64)).max()
         if largest > FAR_TARGET:
-            warnings.warn(
+            warn_at_call(
                 f"y is up to {largest:.3g} times the scale of the targets that training started "
                 "with away from their mean: it will learn slowly, or diverge. Start with a call "
                 "that shows how targets vary, or fit a fresh clone.",
-                ConvergenceWarning,
-                stacklevel=7,
             )
 
     def _encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.learning.epoch import EpochRecord
 from sklearn_eqprop.relaxation import RUNAWAY
@@ -16,8 +15,6 @@ from sklearn_eqprop.relaxation import RUNAWAY
 UNSETTLED_WARNING = 0.01
 #: Epochs after which training must have done better than a constant prediction.
 PATIENT_EPOCHS = 10
-#: Frames between a user's call of fit and `_warn`.
-_STACK_LEVEL = 7
 
 
 def warn_about_training(
@@ -29,7 +26,7 @@ def warn_about_training(
     settle; feedback too weak for the arithmetic.
     """
     if ended_by is EndedBy.INTERRUPT:
-        _warn("Training interrupted by user.", UserWarning)
+        warn_at_call("Training interrupted by user.", UserWarning)
     if not n_epochs:
         return
     if not settings.incremental:  # a later slice may just be a harder one
@@ -72,13 +69,13 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
     if by_loss and 0 < state.constant_loss <= settings.tol:
-        _warn(
+        warn_at_call(
             f"Training stopped before it could learn: tol={settings.tol:g}, and an improvement "
             "counts only if it is larger, but predicting the same for all samples has a loss of no "
             f"more than {state.constant_loss:.4g}. Lower tol."
         )
     elif flat or useless:
-        _warn(
+        warn_at_call(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
             f"best and {last:.4g} in the last of {len(curve)}; {constant}. Scale the inputs "
             "(StandardScaler), change learning_rate_init, use fewer hidden layers, or check that "
@@ -86,7 +83,7 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         )
     elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
         measure = "validation score" if settings.early_stopping else "loss"
-        _warn(
+        warn_at_call(
             f"Training did not learn: the {measure} was never better than in the beginning, from "
             f"where weights are kept, with a loss of {state.kept_cost:.4g} on the training rows; "
             f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
@@ -96,7 +93,7 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         # A cosine ends by design, but should have come somewhere by then.
         settings.learning_rate != "cosine" or (no_better and had_time)
     ):
-        _warn(
+        warn_at_call(
             f"Training reached max_iter={settings.max_iter} epochs before the "
             f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "
             "raise max_iter, raise tol, or raise learning_rate_init."
@@ -112,7 +109,7 @@ def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool)
         if unsettled and (averaged or max(unsettled) > RUNAWAY):
             nudge = "" if phase == "free" else "use a smaller |beta|, "
             place = "" if averaged else " from where they should have settled"
-            _warn(
+            warn_at_call(
                 f"In the {phase} phase samples ran away{place} (up to a residual of "
                 f"{max(unsettled):.2g}), and the updates with them. Use a loop_gain, or a lower "
                 f"one, {nudge}change step_size, scale the inputs, and fit anew."
@@ -122,7 +119,7 @@ def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool)
             more = ""
             if phase == "nudged":
                 more = ", or use a smaller |beta| (with gradient='continual' learning_rate_init)"
-            _warn(
+            warn_at_call(
                 f"The {phase} phase did not settle for {fractions[-1]:.1%} of the samples in the "
                 f"last epoch (largest residual {residuals[-1]:.2g}). Raise {limit}, lower "
                 f"loop_gain, change step_size or relaxation{more}."
@@ -135,13 +132,9 @@ def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype
     # own, down to where numbers fade into zero.
     smallest = limits.eps if settings.averaged else limits.tiny / limits.eps
     if state.signal < smallest:
-        _warn(
+        warn_at_call(
             "Feedback carries a nudge to the hidden layer farthest from the output at "
             f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "
             f"layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger "
             "loop_gain or feedback_scale."
         )
-
-
-def _warn(message: str, category: type[Warning] = ConvergenceWarning) -> None:
-    warnings.warn(message, category, stacklevel=_STACK_LEVEL)

@@ -8,7 +8,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
@@ -104,7 +103,7 @@ class Settling(FittedAttributes):
                     " Winners of max pooling may be going round in a circle, which no limit of "
                     "steps ends: pooling='average' has none."
                 )
-            warn_at_call(reason, ConvergenceWarning)
+            warn_at_call(reason)
         return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
     def _equilibria(

@@ -34,8 +34,8 @@ def without_nullable_type(y: Any) -> Any:
     return y if np.any(y.isna()) else y.to_numpy(dtype=np.result_type(*plain))
 
 
-def refuse_missing_labels(y: np.ndarray) -> None:
-    """Refuse labels that are None or NaN among objects, which cannot be sorted.
+def refuse_odd_labels(y: np.ndarray) -> None:
+    """Refuse objects that are no labels, or not labels of one kind.
 
     Raises
     ------
@@ -44,10 +44,15 @@ def refuse_missing_labels(y: np.ndarray) -> None:
     """
     if y.dtype != object:
         return
-    missing = [label for label in y.ravel() if label is None or label != label]
-    if missing:
+    # scikit-learn has a remedy of its own for bytes and for rows of labels.
+    known = (str, bytes, list, tuple, set, np.ndarray)
+    types = {type(label).__name__ for label in y.ravel() if not isinstance(label, known)}
+    if types:
+        has_text = any(isinstance(label, str) for label in y.ravel())
+        held = " and ".join([*sorted(types), *(["text"] if has_text else [])])
         msg = (
-            f"y holds {missing[0]!r} {len(missing)} times, which is no label: leave out those rows."
+            f"Unknown label type: y is an array of objects that holds {held}. Labels are all text, "
+            "or an array of integers or booleans: use y.astype(str), or y.astype(int)."
         )
         raise ValueError(msg)
 

@@ -234,6 +234,11 @@ CASES = {
         ValueError,
         ["class_weight={0: 'a', 1: 1}", "a number for each"],
     ),
+    "class_weight of one class": (
+        lambda X, y, fc, fr: c(class_weight={0: 0}).fit(X, y),
+        ValueError,
+        ["class_weight={0: 0}", "all but one of the classes [0, 1]", "at least two"],
+    ),
     "class_weight negative": (
         lambda X, y, fc, fr: c(class_weight={0: -1, 1: 1}).fit(X, y),
         ValueError,
@@ -314,6 +319,41 @@ CASES = {
         lambda X, y, fc, fr: c().fit(X, np.array(["a", "b"] * 19 + ["a", None], dtype=object)),
         ValueError,
         ["y", "None", "leave out"],
+    ),
+    "y NaN in a list of text": (
+        lambda X, y, fc, fr: c().fit(X, ["a", "b"] * 19 + ["a", NAN]),
+        ValueError,
+        ["y holds", "NaN", "1 times", "leave out"],
+    ),
+    "y NA among text": (
+        lambda X, y, fc, fr: c().fit(X, pd.Series(["a", "b"] * 19 + ["a", pd.NA], dtype="string")),
+        ValueError,
+        ["y holds", "NA", "1 times", "leave out"],
+    ),
+    "y NA among objects": (
+        lambda X, y, fc, fr: c().fit(X, np.array(["a", "b"] * 19 + ["a", pd.NA], dtype=object)),
+        ValueError,
+        ["y holds", "NA", "1 times", "leave out"],
+    ),
+    "y NA in score": (
+        lambda X, y, fc, fr: fc.score(X, pd.Series([1, 0] * 19 + [1, None], dtype="Int64")),
+        ValueError,
+        ["y holds", "NA", "1 times", "leave out"],
+    ),
+    "y NA of a regressor": (
+        lambda X, y, fc, fr: r().fit(X, pd.Series([1, 0] * 19 + [1, None], dtype="Float64")),
+        ValueError,
+        ["y holds", "NA", "1 times", "leave out"],
+    ),
+    "y mixed labels": (
+        lambda X, y, fc, fr: c().fit(X, np.array(["a", 1] * 20, dtype=object)),
+        ValueError,
+        ["Unknown label type", "y is an array of objects", "int and text", "y.astype(str)"],
+    ),
+    "y dates among objects": (
+        lambda X, y, fc, fr: c().fit(X, np.array(DAYS.tolist(), dtype=object)),
+        ValueError,
+        ["Unknown label type", "y is an array of objects", "date", "y.astype(str)"],
     ),
     "y one class": (
         lambda X, y, fc, fr: c().fit(X, 0 * y),

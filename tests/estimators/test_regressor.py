@@ -229,7 +229,7 @@ def test_score_wants_as_many_targets_as_rows(regression):
 
 def test_missing_targets_are_called_that(regression):
     X, y = regression
-    with pytest.raises(ValueError, match="y holds None or NaN 1 times: leave out"):
+    with pytest.raises(ValueError, match="y holds None, NaN or NA 1 times: leave out"):
         small().fit(X, np.array([None, *y[1:]], dtype=object))
 
 

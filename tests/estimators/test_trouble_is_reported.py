@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 import sklearn_eqprop.estimators.fitting as fitting_module
 import sklearn_eqprop.estimators.judging as judging_module
@@ -524,6 +527,9 @@ def _unsettled(X, y):
         lambda X, y: _unsettled(X, y).relax(X),
         lambda X, y: _unsettled(X, y).relax(X, y, beta=0.5),
         _beyond_the_largest_number,
+        lambda X, y: make_pipeline(StandardScaler(), EqPropClassifier((5,), max_iter=2)).fit(X, y),
+        lambda X, y: GridSearchCV(EqPropClassifier((5,)), {"max_iter": [1, 2]}).fit(X, y),
+        lambda X, y: cross_val_predict(EqPropClassifier((5,), max_iter=2), X, y, cv=2),
     ],
 )
 def test_warnings_point_to_the_call(binary, trouble):
