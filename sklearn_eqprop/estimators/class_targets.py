@@ -30,8 +30,10 @@ class ClassTargets(BaseEqProp):
             y = column_or_1d(y, warn=True)
         refuse_missing(y)
         refuse_odd_labels(y)
-        check_classification_targets(y)
-        multilabel = type_of_target(y).startswith("multilabel")
+        kind = type_of_target(y)
+        if kind not in ("binary", "multiclass", "multilabel-indicator"):
+            check_classification_targets(y)  # looks for the type again, and explains
+        multilabel = kind.startswith("multilabel")
         if multilabel and not np.isin(y, (0, 1)).all():
             msg = (
                 f"y has several columns with the values {np.unique(y)[:5].tolist()}: multilabel "

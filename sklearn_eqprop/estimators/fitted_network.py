@@ -68,7 +68,8 @@ class FittedArrays:
         for coef, (source, _) in zip(self.coefs, self.layout.wiring.forward, strict=True):
             if source == 0:
                 # All columns of a channel that is convolved have the same scale.
-                coef /= scales[: coef.shape[-2]].astype(coef.dtype)[:, None]
+                rows = np.flatnonzero(scales[: coef.shape[-2]] != 1)
+                coef[..., rows, :] /= scales[rows].astype(coef.dtype)[:, None]
 
     def take_from(self, network: Network) -> None:
         """Bring home what a network that was made of these arrays has learned elsewhere."""

@@ -170,10 +170,13 @@ def _finite_epoch(
         nudging_rng=state.nudging_rng,
         beta=settings.beta,
     )
-    if not _is_finite(trainer.network):
+    parameters = trainer.network.parameters()
+    norms = trainer.network.norms([parameter.array for parameter in parameters])
+    if not _is_finite(trainer.network, norms):
         msg = "a weight is not finite"
         raise DivergenceError(msg)
-    state.penalty = _penalty(trainer.network, settings.alpha, epoch.mean_batch_weight)
+    of_weights = [n for n, block in zip(norms, parameters, strict=True) if block.role != "bias"]
+    state.penalty = _penalty(of_weights, settings.alpha, epoch.mean_batch_weight)
     epoch.loss += state.penalty
     if not math.isfinite(epoch.loss):
         msg = "the penalty on the weights is not finite"
@@ -200,12 +203,11 @@ def _out_of_patience(stop: PatienceStop, state: TrainingState, settings: FitSett
     return True
 
 
-def _penalty(network: Network, alpha: float, batch_weight: float) -> float:
-    """L2 term of the loss, as a minibatch of that total weight sees it."""
+def _penalty(norms: list[float], alpha: float, batch_weight: float) -> float:
+    """L2 term of the loss, as a minibatch of that total weight sees it; norms of the weights."""
     if alpha == 0:
         return 0.0
-    weights = [block.array for block in network.parameters() if block.role != "bias"]
-    squares = sum(norm * norm for norm in network.norms(weights))  # ** raises where it overflows
+    squares = sum(norm * norm for norm in norms)  # ** raises where it overflows
     return 0.5 * alpha * squares / batch_weight
 
 
@@ -219,13 +221,12 @@ def _restore(network: Network, weights: list[Any]) -> None:
         parameter.array[...] = saved
 
 
-def _is_finite(network: Network) -> bool:
+def _is_finite(network: Network, norms: list[float]) -> bool:
+    """Whether all parameters are; a finite norm settles it, but squares may overflow."""
     backend = network.backend
-    arrays = [parameter.array for parameter in network.parameters()]
-    # A finite norm, which costs one pass, settles it; squares of finite numbers may overflow.
     doubtful = [
-        array
-        for array, norm in zip(arrays, network.norms(arrays), strict=True)
+        parameter.array
+        for parameter, norm in zip(network.parameters(), norms, strict=True)
         if not math.isfinite(norm)
     ]
     return all(backend.numbers([backend.xp.isfinite(array).all() for array in doubtful]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,14 @@ def _marks(X: Any, target: np.ndarray) -> np.ndarray:
     A sum over its entries modulo 2^64, to which zeros add nothing, stored or not.
     """
     n_columns = X.shape[1]
-    drawn = np.random.RandomState(0).randint(
-        2**64 - 1, size=n_columns + target.shape[1], dtype=np.uint64
-    )
+    drawn = _factors(n_columns + target.shape[1])
     return _sums(X, drawn[:n_columns]) + _sums(target, drawn[n_columns:])
+
+
+@lru_cache(maxsize=2)
+def _factors(n_columns: int) -> np.ndarray:
+    """A number for each column; kept, as a stream of small slices asks for the same again."""
+    return np.random.RandomState(0).randint(2**64 - 1, size=n_columns, dtype=np.uint64)
 
 
 def _sums(X: Any, factors: np.ndarray) -> np.ndarray:

@@ -124,7 +124,7 @@ class Preparation(Settling):
         if continuing:
             arrays = self._arrays().copy(None if self.dtype == "auto" else self.dtype)
             check_same_network(arrays, layout, tied=self.feedback == "tied")
-            state = self._training_state.copy()
+            state = self._training_state.copy(self._drawn_streams(rows.n_samples))
             bound = loop_bound(self._parameters())
             state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
         else:
@@ -148,6 +148,19 @@ class Preparation(Settling):
         )
         state.judge_by(*measure, *(() if held_out is None else held_out.fingerprint))
         return arrays, state
+
+    def _drawn_streams(self, n_samples: int) -> list[str]:
+        """Random streams of the training state that training on so many samples may draw from."""
+        draws = {
+            "shuffle_rng": self.shuffle and n_samples > self._most_samples_a_batch,
+            "nudging_rng": self.nudging == "random_sign",
+            "probe_rng": self.feedback_learning == "homeostasis",
+        }
+        return [name for name, is_drawn in draws.items() if is_drawn]
+
+    @property
+    def _most_samples_a_batch(self) -> int:
+        return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
     def _start(self, layout: Layout, X_dtype: Any) -> tuple[FittedArrays, TrainingState]:
         """Weights and training state of a network that has seen nothing."""
@@ -193,11 +206,10 @@ class Preparation(Settling):
             warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
 
     def _fit_settings(self, n_samples: int, *, incremental: bool) -> FitSettings:
-        batch_size = AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
         return FitSettings(
             max_iter=1 if incremental else self.max_iter,
             schedule_length=self.max_iter,
-            batch_size=min(batch_size, n_samples),
+            batch_size=min(self._most_samples_a_batch, n_samples),
             learning_rate=self.learning_rate,
             tol=self.tol,
             n_iter_no_change=self.n_iter_no_change,

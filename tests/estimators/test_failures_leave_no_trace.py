@@ -67,12 +67,17 @@ def stages(call):
 
 @KINDS
 @pytest.mark.parametrize(
-    ("method", "early_stopping"),
-    [("fit", True), ("warm fit", False), ("partial_fit", False)],
+    ("method", "settings"),
+    [
+        ("fit", {"early_stopping": True}),
+        ("warm fit", {"warm_start": True}),
+        ("partial_fit", {}),
+        ("partial_fit", {"nudging": "random_sign", "feedback_learning": "homeostasis"}),
+    ],
 )
-def test_failing_at_every_stage(binary, estimator, method, early_stopping):
+def test_failing_at_every_stage(binary, estimator, method, settings):
     X, y = binary
-    settings = SETTINGS | {"early_stopping": early_stopping, "warm_start": method == "warm fit"}
+    settings = SETTINGS | settings
     model = estimator(**settings).fit(X, y)
 
     def train():
