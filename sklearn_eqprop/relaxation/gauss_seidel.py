@@ -10,6 +10,9 @@ from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import active_samples
 
+#: How far feedback of the default strength takes outputs, in those of the feedforward pass.
+LEAD = 1.1
+
 
 class GaussSeidel:
     """Sweeps through the layers, from the input up or from the output down.
@@ -44,7 +47,9 @@ class GaussSeidel:
         while not done:
             n_sweeps += 1
             sweeps.sweep()
-            done = sweeps.complete_and_check(n_sweeps, last=n_sweeps >= max_iter)
+            last = n_sweeps >= max_iter
+            if n_sweeps > 1 or last or not sweeps.look_ahead():
+                done = sweeps.complete_and_check(n_sweeps, last=last)
         return sweeps.active.result()
 
 
@@ -74,6 +79,15 @@ class _Sweeps:
         self._downward = downward
         self._step_size = step_size
         self._fuses = field.backend.is_device
+        #: Whether the first sweep is the feedforward pass, and no sample may stop behind it.
+        self._passes_forward = (
+            states is None
+            and not downward
+            and step_size == 1
+            and field.n_layers > 1
+            and not field.freezes
+            and field.push is None
+        )
         # From rest all layers are silent: what they send back costs nothing in the first sweep.
         signals = [None] * field.n_layers if states is None else field.signals(states)
         self._signals: list[Any] = signals
@@ -100,6 +114,22 @@ class _Sweeps:
                 rest = state + self._step_size * (rest - state)
             states[layer - 1] = rest
             self._signals[layer - 1] = field.signal(layer, rest)
+
+    def look_ahead(self) -> bool:
+        """After a feedforward pass, complete the drives for the next sweep; whether that was done.
+
+        Once anything is sent back, such a pass has not led to the equilibrium, and its residual
+        need not be known. Feedback is going to carry the output further: taken there beforehand,
+        it saves part of a sweep.
+        """
+        field, states = self.active.field, self.active.states
+        layers = range(1, field.n_layers + 1)
+        if not self._passes_forward:
+            return False
+        output = field.project(field.n_layers, LEAD * states[-1])
+        self._signals[-1] = field.signal(field.n_layers, output)
+        self._late = [self._late_inflow(layer) for layer in layers]
+        return any(self._late[layer - 1] is not field.constant(layer) for layer in layers)
 
     def complete_and_check(self, n_sweeps: int, *, last: bool) -> bool:
         """Bring the drives up to date, put aside what has settled; return whether all has."""

@@ -127,7 +127,8 @@ def test_models_of_earlier_versions(path):
     n_epochs = len(model.loss_curve_)
     model.partial_fit(X, y)
     assert len(model.loss_curve_) == n_epochs + 1
-    assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=1e-6)
+    # Free phases of training settle to 1e-2, by ways that may change from version to version.
+    assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=2e-3)
 
 
 def test_there_are_fixtures():
