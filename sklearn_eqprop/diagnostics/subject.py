@@ -90,7 +90,7 @@ class Subject:
         parameters = self.parameters | changed
         measured = what_synapses_measure(parameters, self.network)
         limits = training_limits(parameters)
-        return SimulatedNetwork(self.network, self.relaxation, limits, **measured)
+        return SimulatedNetwork(self.network, self.relaxation, limits, looks_ahead=True, **measured)
 
     def chunks(self) -> Iterator[slice]:
         """Rows to look at together, so that memory stays bounded."""

@@ -70,7 +70,8 @@ def prediction_substrate(
     if tolerance == "auto":
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
     limits = SettlingLimits(tolerance, tolerance, *_most_steps(parameters))
-    return SimulatedNetwork(network, _relaxation(parameters), limits, enough=enough)
+    relaxation = _relaxation(parameters)
+    return SimulatedNetwork(network, relaxation, limits, enough=enough, looks_ahead=True)
 
 
 def training_limits(parameters: dict[str, Any]) -> SettlingLimits:
@@ -147,7 +148,11 @@ def assemble_trainer(
         substrate = _averaging_network(parameters, network, records=True, **measured)
     else:
         substrate = SimulatedNetwork(
-            network, _relaxation(parameters), training_limits(parameters), **measured
+            network,
+            _relaxation(parameters),
+            training_limits(parameters),
+            looks_ahead=True,
+            **measured,
         )
     settings = LearningSettings(
         layer_rates(parameters["learning_rate_init"], network.n_layers),

@@ -85,7 +85,7 @@ class _Sweeps:
             and not downward
             and step_size == 1
             and field.n_layers > 1
-            and not field.freezes
+            and field.looks_ahead
             and field.push is None
         )
         # From rest all layers are silent: what they send back costs nothing in the first sweep.
