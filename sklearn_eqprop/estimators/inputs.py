@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from numbers import Real
 from typing import Any
 
@@ -192,4 +191,4 @@ def refuse_missing(y: Any) -> None:
 def _is_missing(target: Any) -> bool:
     if target is None or type(target).__name__ == "NAType":
         return True
-    return isinstance(target, Real) and math.isnan(target)
+    return isinstance(target, Real) and bool(target != target)
