@@ -13,7 +13,11 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_eqprop.backend import NumpyBackend
 from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
-from sklearn_eqprop.estimators.assembly import training_limits, what_synapses_measure
+from sklearn_eqprop.estimators.assembly import (
+    lead_of_loops,
+    training_limits,
+    what_synapses_measure,
+)
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.inputs import validated_inputs, validated_pair
@@ -80,7 +84,8 @@ class Subject:
 
     def substrate(self) -> SimulatedNetwork:
         """The network, settling as far as rounding allows; every synapse measures, in states."""
-        return SimulatedNetwork(self.network, self.relaxation, LIMITS)
+        lead = lead_of_loops(self.parameters)
+        return SimulatedNetwork(self.network, self.relaxation, LIMITS, lead=lead)
 
     def own_substrate(self, **changed: Any) -> SimulatedNetwork:
         """The network as it is when the estimator is trained: how far it settles, what it sees.
@@ -89,8 +94,8 @@ class Subject:
         """
         parameters = self.parameters | changed
         measured = what_synapses_measure(parameters, self.network)
-        limits = training_limits(parameters)
-        return SimulatedNetwork(self.network, self.relaxation, limits, looks_ahead=True, **measured)
+        limits, lead = training_limits(parameters), lead_of_loops(parameters)
+        return SimulatedNetwork(self.network, self.relaxation, limits, lead=lead, **measured)
 
     def chunks(self) -> Iterator[slice]:
         """Rows to look at together, so that memory stays bounded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
@@ -166,11 +167,11 @@ def refuse_unusable_targets(y: Any) -> None:
     refuse_missing(y)
 
 
-def refuse_missing(y: Any) -> None:
+def refuse_missing(y: Any, name: str = "y", remedy: str = "leave out those rows") -> None:
     """Refuse targets that are missing, in lists, frames and arrays of objects.
 
-    In a list of text NumPy would turn NaN into text too, and pandas' NA is no number and no label.
-    scikit-learn finds NaN in arrays of numbers.
+    In a list of text NumPy would turn NaN and numbers into text too; pandas' NA is no number and
+    no label. scikit-learn finds NaN in arrays of numbers.
 
     Raises
     ------
@@ -180,15 +181,38 @@ def refuse_missing(y: Any) -> None:
     if hasattr(y, "isna"):
         n_missing = int(np.asarray(y.isna()).sum())
     elif isinstance(y, (list, tuple)) or str(getattr(y, "dtype", "")) == "object":
-        n_missing = sum(map(_is_missing, np.ravel(y) if hasattr(y, "dtype") else y))
+        targets = list(_each(y))
+        n_missing = sum(map(_is_missing, targets))
+        if not n_missing and isinstance(y, (list, tuple)):
+            _refuse_mixed(targets, name)
     else:
         return
     if n_missing:
-        msg = f"y holds None, NaN or NA {n_missing} times: leave out those rows."
+        msg = f"{name} holds None, NaN or NA {n_missing} times: {remedy}."
         raise ValueError(msg)
+
+
+def _each(targets: Any) -> Iterator[Any]:
+    """Every target of a list or an array, also of rows that hold several."""
+    for target in targets.ravel() if hasattr(targets, "ravel") else targets:
+        if isinstance(target, (list, tuple)):
+            yield from target
+        else:
+            yield target
 
 
 def _is_missing(target: Any) -> bool:
     if target is None or type(target).__name__ == "NAType":
         return True
     return isinstance(target, Real) and bool(target != target)
+
+
+def _refuse_mixed(targets: list[Any], name: str) -> None:
+    texts = [target for target in targets if isinstance(target, str)]
+    others = [target for target in targets if isinstance(target, Real)]
+    if texts and others:
+        msg = (
+            f"{name} is a list of text ({texts[0]!r}) and numbers ({others[0]!r}), and NumPy would "
+            "turn all into text: do so yourself, or pass numbers alone."
+        )
+        raise ValueError(msg)

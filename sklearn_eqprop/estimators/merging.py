@@ -63,7 +63,9 @@ def _marks(X: Any, target: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=2)
 def _factors(n_columns: int) -> np.ndarray:
     """A number for each column; kept, as a stream of small slices asks for the same again."""
-    return np.random.RandomState(0).randint(2**64 - 1, size=n_columns, dtype=np.uint64)
+    factors = np.random.RandomState(0).randint(2**64 - 1, size=n_columns, dtype=np.uint64)
+    factors.flags.writeable = False
+    return factors
 
 
 def _sums(X: Any, factors: np.ndarray) -> np.ndarray:

@@ -214,7 +214,7 @@ class Regression(RegressorMixin, BaseEqProp):
         with np.errstate(over="ignore"):
             y = np.asarray(y, dtype=np.float64)
         if np.isnan(y).any():
-            msg = f"y holds None or NaN {np.isnan(y).sum()} times: leave out those rows."
+            msg = f"y holds None, NaN or NA {np.isnan(y).sum()} times: leave out those rows."
             raise ValueError(msg)
         if not np.isfinite(y).all():
             msg = "y holds numbers beyond the largest of float64: divide it by a constant."

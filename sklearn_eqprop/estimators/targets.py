@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from sklearn_eqprop.backend import ArrayBackend
 from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.inputs import refuse_missing
 
 
 def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
@@ -50,9 +51,10 @@ def refuse_odd_labels(y: np.ndarray) -> None:
     if types:
         has_text = any(isinstance(label, str) for label in y.ravel())
         held = " and ".join([*sorted(types), *(["text"] if has_text else [])])
+        whole = types <= {"int", "bool"} and not has_text
         msg = (
             f"Unknown label type: y is an array of objects that holds {held}. Labels are all text, "
-            "or an array of integers or booleans: use y.astype(str), or y.astype(int)."
+            f"or an array of integers or booleans: use y.astype({'int' if whole else 'str'})."
         )
         raise ValueError(msg)
 
@@ -65,6 +67,7 @@ def checked_classes(classes: Any) -> np.ndarray:
     ValueError
         If they are not a sequence of labels.
     """
+    refuse_missing(classes, "classes", "name labels alone")
     labels = np.asarray(without_nullable_type(classes))
     if labels.ndim != 1 or labels.size == 0:
         msg = f"classes={classes!r} must be a sequence of all class labels to come."

@@ -57,9 +57,8 @@ class SimulatedNetwork:
         The output is linear, so that the nudge D^{-1} C_s that belongs to it is C_s.
     enough : callable or None, default=None
         Which samples need not go on with their free phase; no second phase then starts from it.
-    looks_ahead : bool, default=False
-        Whether free phases may begin as `Field.looks_ahead` says, unless `enough` asks after every
-        sweep.
+    lead : float, default=0.1
+        Where free phases go on from after a feedforward pass, see `Field.lead`.
     """
 
     #: Whether inputs may be CSR arrays; where a substrate does not say so, they are made dense.
@@ -74,10 +73,10 @@ class SimulatedNetwork:
         feedback_learns: Sequence[bool] | None = None,
         rate_coordinates: bool = False,
         enough: Enough | None = None,
-        looks_ahead: bool = False,
+        lead: float = 0.1,
     ) -> None:
         self.network = network
-        self._looks_ahead = looks_ahead
+        self._lead = lead
         self._enough = enough
         self._feedback_learns = feedback_learns
         self._rate_coordinates = rate_coordinates
@@ -90,7 +89,7 @@ class SimulatedNetwork:
         clamped, settled = self.network.clamp_and_hold(inputs)
         field = FreeField(self.network, clamped, inputs.shape[0])
         field.freezes = self._limits.literal
-        field.looks_ahead = self._looks_ahead and self._enough is None
+        field.lead = self._lead
         field.pacing = self._free_pacing
         field.enough = self._enough
         field.keeps_drives = self._enough is None

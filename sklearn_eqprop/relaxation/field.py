@@ -54,9 +54,10 @@ class Field(ABC):
     #: Whether a settled sample must stay where it settled, so that no result depends on which
     #: samples share the batch; or may go on settling while others do, which is cheaper.
     freezes = True
-    #: Whether sweeps from rest may take the output ahead to where feedback will carry it, and not
-    #: measure how far the first of them has led.
-    looks_ahead = False
+    #: By which share of itself feedback is about to carry the output further than a feedforward
+    #: pass leads. Sweeps from rest go on from there, and need not measure how far the pass has led.
+    #: None: they do measure, and go on from where they are.
+    lead: float | None = None
     #: What else than the tolerance lets a sample stop; not asked on a device.
     enough: Enough | None = None
     #: What of a residual each layer may keep, one number a sample: rounding. None: nothing.

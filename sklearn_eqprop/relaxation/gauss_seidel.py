@@ -10,9 +10,6 @@ from sklearn_eqprop.relaxation.field import Field
 from sklearn_eqprop.relaxation.result import Result
 from sklearn_eqprop.relaxation.settling import active_samples
 
-#: How far feedback of the default strength takes outputs, in those of the feedforward pass.
-LEAD = 1.1
-
 
 class GaussSeidel:
     """Sweeps through the layers, from the input up or from the output down.
@@ -21,7 +18,8 @@ class GaussSeidel:
     sweep down: the push reaches every layer in the first sweep. What flows into a layer from those
     before it in the sweep is worked out on the way; what flows in from the others, once all have
     moved. That completes the drives at the states as they now are: the residual is known,
-    and the next sweep needs no product that has been worked out already.
+    and the next sweep needs no product that has been worked out already. Behind the feedforward
+    pass, drives are completed for an output taken further, see `Field.lead`.
 
     Parameters
     ----------
@@ -48,8 +46,11 @@ class GaussSeidel:
             n_sweeps += 1
             sweeps.sweep()
             last = n_sweeps >= max_iter
-            if n_sweeps > 1 or last or not sweeps.look_ahead():
-                done = sweeps.complete_and_check(n_sweeps, last=last)
+            if n_sweeps == 1 and not last and sweeps.look_ahead():
+                continue
+            done = sweeps.complete_and_check(n_sweeps, last=last)
+            if n_sweeps == 1 and not done:
+                sweeps.send_ahead()
         return sweeps.active.result()
 
 
@@ -79,15 +80,10 @@ class _Sweeps:
         self._downward = downward
         self._step_size = step_size
         self._fuses = field.backend.is_device
-        #: Whether the first sweep is the feedforward pass, and no sample may stop behind it.
-        self._passes_forward = (
-            states is None
-            and not downward
-            and step_size == 1
-            and field.n_layers > 1
-            and field.looks_ahead
-            and field.push is None
-        )
+        #: How far to look ahead, where the first sweep is a feedforward pass; None: not at all.
+        passes_forward = states is None and step_size == 1 and not downward and field.push is None
+        self._lead = field.lead if passes_forward else None
+        self._asks_at_once = field.enough is not None and not field.backend.is_device
         # From rest all layers are silent: what they send back costs nothing in the first sweep.
         signals = [None] * field.n_layers if states is None else field.signals(states)
         self._signals: list[Any] = signals
@@ -118,18 +114,39 @@ class _Sweeps:
     def look_ahead(self) -> bool:
         """After a feedforward pass, complete the drives for the next sweep; whether that was done.
 
-        Once anything is sent back, such a pass has not led to the equilibrium, and its residual
-        need not be known. Feedback is going to carry the output further: taken there beforehand,
-        it saves part of a sweep.
+        Where anything is sent back such a pass has hardly ever led to the equilibrium, and how far
+        is not measured. Feedback is going to carry the output further: taken there beforehand, it
+        saves part of a sweep.
         """
-        field, states = self.active.field, self.active.states
-        layers = range(1, field.n_layers + 1)
-        if not self._passes_forward:
+        field = self.active.field
+        if self._lead is None or self._asks_at_once:
             return False
-        output = field.project(field.n_layers, LEAD * states[-1])
-        self._signals[-1] = field.signal(field.n_layers, output)
+        layers, own = range(1, field.n_layers + 1), self._signals[-1]
+        self._signals[-1] = self._signal_ahead(self._lead)
         self._late = [self._late_inflow(layer) for layer in layers]
-        return any(self._late[layer - 1] is not field.constant(layer) for layer in layers)
+        if any(self._late[layer - 1] is not field.constant(layer) for layer in layers):
+            return True
+        self._signals[-1] = own
+        return False
+
+    def send_ahead(self) -> None:
+        """The same, when it has been asked how far the feedforward pass led: the drives are there.
+
+        What the output sends back is linear in its signal: only the difference is sent.
+        """
+        field, last = self.active.field, self.active.field.n_layers
+        if self._lead is None:
+            return
+        further = [None] * (last - 1) + [self._signal_ahead(self._lead) - self._signals[-1]]
+        for layer in range(1, last + 1):
+            sent = field.inflow(layer, further, range(last, last + 1))
+            if sent is not None:
+                self._late[layer - 1] = field.total(layer, sent, self._late[layer - 1])
+
+    def _signal_ahead(self, lead: float) -> Any:
+        """Signal of the output where feedback is going to carry it."""
+        field, last = self.active.field, self.active.field.n_layers
+        return field.signal(last, field.project(last, (1 + lead) * self.active.states[-1]))
 
     def complete_and_check(self, n_sweeps: int, *, last: bool) -> bool:
         """Bring the drives up to date, put aside what has settled; return whether all has."""

@@ -325,6 +325,31 @@ CASES = {
         ValueError,
         ["y holds", "NaN", "1 times", "leave out"],
     ),
+    "y NaN in a column of text": (
+        lambda X, y, fc, fr: c().fit(X, [["a"], ["b"]] * 19 + [["a"], [NAN]]),
+        ValueError,
+        ["y holds", "NaN", "1 times", "leave out"],
+    ),
+    "y text and numbers in a list": (
+        lambda X, y, fc, fr: c().fit(X, ["a", 1] * 20),
+        ValueError,
+        ["y is a list of text ('a') and numbers (1)", "do so yourself"],
+    ),
+    "y integers among objects": (
+        lambda X, y, fc, fr: c().fit(X, y.astype(object)),
+        ValueError,
+        ["Unknown label type", "holds int.", "y.astype(int)"],
+    ),
+    "classes NaN among text": (
+        lambda X, y, fc, fr: c().partial_fit(X, y, classes=["a", "b", NAN]),
+        ValueError,
+        ["classes holds", "NaN", "1 times", "labels alone"],
+    ),
+    "classes None among text": (
+        lambda X, y, fc, fr: c().partial_fit(X, y, classes=["a", "b", None]),
+        ValueError,
+        ["classes holds", "None", "1 times", "labels alone"],
+    ),
     "y NA among text": (
         lambda X, y, fc, fr: c().fit(X, pd.Series(["a", "b"] * 19 + ["a", pd.NA], dtype="string")),
         ValueError,

@@ -140,3 +140,19 @@ def test_broken_weights_are_no_decision(digits):
     model.coefs_[1][0, 0] = np.nan
     with pytest.raises(DivergenceError, match="coefs_"):
         model.predict(X)
+
+
+@pytest.mark.parametrize("max_relax_iter", [1, 2, 3])
+def test_the_limit_of_sweeps_ends_alike_however_many_rows_there_are(digits, max_relax_iter):
+    X, y = digits
+    settings = {"max_iter": 2, "max_relax_iter": max_relax_iter, "random_state": 0}
+    model = fit(EqPropClassifier((50,), **settings), X[:600], y[:600])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        together = model.predict(X)
+        apart = np.concatenate(
+            [model.predict(X[start : start + 100]) for start in range(0, len(X), 100)]
+        )
+        likeliest = model.classes_[model.predict_proba(X).argmax(axis=1)]
+    assert np.array_equal(together, apart)
+    assert np.array_equal(together, likeliest)

@@ -8,6 +8,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.estimators.parameters import UNTIED_LOOP_GAIN
+from sklearn_eqprop.network import allowed_loop_product
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -342,3 +344,15 @@ def test_relax_takes_targets_as_they_are_where_weights_are_integers(binary):
     whole = model.relax(X, X[:, 0], beta=0.5).states[-1]
     model.coefs_ = [coef.astype(float) for coef in model.coefs_]
     assert_allclose(whole, model.relax(X, X[:, 0], beta=0.5).states[-1], atol=1e-12)
+
+
+def test_the_safeguard_measures_weights_anew_that_have_been_replaced(three_classes):
+    model = EqPropClassifier((60, 40), max_iter=15, random_state=0).fit(*three_classes)
+    # Of the same size, but with loops of another strength.
+    model.coefs_ = [model.coefs_[0], np.abs(model.coefs_[1]), model.coefs_[2]]
+    model.partial_fit(*three_classes)
+    loops = [
+        np.linalg.norm(forward, 2) * np.linalg.norm(feedback, 2)
+        for forward, feedback in zip(model.coefs_[1:], model.feedback_coefs_, strict=True)
+    ]
+    assert max(loops) <= 1.05 * allowed_loop_product(3, UNTIED_LOOP_GAIN)

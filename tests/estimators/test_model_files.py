@@ -128,7 +128,7 @@ def test_models_of_earlier_versions(path):
     model.partial_fit(X, y)
     assert len(model.loss_curve_) == n_epochs + 1
     # Free phases of training settle to 1e-2, by ways that may change from version to version.
-    assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=2e-3)
+    assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=5e-4)
 
 
 def test_there_are_fixtures():

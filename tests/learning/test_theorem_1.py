@@ -57,7 +57,8 @@ def _relative_error(found, truth):
 def test_update_follows_the_theorem_as_beta_vanishes(activation, cost):
     net, X, Y = _problem(activation, cost)
     truth = net.theorem_1(X, cost, Y, SHARES)
-    found = update(net, X, Y, cost, 1e-6, SHARES)
+    # Smaller still, and the rounding of states shows behind two layers of feedback.
+    found = update(net, X, Y, cost, 3e-6, SHARES)
     assert _cosine(found, truth) > 1 - 1e-10
     assert _relative_error(found, truth) < 1e-5
     # Every block, not just the largest: deep signals are small.
