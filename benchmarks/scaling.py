@@ -84,6 +84,7 @@ def draw(path: Path, curves: dict[str, list[Cost]]) -> None:
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import LogLocator
 
     figure, axes = plt.subplots(1, len(curves), figsize=(15, 3.8), layout="constrained")
     for axis, (name, points) in zip(axes, curves.items(), strict=True):
@@ -91,6 +92,10 @@ def draw(path: Path, curves: dict[str, list[Cost]]) -> None:
         for side, label in (("ours", "equilibrium propagation"), ("mlp", "MLPClassifier")):
             axis.loglog(values, [getattr(point, side) for point in points], "o-", label=label)
         axis.set(xlabel=name, ylabel="ms an update")
+        axis.set_xticks(values, [f"{value:g}" for value in values])
+        axis.minorticks_off()
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter("{x:g}")
         if name.startswith("tolerance"):
             axis.invert_xaxis()
         axis.grid(alpha=0.3)
