@@ -96,7 +96,8 @@ def lead_of_loops(parameters: dict[str, Any]) -> float:
     """By which share of itself feedback carries the output of a trained network further.
 
     About half the bound on the loops (benchmarks/results/recurrence.md: 2, 9, 27 and 52 % with a
-    `loop_gain` of 0.05, 0.2, 0.5 and 0.9). It decides on time, not on where networks settle.
+    `loop_gain` of 0.05, 0.2, 0.5 and 0.9). Wherever a network has one equilibrium it decides on
+    time alone.
     """
     bound = loop_bound(parameters)
     return 0.5 * (UNTIED_LOOP_GAIN if bound is None else bound)

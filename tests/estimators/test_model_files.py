@@ -125,6 +125,13 @@ def test_models_of_earlier_versions(path):
     assert_allclose(model.relax(X).states[-1], fixture["output"], rtol=1e-6, atol=1e-8)
     assert model.get_params()["hidden_layer_sizes"] == (5, 4)
     n_epochs = len(model.loss_curve_)
+    state = model._training_state
+    assert state.n_epochs == n_epochs
+    assert state.optimizer["n_updates"] >= n_epochs
+    # Drawn from already, and not begun anew.
+    fresh = np.random.RandomState(state.stream_seeds["shuffle_rng"]).get_state()[1:3]
+    now = state.shuffle_rng.get_state()[1:3]
+    assert not (np.array_equal(now[0], fresh[0]) and now[1] == fresh[1])
     model.partial_fit(X, y)
     assert len(model.loss_curve_) == n_epochs + 1
     # Free phases of training settle to 1e-2, by ways that may change from version to version.
