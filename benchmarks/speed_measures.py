@@ -7,6 +7,7 @@ import tracemalloc
 from functools import partial
 
 import numpy as np
+from sklearn.neural_network import _multilayer_perceptron as multilayer_perceptron
 
 from sklearn_eqprop.network.connections import Dense
 
@@ -69,6 +70,26 @@ class ProductClock:
     @property
     def total(self) -> float:
         return sum(sum(each) for each in self.seconds.values())
+
+
+class MLPProductClock:
+    """Counts the time scikit-learn's MLP spends in matrix products while it is entered."""
+
+    def __enter__(self):
+        self.total, original = 0.0, multilayer_perceptron.safe_sparse_dot
+        self._original = original
+
+        def product(*operands, **options):
+            started = time.perf_counter()
+            result = original(*operands, **options)
+            self.total += time.perf_counter() - started
+            return result
+
+        multilayer_perceptron.safe_sparse_dot = product
+        return self
+
+    def __exit__(self, *_):
+        multilayer_perceptron.safe_sparse_dot = self._original
 
 
 def bare_seconds(clock: ProductClock) -> float:

@@ -28,7 +28,7 @@ class FittedAttributes(EstimatorHooks):
         self._set_arrays(arrays)
         self._checked_parameters = self._given_parameters()
         bound = loop_bound(self._parameters())
-        state.remember_weights(bound, arrays.coefs, arrays.feedback_coefs)
+        state.remember_weights(bound, arrays.in_loops)
         self._training_state = state
         self.n_iter_ = n_epochs
         self.t_ = state.n_samples_seen

@@ -55,6 +55,13 @@ class FittedArrays:
             ]
         return FittedArrays(self.layout, fresh(self.coefs), fresh(self.intercepts), feedback)
 
+    @property
+    def in_loops(self) -> list[np.ndarray]:
+        """Weights between layers, those of the inputs left out."""
+        pairs = zip(self.coefs, self.layout.wiring.forward, strict=True)
+        inner = [coef for coef, (source, _) in pairs if source > 0]
+        return inner + (self.feedback_coefs or [])
+
     @classmethod
     def copied_from(cls, network: Network, layout: Layout) -> FittedArrays:
         """Copies, on the host, of a network's parameters as they stand."""

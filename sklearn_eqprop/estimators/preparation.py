@@ -126,7 +126,7 @@ class Preparation(Settling):
             check_same_network(arrays, layout, tied=self.feedback == "tied")
             state = self._training_state.copy(self._drawn_streams(rows.n_samples))
             bound = loop_bound(self._parameters())
-            state.forget_weights_of_others(bound, arrays.coefs, arrays.feedback_coefs)
+            state.forget_weights_of_others(bound, arrays.in_loops)
         else:
             arrays, state = self._start(layout, rows.X.dtype)
             dtype = arrays.coefs[0].dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -162,13 +162,17 @@ class TrainingState:
             self.judged_by = measure
             self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0
 
-    def remember_weights(self, loop_gain: float | None, *weights: Any) -> None:
-        """Note which weights and which bound the safeguard's memory belongs to."""
-        self.guarded = _fingerprint(loop_gain, *weights)
+    def remember_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
+        """Note which weights and which bound the safeguard's memory belongs to, if it has any."""
+        has_any = self.guard_vectors is not None
+        self.guarded = _fingerprint(loop_gain, weights) if has_any else ()
 
-    def forget_weights_of_others(self, loop_gain: float | None, *weights: Any) -> None:
+    def forget_weights_of_others(
+        self, loop_gain: float | None, weights: Sequence[np.ndarray]
+    ) -> None:
         """Drop the safeguard's memory if weights or bound have been changed since."""
-        if self.guarded != _fingerprint(loop_gain, *weights):
+        has_any = self.guard_vectors is not None
+        if has_any and self.guarded != _fingerprint(loop_gain, weights):
             self.guard_vectors = None
 
     def record(self, epoch: EpochRecord, n_samples: int) -> None:
@@ -187,8 +191,8 @@ def _twin(rng: np.random.RandomState) -> np.random.RandomState:
     return twin
 
 
-def _fingerprint(loop_gain: float | None, *weights: Any) -> tuple[Any, ...]:
-    blocks = [block.ravel(order="K") for group in weights if group for block in group]
+def _fingerprint(loop_gain: float | None, weights: Sequence[np.ndarray]) -> tuple[Any, ...]:
+    blocks = [block.ravel(order="K") for block in weights]
     with np.errstate(over="ignore", invalid="ignore"):
         # Not by a library of linear algebra, whose rounding depends on the number of threads.
         return (loop_gain, *(float(block.sum()) for block in blocks))

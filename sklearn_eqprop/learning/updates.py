@@ -14,11 +14,14 @@ from sklearn_eqprop.learning.optimizers import Optimizer, lie_alike
 #: Numbers of each array worked on at a time: all that is done to them finds them in the cache.
 CACHE_SIZE = 2**15
 
-#: Updates from one round of `_flush` to the next, and what counts as nothing then, in units of
-#: the smallest normal number: what fades by a third an update, faster than Adam's memory and
-#: weights do, stays normal in between.
-FLUSH_EVERY = 64
+#: Updates from one round to the next of what need not be done in each.
+ROUND = 64
+#: What counts as nothing in `_flush`, in units of the smallest normal number: what fades by a
+#: third an update, faster than Adam's memory and weights do, stays normal from round to round.
 NOTHING = 2.0**46
+#: Decay of a follower that waits for the end of the round, for all of its updates: next to nothing
+#: even then, and in float32, update by update, rounding would not let it through at all.
+SLOW_DECAY = 1e-6
 
 
 @dataclass
@@ -31,11 +34,18 @@ class Follower:
         In the shape of the forward weights.
     gain : float
     decay : float
+        Of an update.
     """
 
     array: Array
     gain: float
     decay: float
+
+    def decay_due(self, *, ends_round: bool) -> float:
+        """What to let it decay by in this update: slow decay comes once a round."""
+        if self.decay > SLOW_DECAY:
+            return self.decay
+        return ROUND * self.decay if ends_round else 0.0
 
 
 @dataclass
@@ -75,7 +85,7 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
         Work on whole arrays, where each operation costs more than the passes over memory.
     """
     optimizer.begin_update()
-    flushes = not whole and optimizer.n_updates % FLUSH_EVERY == 0
+    ends_round = optimizer.n_updates % ROUND == 0
     for block, update in enumerate(updates):
         arrays = [update.array, update.direction, *optimizer.memory_of(block)]
         follower = update.follower
@@ -89,9 +99,10 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
             following = None if follower is None else others.pop()
             step = optimizer.step(others, direction, update.rate)
             if follower is not None:
-                follow(following, array, step, follower.gain, follower.decay)
+                decay = follower.decay_due(ends_round=ends_round)
+                follow(following, array, step, follower.gain, decay)
             array += step
-            if flushes:
+            if ends_round and not whole:
                 _flush([array, *others] if follower is None else [array, following, *others])
 
 

@@ -8,7 +8,10 @@ Nothing outside this folder knows what kind of connection it deals with.
 
 from __future__ import annotations
 
+import operator
 from typing import Any, Protocol
+
+from scipy import sparse
 
 from sklearn_eqprop.backend.array_backend import Array
 
@@ -112,9 +115,12 @@ class Dense:
     def local_change(self, pre: Array, delta: Array) -> Array:
         """See `Connection.local_change`; laid out in memory like the weights, for dense `pre`."""
         flags = self.weights.flags
+        # Of a single row a plain product is the same, which NumPy's @ would not leave to BLAS.
+        is_one_row = pre.shape[0] == 1 and not sparse.issparse(pre)
+        multiply = operator.mul if is_one_row else operator.matmul
         if flags.f_contiguous and not flags.c_contiguous:
-            return (delta.T @ pre).T
-        return pre.T @ delta
+            return multiply(delta.T, pre).T
+        return multiply(pre.T, delta)
 
     def reach(self, pre: Array) -> Array:
         """See `Connection.reach`."""

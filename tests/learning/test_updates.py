@@ -48,6 +48,22 @@ def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
         assert np.abs(one - other).max() < 1e-14
 
 
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_slow_decay_comes_to_the_same_round_by_round(whole, dtype):
+    # In float32, rounding would swallow each single one of these.
+    decay, n_updates = 2e-8, 64 * 300
+    array, follower = np.full((2, 3), 2.0, dtype), np.full((2, 3), -1.0, dtype)
+    optimizer, nothing = PlainSteps(), np.zeros_like(array)
+    for _ in range(n_updates):
+        move = BlockUpdate(array, nothing, rate=1.0, scale=1.0, decay=0.0)
+        move.follower = Follower(follower, 0.5, decay)
+        apply_updates([move], optimizer, whole=whole)
+    expected = 1 - 2 * (1 - decay) ** n_updates
+    assert abs(follower - expected).max() < (3e-5 if dtype == np.float32 else 1e-9)
+    assert expected > -1 + 7e-4
+
+
 def subnormal(array):
     return (array != 0) & (np.abs(array) < np.finfo(array.dtype).tiny)
 

@@ -19,8 +19,8 @@ def _tied():
     return TiedFeedback(Dense(2, 1, weights))
 
 
-def _activity(n_units, seed):
-    return np.random.RandomState(seed).standard_normal((4, n_units))
+def _activity(n_units, seed, n_samples=4):
+    return np.random.RandomState(seed).standard_normal((n_samples, n_units))
 
 
 @pytest.mark.parametrize("make", [_dense, _tied], ids=["dense", "tied"])
@@ -35,11 +35,12 @@ def test_apply_transposed_is_the_adjoint_of_apply(make):
     assert abs((image * post).sum() - (pre * back).sum()) < 1e-13
 
 
+@pytest.mark.parametrize("n_samples", [1, 4])
 @pytest.mark.parametrize("make", [_dense, _tied], ids=["dense", "tied"])
-def test_local_change_is_the_derivative_of_what_the_weights_deliver(make):
+def test_local_change_is_the_derivative_of_what_the_weights_deliver(make, n_samples):
     # d/dW Σ delta · apply(pre), by central differences; linear in W, so exact but for rounding.
     connection = make()
-    pre, delta = _activity(N_SOURCE, 1), _activity(N_TARGET, 2)
+    pre, delta = _activity(N_SOURCE, 1, n_samples), _activity(N_TARGET, 2, n_samples)
     change = connection.local_change(pre, delta)
     assert change.shape == connection.weights.shape
     for index in np.ndindex(connection.weights.shape):
@@ -60,14 +61,15 @@ def test_tied_feedback_follows_its_forward_connection():
     assert np.array_equal(connection.apply(pre), pre @ forward.weights.T)
 
 
+@pytest.mark.parametrize("n_samples", [1, 4])
 @pytest.mark.parametrize("layout", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_sparse_inputs_are_multiplied_as_they_are(layout, dtype):
+def test_sparse_inputs_are_multiplied_as_they_are(layout, dtype, n_samples):
     weights = np.random.RandomState(0).standard_normal((N_SOURCE, N_TARGET))
     connection = Dense(0, 1, np.asarray(weights, dtype=dtype, order=layout))
-    pre, delta = (_activity(size, 1).astype(dtype) for size in (N_SOURCE, N_TARGET))
+    pre, delta = (_activity(size, 1, n_samples).astype(dtype) for size in (N_SOURCE, N_TARGET))
     pre[np.abs(pre) < 0.5] = 0
-    pre[1] = 0
+    pre[1:2] = 0
     as_sparse = sparse.csr_array(pre)
     for given, expected in (
         (connection.apply(as_sparse), connection.apply(pre)),
