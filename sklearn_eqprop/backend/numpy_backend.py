@@ -12,6 +12,7 @@ import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array, Feed
 from sklearn_eqprop.backend.feeding import HostRows, rows_to_read
+from sklearn_eqprop.backend.row_max import row_max
 
 #: Bytes; what glibc keeps of freed memory is twice that.
 KEPT_BLOCK = 2**22
@@ -62,7 +63,7 @@ class NumpyBackend:
         """See `ArrayBackend.row_max_abs`."""
         if array.shape[1] == 0:
             return np.zeros(array.shape[0], dtype=array.dtype)
-        return np.abs(array, out=array if overwrite else None).max(axis=1)
+        return row_max(np, np.abs(array, out=array if overwrite else None))
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
         """See `ArrayBackend.row_residual`."""

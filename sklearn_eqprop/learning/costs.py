@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.backend.row_max import row_max
 
 
 class Cost(ABC):
@@ -135,8 +136,8 @@ class LogLoss(ClassificationCost):
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         """See `Cost.value`."""
-        largest = output.max(axis=1, keepdims=True)
-        log_sum = xp.log(xp.exp(output - largest).sum(axis=1)) + largest[:, 0]
+        largest = row_max(xp, output)
+        log_sum = xp.log(xp.exp(output - largest[:, None]).sum(axis=1)) + largest
         return log_sum - (target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
@@ -149,7 +150,7 @@ class LogLoss(ClassificationCost):
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         """See `ClassificationCost.probabilities`; softmax."""
-        grown = xp.exp(output - output.max(axis=1, keepdims=True))
+        grown = xp.exp(output - row_max(xp, output)[:, None])
         grown /= grown.sum(axis=1, keepdims=True)
         return grown
 

@@ -92,29 +92,12 @@ def arrival_scales(network: Network) -> list[float]:
 def _along_strongest_paths(wiring: Wiring, factor: Callable[[Pair], float]) -> list[float]:
     """Largest product of the connections' factors along a path from the output to each layer.
 
-    Paths of feedback alone where there are any; they make no loop, lateral connections left
-    out. Layers they miss are joined to those they reach by as few connections as possible.
+    See `Wiring.routes_from_output`; 1 for layers that the output does not reach.
     """
     last = wiring.n_layers
     reached = {last: 1.0}
-
-    def arriving(layer: int, pairs: Sequence[Pair]) -> list[float]:
-        return [
-            reached[pair[0]] * max(factor(pair), SMALLEST_GAIN)
-            for pair in pairs
-            if pair[1] == layer and pair[0] in reached
-        ]
-
-    for layer in range(last - 1, 0, -1):
-        found = arriving(layer, wiring.feedback)
-        if found:
-            reached[layer] = max(found)
-    further = {last: 1.0}
-    while further:
-        missed = [layer for layer in range(1, last) if layer not in reached]
-        found_in = {layer: arriving(layer, wiring.pairs) for layer in missed}
-        further = {layer: max(found) for layer, found in found_in.items() if found}
-        reached |= further
+    for layer, pairs in wiring.routes_from_output:
+        reached[layer] = max(reached[pair[0]] * max(factor(pair), SMALLEST_GAIN) for pair in pairs)
     return [reached.get(layer, 1.0) for layer in range(1, last + 1)]
 
 

@@ -21,7 +21,7 @@ def feedback_gains(network: Network) -> list[float]:
     gains = []
     own_norms = norms[len(present) :]
     for feedback, partner, own in zip(network.feedback, partners, own_norms, strict=True):
-        own_kind = starting_norm(*feedback.weights.shape)
-        norm = own_kind if partner is None else of_partner[partner]
+        shape = feedback.weights.shape
+        norm = starting_norm(*shape) if partner is None else of_partner[partner]
         gains.append(own / norm if norm > 0 else 1.0)
     return gains

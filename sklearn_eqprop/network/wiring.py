@@ -61,6 +61,34 @@ class Wiring:
         return tuple(index.get((target, source)) for source, target in self.feedback)
 
     @cached_property
+    def routes_from_output(self) -> tuple[tuple[int, tuple[Pair, ...]], ...]:
+        """Layers in an order in which the output reaches them, each with the connections it takes.
+
+        Feedback alone, lateral connections left out, as far as that goes: it makes no loop. Layers
+        it misses are joined to those it reaches by as few connections as possible.
+        """
+        last, routes = self.n_layers, []
+        reached = {last}
+
+        def arriving(layer: int, pairs: tuple[Pair, ...]) -> tuple[Pair, ...]:
+            return tuple(pair for pair in pairs if pair[1] == layer and pair[0] in reached)
+
+        for layer in range(last - 1, 0, -1):
+            found = arriving(layer, self.feedback)
+            if found:
+                routes.append((layer, found))
+                reached.add(layer)
+        further = True
+        while further:
+            missed = [layer for layer in range(1, last) if layer not in reached]
+            joined = [(layer, arriving(layer, self.pairs)) for layer in missed]
+            joined = [(layer, found) for layer, found in joined if found]
+            routes += joined
+            reached |= {layer for layer, _ in joined}
+            further = bool(joined)
+        return tuple(routes)
+
+    @cached_property
     def is_layered(self) -> bool:
         """Whether this is the default, neighbouring layers that drive each other."""
         return self == layered_wiring(self.n_layers)

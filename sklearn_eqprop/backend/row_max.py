@@ -1,0 +1,37 @@
+"""The largest number of each row, where NumPy's own reduction spends most of its time on calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop.backend.array_backend import Array
+
+#: Rows of up to so many numbers are quicker to compare side by side, one number of each at a time.
+NARROW = 32
+#: From so many on NumPy finds the largest number's place sooner than the number.
+WIDE = 64
+
+
+def row_max(xp: Any, array: Array) -> Array:
+    """``array.max(axis=1)``, on the host in a half to a tenth of the time.
+
+    Parameters
+    ----------
+    xp : module
+        Array module.
+    array : array of shape (n_rows, n_columns)
+        With at least one column.
+
+    Returns
+    -------
+    array of shape (n_rows,)
+        NaN where a row has one.
+    """
+    n_rows, n_columns = array.shape
+    if xp is np and n_columns <= NARROW:
+        return np.ascontiguousarray(array.T).max(axis=0)
+    if xp is np and n_columns >= WIDE:
+        return array[np.arange(n_rows), array.argmax(axis=1)]
+    return array.max(axis=1)
