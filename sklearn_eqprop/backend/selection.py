@@ -125,7 +125,11 @@ def _driver_trouble(cp: Any) -> str:
     try:
         driver, needed = runtime.driverGetVersion(), runtime.runtimeGetVersion()
     except Exception as error:
-        return f"backend='cupy' could not ask for the CUDA driver's version ({_line(error)})."
+        return (
+            f"backend='cupy' could not ask for the CUDA driver's version ({_line(error)}). Look "
+            "whether nvidia-smi can, and install the driver anew where it cannot; or use "
+            "backend='auto' or backend='numpy'."
+        )
     if driver == 0:
         return (
             "backend='cupy' needs an NVIDIA driver, and this machine has none. Install the driver "
@@ -138,13 +142,10 @@ def _driver_trouble(cp: Any) -> str:
         f"backend='cupy' cannot work: the NVIDIA driver supports CUDA up to {_version(driver)}, "
         f"but the installed CuPy is built for CUDA {_version(needed)}."
     )
-    fitting = [major for major in CUDA_EXTRAS if major <= driver // 1000]
-    if not fitting:
+    other = _other_extra(needed, driver)
+    if not other:
         return f"{what} Update the driver, or use backend='auto' or backend='numpy'."
-    return (
-        f"{what} Update the driver; or {_other_extra(needed, fitting[0])}; or use backend='auto' "
-        "or backend='numpy'."
-    )
+    return f"{what} Update the driver; or {other}; or use backend='auto' or backend='numpy'."
 
 
 def _device_trouble(cp: Any) -> str:
@@ -169,8 +170,8 @@ def _card_trouble(cp: Any) -> str:
     return (
         f"backend='cupy' cannot work: the device has compute capability {_tenths(capability)}, but "
         f"the installed CuPy is built for CUDA {_version(runtime)}, which needs "
-        f"{_tenths(OLDEST_OF_CUDA_13)} or higher. {_other_extra(runtime, 12).capitalize()}; or use "
-        "backend='auto' or backend='numpy'."
+        f"{_tenths(OLDEST_OF_CUDA_13)} or higher. {_other_extra(runtime, 12000).capitalize()}; or "
+        "use backend='auto' or backend='numpy'."
     )
 
 
@@ -201,10 +202,13 @@ def _library_trouble(cp: Any) -> str:
                 "backend='auto' or backend='numpy'."
             )
             raise MemoryError(msg) from error
-    major = cp.cuda.runtime.runtimeGetVersion() // 1000
+    runtime, driver = cp.cuda.runtime.runtimeGetVersion(), cp.cuda.runtime.driverGetVersion()
+    remedy = f"{_extra(runtime // 1000)} brings them"
+    if runtime // 1000 not in CUDA_EXTRAS:
+        remedy = _other_extra(runtime, driver) or "update the driver and install CuPy anew"
     return (
         f"backend='cupy' found a CUDA device but could not compute on it ({found}). Where CUDA's "
-        f"libraries or headers are missing, {_extra(major)} brings them; or use backend='numpy'."
+        f"libraries or headers are missing, {remedy}; or use backend='numpy'."
     )
 
 
@@ -228,9 +232,10 @@ def _either_extra() -> str:
     return f"{_extra(13)} (cards of compute capability {oldest} or higher) or {_extra(12)}"
 
 
-def _other_extra(runtime: int, major: int) -> str:
-    """What to do where the installed CuPy is built for the wrong version of CUDA."""
-    return f"uninstall cupy-cuda{runtime // 1000}x and run {_extra(major)}"
+def _other_extra(runtime: int, driver: int) -> str:
+    """What to do where the installed CuPy is built for the wrong version of CUDA, if anything."""
+    fitting = [major for major in CUDA_EXTRAS if major <= driver // 1000]
+    return f"uninstall cupy-cuda{runtime // 1000}x and run {_extra(fitting[0])}" if fitting else ""
 
 
 def _tenths(number: int) -> str:

@@ -135,7 +135,7 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
     namespace, has_one = get_namespace(X) if hasattr(X, "shape") else (np, False)
     if not has_one or _is_numpy(namespace):
         return X, HostHome()
-    return _convert_to_numpy(_detached(X), namespace), NamespaceHome(namespace, array_device(X))
+    return _as_numpy(X, "X", namespace), NamespaceHome(namespace, array_device(X))
 
 
 def on_host(array: Any) -> Any:
@@ -150,7 +150,26 @@ def on_host(array: Any) -> Any:
     namespace, has_one = get_namespace(array) if hasattr(array, "shape") else (np, False)
     if not has_one or _is_numpy(namespace):
         return array
-    return _convert_to_numpy(_detached(array), namespace)
+    return _as_numpy(array, "an array", namespace)
+
+
+def _as_numpy(array: Any, name: str, namespace: Any) -> np.ndarray:
+    """An array of another library in main memory.
+
+    Raises
+    ------
+    ValueError
+        If its numbers are of a type that NumPy has not.
+    """
+    try:
+        converted: np.ndarray = _convert_to_numpy(_detached(array), namespace)
+    except TypeError as error:
+        msg = (
+            f"{name} is a {_kind(array)} of {array.dtype}, which NumPy cannot take over ({error}): "
+            "pass float32 or float64."
+        )
+        raise ValueError(msg) from error
+    return converted
 
 
 def validated_on_device(

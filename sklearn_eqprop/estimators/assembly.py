@@ -132,6 +132,24 @@ def what_synapses_measure(parameters: dict[str, Any], network: Network) -> dict[
     }
 
 
+def start_within_bound(parameters: dict[str, Any], network: Network, state: TrainingState) -> None:
+    """Shrink feedback that makes loops too strong, before training that has no memory of them.
+
+    On the host, wherever training goes on: it starts from the same weights to the last bit.
+
+    Parameters
+    ----------
+    parameters : dict
+        The estimator's, see `EstimatorHooks._parameters`.
+    network : Network
+        On the host; its feedback weights are changed in place.
+    state : TrainingState
+    """
+    bound = loop_bound(parameters)
+    if bound is not None:
+        state.guard_vectors = LoopGainGuard(network, bound).vectors
+
+
 def assemble_trainer(
     parameters: dict[str, Any], network: Network, cost: Cost, state: TrainingState
 ) -> Trainer:

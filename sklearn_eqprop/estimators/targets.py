@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import unique_labels
 
 from sklearn_eqprop.backend import ArrayBackend
 from sklearn_eqprop.backend.array_backend import Array
+from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.inputs import refuse_missing
 
 
@@ -67,6 +68,7 @@ def checked_classes(classes: Any) -> np.ndarray:
     ValueError
         If they are not a sequence of labels.
     """
+    classes = on_host(classes)
     refuse_missing(classes, "classes", "name labels alone")
     labels = np.asarray(without_nullable_type(classes))
     if labels.ndim != 1 or labels.size == 0:

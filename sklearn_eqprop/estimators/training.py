@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.backend import ArrayBackend, get_backend
-from sklearn_eqprop.estimators.assembly import assemble_trainer
+from sklearn_eqprop.backend import ArrayBackend, NumpyBackend, get_backend
+from sklearn_eqprop.estimators.assembly import assemble_trainer, start_within_bound
 from sklearn_eqprop.estimators.device_memory import (
     FEWER_ROWS,
     SMALLER_NETWORK,
@@ -167,8 +167,11 @@ class Training(Preparation):
         if rows.n_samples <= settings.batch_size and rows.device is None:
             X, target, weight = merged_rows(X, target, weight)
         data = TrainingData(X, target, weight, rows.n_samples, state.input_scales)
+        parameters = self._parameters()
+        if state.guard_vectors is None:
+            start_within_bound(parameters, self._network(arrays, NumpyBackend()), state)
         network = self._network(arrays, backend)
-        trainer = assemble_trainer(self._parameters(), network, cost, state)
+        trainer = assemble_trainer(parameters, network, cost, state)
         try:
             ended = run_training(trainer, data, state, settings, validation_score, callbacks)
         except DivergenceError:  # fit goes on with the last good weights, which it holds

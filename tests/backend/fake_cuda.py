@@ -25,6 +25,7 @@ class FakeCuda(types.SimpleNamespace):
         self.cp = cp
         self.compute_capability = "80"
         self.pinned_bytes = self.event_waits = self.stream_waits = 0
+        self.pinned = Living()
         self._streams = []
         self._current = FakeStream(self, waits=False)
 
@@ -44,7 +45,9 @@ class FakeCuda(types.SimpleNamespace):
 
     def alloc_pinned_memory(self, n_bytes):
         self.pinned_bytes += n_bytes
-        return bytearray(n_bytes)
+        memory = PinnedMemory(n_bytes)
+        self.pinned.note(memory, n_bytes)
+        return memory
 
     def dawdle(self):
         """Let the current stream do nothing before somebody needs what it has to do."""
@@ -71,11 +74,33 @@ class FakeCuda(types.SimpleNamespace):
             raise OutOfMemoryError(msg)
 
 
+class PinnedMemory(bytearray):
+    """What ``cupy.cuda.alloc_pinned_memory`` gives; a bytearray alone cannot be watched."""
+
+
+class Living:
+    """Bytes of what has not been given up."""
+
+    def __init__(self):
+        self._sizes = {}
+
+    def note(self, owner, n_bytes):
+        key = id(owner)
+        if key not in self._sizes:
+            self._sizes[key] = n_bytes
+            weakref.finalize(owner, self._sizes.pop, key)
+
+    @property
+    def n_bytes(self):
+        return sum(self._sizes.values())
+
+
 class FakePool:
-    """CuPy's pool of memory, which holds nothing."""
+    """CuPy's pool of memory, which keeps nothing that has been given up."""
 
     def __init__(self):
         self.limit = 0
+        self.living = Living()
 
     def set_limit(self, size):
         self.limit = size
@@ -84,7 +109,7 @@ class FakePool:
         return self.limit
 
     def used_bytes(self):
-        return 0
+        return self.living.n_bytes
 
     def free_bytes(self):
         return 0
@@ -135,7 +160,7 @@ class LateCopy:
         assert target.flags.c_contiguous
         self._n_bytes = source.nbytes
         self._addresses = target.ctypes.data, source.ctypes.data
-        self._owners = [weakref.ref(_owner(array)) for array in (target, source)]
+        self._owners = [weakref.ref(owner_of(array)) for array in (target, source)]
 
     def __call__(self):
         target, source = (owner() for owner in self._owners)
@@ -144,7 +169,7 @@ class LateCopy:
         ctypes.memmove(*self._addresses, self._n_bytes)
 
 
-def _owner(array):
+def owner_of(array):
     """The array that the memory goes with."""
     while isinstance(array.base, np.ndarray):
         array = array.base

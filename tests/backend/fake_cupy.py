@@ -15,7 +15,7 @@ from importlib.machinery import ModuleSpec
 import numpy as np
 
 from tests.backend import host_kernels
-from tests.backend.fake_cuda import FakeCuda, LateCopy
+from tests.backend.fake_cuda import FakeCuda, LateCopy, owner_of
 
 
 @dataclass
@@ -58,6 +58,8 @@ class DeviceArray:
         assert type(host) is np.ndarray
         self._memory = host
         self._cp = cp
+        owner = owner_of(host)
+        cp.cuda.pool.living.note(owner, owner.nbytes)
 
     # ---- what can be known without asking the device
 

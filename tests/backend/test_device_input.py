@@ -46,6 +46,15 @@ def test_a_fit_on_device_arrays_is_the_same(installed, digits, backend, dtype, s
     assert ours.n_features_in_ == 64
 
 
+def test_classes_may_be_on_the_device(installed, digits):
+    X, y = digits
+    there = [installed.asarray(array) for array in (X, y, np.unique(y))]
+    ours = _classifier().partial_fit(*there[:2], classes=there[2])
+    theirs = _classifier().partial_fit(X, y, classes=np.unique(y))
+    np.testing.assert_array_equal(ours.classes_, np.arange(10))
+    _assert_alike(ours, theirs, 1e-12)
+
+
 def test_the_rows_never_leave_the_device(installed, digits):
     X, y = installed.asarray(digits[0]), digits[1]
     installed.counts.reset()

@@ -107,6 +107,15 @@ def test_rows_that_turn_out_not_to_fit_are_streamed(installed, monkeypatch, mess
         np.testing.assert_array_equal(one, other)
 
 
+def test_streaming_gives_its_buffers_up(installed):
+    X, y = INPUTS[:300, :20], RNG.randint(3, size=300)
+    installed.cuda.free_bytes = 100
+    model = EqPropClassifier((8, 7), backend="cupy", max_iter=2, batch_size=30, random_state=0)
+    _fitted(model, X, y)
+    assert installed.cuda.pinned_bytes > 0
+    assert installed.cuda.pinned.n_bytes == 0
+
+
 def test_other_trouble_in_placing_rows_is_told(device, fake, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("cudaErrorIllegalAddress: an illegal memory access was encountered")

@@ -129,6 +129,36 @@ def test_libraries_are_missing(installed, monkeypatch):
     assert "sklearn-eqprop[cuda12]" in said
 
 
+@pytest.mark.parametrize(
+    ("runtime", "driver", "remedy"),
+    [
+        (11080, 12040, "uninstall cupy-cuda11x and run pip install 'sklearn-eqprop[cuda12]'"),
+        (14000, 14000, "uninstall cupy-cuda14x and run pip install 'sklearn-eqprop[cuda13]'"),
+        (11080, 11080, "update the driver and install CuPy anew"),
+    ],
+)
+def test_only_extras_that_exist_are_advised(installed, monkeypatch, runtime, driver, remedy):
+    installed.cuda.runtime.version, installed.cuda.runtime.driver = runtime, driver
+
+    def fail(**_):
+        raise RuntimeError("libnvrtc.so: cannot open shared object file")
+
+    monkeypatch.setattr(installed, "RawModule", fail)
+    said = _refused()
+    assert f"headers are missing, {remedy}; or use backend='numpy'" in said
+    assert not any(f"[cuda{major}]" in said for major in (11, 14))
+
+
+def test_the_driver_cannot_be_asked(installed, monkeypatch):
+    def fail():
+        raise CUDARuntimeError("cudaErrorUnknown: unknown error")
+
+    monkeypatch.setattr(installed.cuda.runtime, "driverGetVersion", fail)
+    said = _refused()
+    assert "could not ask for the CUDA driver's version (cudaErrorUnknown: unknown error)" in said
+    assert "install the driver anew" in said
+
+
 def test_importing_cupy_fails(installed, monkeypatch):
     def fail(name):
         raise ImportError("libcublas is broken")
