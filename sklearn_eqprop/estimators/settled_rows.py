@@ -23,6 +23,10 @@ from sklearn_eqprop.relaxation import Result
 #: states, which maps may have many of: bounds their memory.
 CHUNK_ROWS = 1024
 CHUNK_NUMBERS = 2**23
+#: Bytes of one copy of the states on the host: temporaries of more come from the kernel anew in
+#: every sweep (see `numpy_backend`). Products of fewer rows than the least are slower.
+HOST_CHUNK_BYTES = 3 * 2**20
+FEWEST_HOST_ROWS = 256
 
 
 def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
@@ -31,8 +35,12 @@ def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
 
 
 def _rows_at_once(n_numbers: int, network: Network) -> int:
-    widest = max(n_numbers, sum(network.layer_sizes))
-    return min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // widest))
+    n_states = sum(network.layer_sizes)
+    rows = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // max(n_numbers, n_states)))
+    if network.backend.is_device:
+        return rows
+    of_memory = HOST_CHUNK_BYTES // (n_states * network.dtype.itemsize)
+    return min(rows, max(FEWEST_HOST_ROWS, of_memory))
 
 
 def _numbers_of_a_row(X: Any, network: Network) -> int:
