@@ -43,7 +43,7 @@ from sklearn_eqprop import EqPropClassifier
 
 HIDDEN = (100,)
 PICTURE = "digits.png"
-GRID = {"beta": [0.1, 0.5, 1.0], "step_size": [0.5, 1.0]}
+GRID = {"beta": [0.1, 0.5, 1.0], "step_size": [1.0, 0.5]}
 #: Relaxation, its step size, its name in the picture.
 RELAXATIONS = (
     ("gauss_seidel", 1.0, "Gauss-Seidel sweeps (default)"),

@@ -33,6 +33,12 @@ class ClassTargets(BaseEqProp):
         kind = type_of_target(y)
         if kind not in ("binary", "multiclass", "multilabel-indicator"):
             check_classification_targets(y)  # looks for the type again, and explains
+        if kind == "multiclass-multioutput":
+            msg = (
+                f"y has {y.shape[1]} columns of class labels, and a classifier learns one: wrap it "
+                "in sklearn.multioutput.MultiOutputClassifier. Multilabel targets are 0 or 1."
+            )
+            raise ValueError(msg)
         multilabel = kind.startswith("multilabel")
         if multilabel and not np.isin(y, (0, 1)).all():
             msg = (

@@ -56,7 +56,9 @@ class EstimatorHooks(
     def _warn_about_targets(self, y: np.ndarray) -> None:
         """Warn where later targets are on another scale than the first."""
 
-    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
+    def _standardise(
+        self, y: np.ndarray, sample_weight: np.ndarray | None, *, first: bool, incremental: bool
+    ) -> None:
         """Learn the scale of the targets, where there is one, from the first samples seen."""
 
     def _effective_weight(

@@ -176,6 +176,7 @@ def _finite_epoch(
         msg = "a weight is not finite"
         raise DivergenceError(msg)
     of_weights = [n for n, block in zip(norms, parameters, strict=True) if block.role != "bias"]
+    state.decay = settings.alpha / epoch.mean_batch_weight
     state.penalty = _penalty(of_weights, settings.alpha, epoch.mean_batch_weight)
     epoch.loss += state.penalty
     if not math.isfinite(epoch.loss):

@@ -12,6 +12,12 @@ from sklearn_eqprop.estimators.column_statistics import largest_sizes
 #: Columns whose largest magnitude lies in this range are left as they are: standardised ones,
 #: images in [0, 1], the digits of scikit-learn. In others the largest is brought into [2, 4).
 ORDINARY_RANGE = (2.0**-4, 2.0**6)
+#: Fewer rows may all be small, or alike, by chance.
+TELLING_ROWS = 10
+#: How rarely all numbers of a column are as small, beside what is typical, as counts as chance.
+RARE = 1e-3
+#: Columns from which on their median says what is typical.
+TELLING_COLUMNS = 5
 
 
 def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np.ndarray | None:
@@ -21,6 +27,9 @@ def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np
     scales are folded into the first layer when training ends. Division by a power of two is
     exact: nothing is rounded on the way, there or back. A shift could be folded into the biases
     likewise, but would be rounded each way: training would not go on exactly where it ended.
+
+    What the few rows of a small first slice hold in a column may be small by chance. It then counts
+    as no smaller than what they hold in others.
 
     Parameters
     ----------
@@ -34,7 +43,8 @@ def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np
     -------
     ndarray of shape (n_features,) or None
     """
-    return _powers_of_two(largest_sizes(X, backend), dtype)
+    largest = _not_small_by_chance(largest_sizes(X, backend), X.shape[0])
+    return _powers_of_two(largest, dtype)
 
 
 def channel_scales(
@@ -55,8 +65,20 @@ def channel_scales(
     -------
     ndarray of shape (n_features,) or None
     """
+    n_pixels = X.shape[1] // n_channels
     of_channel = largest_sizes(X, backend).reshape(-1, n_channels).max(axis=0)
-    return _powers_of_two(np.tile(of_channel, X.shape[1] // n_channels), dtype)
+    of_channel = _not_small_by_chance(of_channel, n_pixels * X.shape[0])
+    return _powers_of_two(np.tile(of_channel, n_pixels), dtype)
+
+
+def _not_small_by_chance(largest: np.ndarray, n_numbers: int) -> np.ndarray:
+    """Largest magnitudes of columns, raised where few numbers do not say that they are small."""
+    if n_numbers >= TELLING_ROWS:
+        return largest
+    seen = largest[largest > 0]
+    typical = min(float(np.median(seen)), 1.0) if seen.size >= TELLING_COLUMNS else 1.0
+    by_chance = (largest > RARE ** (1 / n_numbers) * typical) & (largest < typical)
+    return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
 
 
 def _powers_of_two(largest: np.ndarray, dtype: Any) -> np.ndarray | None:

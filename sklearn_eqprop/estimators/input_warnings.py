@@ -15,7 +15,7 @@ from sklearn_eqprop.estimators.column_statistics import (
     mean_and_spread,
     mostly_below,
 )
-from sklearn_eqprop.estimators.input_scale import ORDINARY_RANGE
+from sklearn_eqprop.estimators.input_scale import ORDINARY_RANGE, TELLING_ROWS
 
 #: A column this many times larger than the median spread drowns what the others say.
 UNEVEN_RATIO = 300.0
@@ -28,8 +28,6 @@ LARGE_OFFSET = 10.0
 ROUNDINGS = 16
 #: A later slice of data this many times larger or smaller than the first is another scale.
 OTHER_SCALE = 1e3
-#: Fewer rows may all be small, or alike, by chance.
-TELLING_ROWS = 10
 #: Entries this much smaller than the largest of their column are nothing beside it.
 DWARFED = 1e-6
 #: Columns that a message names besides the first.

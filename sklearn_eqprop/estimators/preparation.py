@@ -83,8 +83,7 @@ class Preparation(Settling):
         name = "class_weight" if weight is None else "class_weight times sample_weight"
         weight = self._effective_weight(y, weight)
         X, y, weight = rows_that_count(X, y, weight, name, take_rows)
-        if not continuing:
-            self._standardise(y, weight)
+        self._standardise(y, weight, first=not continuing, incremental=incremental)
         if self._is_nudged:
             check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
         return Rows(X, y, weight, backend if home.on_device else None)

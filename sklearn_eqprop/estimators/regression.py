@@ -16,13 +16,14 @@ from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.base import BaseEqProp
 from sklearn_eqprop.estimators.call_site import warn_at_call
 from sklearn_eqprop.estimators.device_memory import explains_full_device
+from sklearn_eqprop.estimators.input_scale import TELLING_ROWS
 from sklearn_eqprop.estimators.inputs import (
     refuse_unusable_targets,
     weight_of_scores,
 )
 from sklearn_eqprop.estimators.r2 import r2_of
 from sklearn_eqprop.estimators.settling import Settled
-from sklearn_eqprop.estimators.targets import Standardisation
+from sklearn_eqprop.estimators.targets import Standardisation, joined
 from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
 from sklearn_eqprop.learning.user_cost import UserCost
@@ -40,6 +41,10 @@ COSTS: dict[str, type[Cost]] = {
 
 class Regression(RegressorMixin, BaseEqProp):
     """Methods of `EqPropRegressor`, which adds the parameters."""
+
+    #: Targets and weights of the first calls of partial_fit, as long as they are too few to tell
+    #: how targets vary.
+    _first_targets: tuple[np.ndarray, np.ndarray | None] | None = None
 
     # With few inputs Glorot's range leaves units all but silent, and without biases they all have
     # their kink in the middle: functions of one or two inputs were learned several times slower.
@@ -98,8 +103,8 @@ class Regression(RegressorMixin, BaseEqProp):
     def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
         """Train for one pass over the given samples, going on from where training stands.
 
-        The first call fixes `target_mean_` and `target_scale_`: let it have samples whose
-        targets spread as those to come.
+        The first ten samples, or the first call if it has more, fix `target_mean_` and
+        `target_scale_`: let their targets spread as those to come.
 
         Parameters
         ----------
@@ -240,12 +245,22 @@ class Regression(RegressorMixin, BaseEqProp):
             raise ValueError(msg)
         return y.reshape(-1, n_outputs)
 
-    def _standardise(self, y: np.ndarray, sample_weight: np.ndarray | None) -> None:
-        self._is_log_rate = self.loss == "poisson"
+    def _standardise(
+        self, y: np.ndarray, sample_weight: np.ndarray | None, *, first: bool, incremental: bool
+    ) -> None:
+        if first:
+            self._is_log_rate = self.loss == "poisson"
+            self._first_targets = None
+        elif not incremental or self._first_targets is None:
+            return
+        else:  # so far there have been too few to tell
+            y, sample_weight = joined(self._first_targets, (y, sample_weight))
         kind = Standardisation.of_counts if self._is_log_rate else Standardisation.of
         standardisation = kind(y, sample_weight)
         self.target_mean_ = standardisation.mean
         self.target_scale_ = standardisation.scale
+        few = incremental and y.shape[0] < TELLING_ROWS
+        self._first_targets = (y.copy(), sample_weight) if few else None
 
     def _warn_about_targets(self, y: np.ndarray) -> None:
         largest = np.abs(self._encode(y, np.float64)).max()

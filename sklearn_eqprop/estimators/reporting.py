@@ -15,6 +15,8 @@ from sklearn_eqprop.relaxation import RUNAWAY
 UNSETTLED_WARNING = 0.01
 #: Epochs after which training must have done better than a constant prediction.
 PATIENT_EPOCHS = 10
+#: Weight decay, relative to the cost of a sample, that may well be why nothing was learned.
+STRONG_DECAY = 0.05
 
 
 def warn_about_training(
@@ -77,9 +79,10 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     elif flat or useless:
         warn_at_call(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
-            f"best and {last:.4g} in the last of {len(curve)}; {constant}. Scale the inputs "
-            "(StandardScaler), change learning_rate_init, use fewer hidden layers, or check that "
-            "the targets depend on the inputs."
+            f"best and {last:.4g} in the last of {len(curve)}; {constant}. "
+            f"{_remedy_for_decay(state)}Scale the inputs (StandardScaler), change "
+            "learning_rate_init, use fewer hidden layers, or check that the targets depend on the "
+            "inputs."
         )
     elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
         measure = "validation score" if settings.early_stopping else "loss"
@@ -93,11 +96,28 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         # A cosine ends by design, but should have come somewhere by then.
         settings.learning_rate != "cosine" or (no_better and had_time)
     ):
+        told = "validation score"
+        otherwise = ""
+        if not settings.early_stopping:
+            told = "loss"
+            otherwise = (
+                " Where scores of other samples have stopped improving already, as they do with "
+                "noisy targets, set early_stopping=True or raise alpha instead."
+            )
         warn_at_call(
-            f"Training reached max_iter={settings.max_iter} epochs before the "
-            f"{'validation score' if settings.early_stopping else 'loss'} stopped improving: "
-            "raise max_iter, raise tol, or raise learning_rate_init."
+            f"Training reached max_iter={settings.max_iter} epochs before the {told} stopped "
+            f"improving: raise max_iter, raise tol, or raise learning_rate_init.{otherwise}"
         )
+
+
+def _remedy_for_decay(state: TrainingState) -> str:
+    """What to change first where the penalty outweighs what there is to learn."""
+    if state.decay < STRONG_DECAY:
+        return ""
+    return (
+        f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, and holds the "
+        "weights at 0: lower it, or give sample weights of about 1. "
+    )
 
 
 def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool) -> None:

@@ -80,6 +80,19 @@ def checked_classes(classes: Any) -> np.ndarray:
     return unique_labels(labels)
 
 
+def joined(
+    some: tuple[np.ndarray, np.ndarray | None], more: tuple[np.ndarray, np.ndarray | None]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Targets and sample weights of two calls together; None stands for weights of 1."""
+    y = np.concatenate([targets for targets, _ in (some, more)])
+    if some[1] is None and more[1] is None:
+        return y, None
+    weights = [
+        np.ones(targets.shape[0]) if weight is None else weight for targets, weight in (some, more)
+    ]
+    return y, np.concatenate(weights)
+
+
 @dataclass(frozen=True)
 class Standardisation:
     """Shift and scale that bring each target to mean 0 and variance 1.

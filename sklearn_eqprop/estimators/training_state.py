@@ -84,6 +84,8 @@ class TrainingState:
         Cost of the best constant prediction on the training rows.
     penalty : float
         Part of the last loss that is the penalty on the weights.
+    decay : float
+        α divided by the mean total weight of a minibatch.
     kept_cost : float or None
         Cost on the training rows of weights that training went back to, from before or after its
         first epoch, if they may be no better than a constant prediction.
@@ -113,6 +115,7 @@ class TrainingState:
     )
     constant_loss: float = math.inf
     penalty: float = 0.0
+    decay: float = 0.0
     kept_cost: float | None = None
     signal: float = math.inf
     guarded: tuple[Any, ...] = ()

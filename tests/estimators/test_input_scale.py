@@ -46,6 +46,46 @@ def test_scales_are_powers_of_two_that_bring_columns_to_ordinary_size():
     assert (largest < 4).all()
 
 
+def few_rows(n_rows, unit=1.0):
+    return unit * np.random.RandomState(n_rows).standard_normal((n_rows, 2000))
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 9])
+def test_few_rows_may_be_small_by_chance(n_rows):
+    scales = column_scales(few_rows(n_rows), np.float64)
+    # One column in a thousand may still pass for small.
+    assert scales is None or (scales != 1).sum() <= 6
+    scaled_alike = column_scales(few_rows(n_rows, 2.0**-20), np.float64)
+    assert (scaled_alike == np.median(scaled_alike)).mean() > 0.4
+    assert (np.abs(np.log2(scaled_alike / np.median(scaled_alike))) <= 2).mean() > 0.99
+
+
+@pytest.mark.parametrize("n_rows", [1, 5])
+def test_few_rows_that_are_small_beyond_chance_are_scaled(n_rows):
+    inputs = few_rows(n_rows)
+    inputs[:, 7] *= 1e-9
+    inputs[:, 8] *= 1e9
+    scales = column_scales(inputs, np.float64)
+    assert scales[7] < 2.0**-20
+    assert scales[8] > 2.0**20
+    alone = column_scales(np.full((n_rows, 1), 1e-9), np.float64)
+    assert alone[0] < 2.0**-20
+
+
+def test_a_first_slice_of_one_row_does_no_harm():
+    digits, digit = load_digits(return_X_y=True)
+    digits = (digits - digits.mean(axis=0)) / (digits.std(axis=0) + 1e-9)
+    accuracies = []
+    for first in (1, 50):
+        model = EqPropClassifier((40,), random_state=0)
+        starts = [0, *range(first, 1000, 20)]
+        for start, stop in zip(starts, [*starts[1:], 1000], strict=True):
+            model.partial_fit(digits[start:stop], digit[start:stop], classes=range(10))
+        accuracies.append(model.score(digits[1000:], digit[1000:]))
+    assert accuracies[0] > accuracies[1] - 0.04
+    assert accuracies[1] > 0.75
+
+
 @pytest.mark.parametrize("early_stopping", [False, True])
 @pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
 def test_the_unit_of_a_column_makes_no_difference_at_all(estimator, early_stopping):
@@ -247,7 +287,7 @@ def test_a_stream_that_changes_its_scale_is_pointed_out(binary, first, later):
 
 def test_targets_that_change_their_scale_are_pointed_out(binary):
     X, y = binary
-    model = EqPropRegressor((6,), random_state=0).partial_fit(X[:2], [150, 150.001])
+    model = EqPropRegressor((6,), random_state=0).partial_fit(X[:12], [150, 150.001] * 6)
     with pytest.warns(ConvergenceWarning, match=r"y is up to .* times the scale of the targets"):
         model.partial_fit(X, 100 * y)
 

@@ -98,3 +98,33 @@ def test_nothing_is_said_of_networks_that_have_learned(rate, early_stopping):
     settings |= {"max_iter": 300, "learning_rate_init": 0.01}
     assert fit_and_listen(EqPropClassifier(**settings), X, y) == []
     assert fit_and_listen(EqPropRegressor(**settings), X, X[:, 0] * X[:, 1]) == []
+
+
+@pytest.mark.parametrize(
+    ("alpha", "weight"), [(1e4, 1.0), (1e-4, 1e-9)], ids=["a large alpha", "tiny weights"]
+)
+def test_a_penalty_that_outweighs_everything_is_named(alpha, weight):
+    X, y = blobs(1)
+    weights = np.full(len(y), weight)
+    [message] = fit_and_listen(EqPropClassifier(random_state=0, alpha=alpha), X, y, weights)
+    assert re.search(UNLEARNED, message)
+    share = alpha / weights.sum()
+    assert f"alpha, divided by the total weight of a minibatch, is {share:.3g}" in message
+    assert "lower it, or give sample weights of about 1" in message
+
+
+def test_an_ordinary_penalty_is_not_named():
+    X, y = blobs(1)
+    [message] = fit_and_listen(EqPropClassifier(random_state=0, learning_rate_init=1e-9), X, y)
+    assert "alpha" not in message
+
+
+def test_what_else_helps_against_noise_is_named():
+    X, y = blobs(1)
+    model = EqPropClassifier(random_state=0, max_iter=3, tol=0)
+    [message] = fit_and_listen(model, X, y)
+    assert "scores of other samples have stopped improving" in message
+    assert "early_stopping=True" in message
+    [message] = fit_and_listen(model.set_params(early_stopping=True), X, y)
+    assert "validation score stopped improving" in message
+    assert "early_stopping=True" not in message

@@ -1,5 +1,7 @@
 """partial_fit and warm starts: training goes on exactly where it ended."""
 
+import pickle
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -296,3 +298,55 @@ def test_fit_after_partial_fit_keeps_what_it_learns(binary, estimator):
     before = [coef.copy() for coef in model.coefs_]
     model.set_params(max_iter=1).fit(X, y)
     assert not np.array_equal(before[0], model.coefs_[0])
+
+
+def rows_one_by_one(model, X, y, n_rows, **weights):
+    for row in range(n_rows):
+        of_row = {name: weight[row : row + 1] for name, weight in weights.items()}
+        model.partial_fit(X[row : row + 1], y[row : row + 1], **of_row)
+    return model
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("loss", ["squared_error", "poisson"])
+def test_targets_of_the_first_ten_rows_fix_their_scale(loss, weighted):
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((30, 3)), 150 + 70 * rng.uniform(-1, 1, 30)
+    weight = {"sample_weight": rng.uniform(0.5, 2, 30)} if weighted else {}
+    model = rows_one_by_one(EqPropRegressor((5,), loss=loss, random_state=0), X, y, 30, **weight)
+    share = (weight.get("sample_weight", np.ones(30)))[:10]
+    share = share / share.sum()
+    mean = (share * y[:10]).sum()
+    if loss == "poisson":
+        assert_allclose((model.target_mean_, model.target_scale_), ([0], [mean]), rtol=1e-12)
+    else:
+        spread = np.sqrt((share * (y[:10] - mean) ** 2).sum())
+        assert_allclose((model.target_mean_, model.target_scale_), ([mean], [spread]), rtol=1e-12)
+    at_once = EqPropRegressor((5,), loss=loss, random_state=0).partial_fit(X[:15], y[:15])
+    before = at_once.target_scale_
+    assert_array_equal(at_once.partial_fit(X[15:], 2 * y[15:]).target_scale_, before)
+
+
+def test_a_regressor_that_starts_with_one_row_learns():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((400, 4))
+    y = 1000 + 200 * (X[:, 0] + X[:, 1] ** 2)
+    scores = []
+    for n_single in (0, 3):
+        model = rows_one_by_one(EqPropRegressor((20,), random_state=0), X, y, n_single)
+        for _ in range(40):
+            for start in range(n_single, 400, 40):
+                model.partial_fit(X[start : start + 40], y[start : start + 40])
+        scores.append(model.score(X, y))
+    assert scores[1] > scores[0] - 0.02
+    assert scores[0] > 0.8
+
+
+def test_what_is_remembered_of_first_targets_goes_with_the_model():
+    X = np.random.RandomState(0).standard_normal((12, 3))
+    model = rows_one_by_one(EqPropRegressor((5,), random_state=0), X, X[:, 0], 4)
+    restored = pickle.loads(pickle.dumps(model))
+    for each in (model, restored):
+        each.partial_fit(X[4:], X[4:, 0])
+    assert_identical(model, restored)
+    assert_array_equal(model.target_scale_, restored.target_scale_)
