@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sklearn_eqprop.estimators.epoch_callbacks import EpochCallbacks
-from sklearn_eqprop.estimators.reporting import print_epoch
+from sklearn_eqprop.estimators.reporting import LITTLE, print_epoch
 from sklearn_eqprop.estimators.stopping import PatienceStop
 from sklearn_eqprop.estimators.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop.exceptions import DivergenceError
@@ -121,7 +121,7 @@ def _if_in_doubt(
     """
     n_epochs = len(state.loss_curve) - n_since
     around = state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1]
-    in_doubt = min(around) >= state.constant_loss
+    in_doubt = min(around) >= (1 - LITTLE) * state.constant_loss
     return mean_cost(trainer, data, settings.batch_size) if in_doubt else None
 
 

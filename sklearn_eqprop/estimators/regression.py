@@ -42,8 +42,8 @@ COSTS: dict[str, type[Cost]] = {
 class Regression(RegressorMixin, BaseEqProp):
     """Methods of `EqPropRegressor`, which adds the parameters."""
 
-    #: Targets and weights of the first calls of partial_fit, as long as they are too few to tell
-    #: how targets vary.
+    #: Targets and weights of the first calls of partial_fit, while those do not tell how targets
+    #: vary: where the first call has equal ones alone, until there are ten.
     _first_targets: tuple[np.ndarray, np.ndarray | None] | None = None
 
     # With few inputs Glorot's range leaves units all but silent, and without biases they all have
@@ -103,8 +103,9 @@ class Regression(RegressorMixin, BaseEqProp):
     def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
         """Train for one pass over the given samples, going on from where training stands.
 
-        The first ten samples, or the first call if it has more, fix `target_mean_` and
-        `target_scale_`: let their targets spread as those to come.
+        The first call fixes `target_mean_` and `target_scale_`: let it have samples whose
+        targets spread as those to come. Where it has a single sample, or equal targets, the first
+        ten samples do.
 
         Parameters
         ----------
@@ -250,17 +251,18 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> None:
         if first:
             self._is_log_rate = self.loss == "poisson"
-            self._first_targets = None
-        elif not incremental or self._first_targets is None:
-            return
-        else:  # so far there have been too few to tell
+            left_open = incremental and bool((y == y[0]).all(axis=0).any())
+        elif incremental and self._first_targets is not None:
+            left_open = True
             y, sample_weight = joined(self._first_targets, (y, sample_weight))
+        else:
+            return
         kind = Standardisation.of_counts if self._is_log_rate else Standardisation.of
         standardisation = kind(y, sample_weight)
         self.target_mean_ = standardisation.mean
         self.target_scale_ = standardisation.scale
-        few = incremental and y.shape[0] < TELLING_ROWS
-        self._first_targets = (y.copy(), sample_weight) if few else None
+        left_open &= y.shape[0] < TELLING_ROWS
+        self._first_targets = (y.copy(), sample_weight) if left_open else None
 
     def _warn_about_targets(self, y: np.ndarray) -> None:
         largest = np.abs(self._encode(y, np.float64)).max()

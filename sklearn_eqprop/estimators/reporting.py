@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from sklearn_eqprop.relaxation import RUNAWAY
 UNSETTLED_WARNING = 0.01
 #: Epochs after which training must have done better than a constant prediction.
 PATIENT_EPOCHS = 10
+#: Share of the loss of a constant prediction by which less is no better.
+LITTLE = 1e-3
 #: Weight decay, relative to the cost of a sample, that may well be why nothing was learned.
 STRONG_DECAY = 0.05
 
@@ -63,11 +66,13 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
     curve = state.loss_curve
     first, last, best = curve[0], curve[-1], min(curve)
     flat = len(curve) > 1 and first - best <= settings.tol < best
-    no_better = last - state.penalty >= state.constant_loss > settings.tol
+    enough = (1 - LITTLE) * state.constant_loss
+    no_better = last - state.penalty >= enough and state.constant_loss > settings.tol
     had_time = len(curve) >= PATIENT_EPOCHS
     over = had_time and last - best > settings.tol  # not just slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
-    no_use = state.kept_cost is not None and state.kept_cost >= state.constant_loss > settings.tol
+    kept = -math.inf if state.kept_cost is None else state.kept_cost
+    no_use = kept >= enough and state.constant_loss > settings.tol
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
     if by_loss and 0 < state.constant_loss <= settings.tol:
@@ -88,7 +93,7 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         measure = "validation score" if settings.early_stopping else "loss"
         warn_at_call(
             f"Training did not learn: the {measure} was never better than in the beginning, from "
-            f"where weights are kept, with a loss of {state.kept_cost:.4g} on the training rows; "
+            f"where weights are kept, with a loss of {kept:.4g} on the training rows; "
             f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
             "validation_fraction, or scale the inputs (those of a validation set of your own too)."
         )

@@ -106,7 +106,9 @@ def test_nothing_is_said_of_networks_that_have_learned(rate, early_stopping):
 def test_a_penalty_that_outweighs_everything_is_named(alpha, weight):
     X, y = blobs(1)
     weights = np.full(len(y), weight)
-    [message] = fit_and_listen(EqPropClassifier(random_state=0, alpha=alpha), X, y, weights)
+    [message] = fit_and_listen(
+        EqPropClassifier(random_state=0, alpha=alpha), X, y, sample_weight=weights
+    )
     assert re.search(UNLEARNED, message)
     share = alpha / weights.sum()
     assert f"alpha, divided by the total weight of a minibatch, is {share:.3g}" in message
