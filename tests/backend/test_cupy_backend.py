@@ -129,8 +129,9 @@ def test_copy_rows_refuses_a_target_that_does_not_lie_row_by_row(any_device):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("shape", [*SHAPES, (1,)])
-def test_adam(any_device, shape, dtype, order):
-    _assert_adam_agrees(any_device, shape, dtype, order)
+@pytest.mark.parametrize("with_nan", [False, True])
+def test_adam(any_device, shape, dtype, order, with_nan):
+    _assert_adam_agrees(any_device, shape, dtype, order, with_nan=with_nan)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -144,8 +145,9 @@ def test_kernels_stride_over_more_numbers_than_threads(any_device, dtype):
     np.testing.assert_array_equal(any_device.to_host(found), expected)
 
 
-def _assert_adam_agrees(any_device, shape, dtype, order):
-    blocks = [np.asarray(_draw(shape, dtype, seed), order=order) for seed in range(3)]
+def _assert_adam_agrees(any_device, shape, dtype, order, *, with_nan=False):
+    blocks = [_draw(shape, dtype, seed, with_nan=with_nan) for seed in range(3)]
+    blocks = [np.asarray(block, order=order) for block in blocks]
     blocks[1] = np.abs(blocks[1])
     placed = [any_device.from_host(block, dtype) for block in blocks]
     any_device.adam(*placed, 0.9, 0.999, 1e-7, 0.01)

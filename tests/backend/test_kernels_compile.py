@@ -1,5 +1,7 @@
 """Every kernel compiles for the devices that are supported, as CuPy compiles it there."""
 
+import re
+
 import pytest
 
 from sklearn_eqprop.backend.kernels import C_TYPES, compile_options, kernel_source
@@ -10,11 +12,12 @@ from tests.backend.host_kernels import declarations
 #: smallest normal one become 0.
 CUPY_OPTIONS = ("-ftz=true",)
 
-pytestmark = pytest.mark.skipif(
+needs_nvrtc = pytest.mark.skipif(
     nvrtc.library() is None, reason="needs the package nvidia-cuda-nvrtc-cu12 (Linux)"
 )
 
 
+@needs_nvrtc
 @pytest.mark.parametrize("dtype", C_TYPES)
 @pytest.mark.parametrize("architecture", ["sm_70", "sm_80", "sm_90"])
 def test_nvrtc_compiles_all_kernels(dtype, architecture):
@@ -26,6 +29,16 @@ def test_nvrtc_compiles_all_kernels(dtype, architecture):
         assert f".text.{name}".encode() in binary
 
 
+@needs_nvrtc
 def test_a_broken_kernel_is_noticed():
     with pytest.raises(ValueError, match="undefined"):
         nvrtc.compiled(kernel_source().replace("atomicMax", "atomicMost"), ["-DREAL=float"])
+
+
+def test_threads_of_a_row_meet_in_atomics_alone():
+    """On the host they run one after the other, and a plain write would pass there."""
+    source = kernel_source()
+    n_kernels = sum("real* largest" in parameters for parameters in source.split("__global__"))
+    assert n_kernels >= 4
+    assert source.count("atomicMax((bits*)largest + blockIdx.x, found);") == n_kernels
+    assert not re.search(r"largest\s*\[|\*\s*largest\s*=", source)

@@ -105,3 +105,15 @@ def test_torch():
     found = ours.predict_proba(x)
     assert isinstance(found, torch.Tensor)
     np.testing.assert_array_equal(found.numpy(), theirs.predict_proba(X))
+
+
+def test_numbers_of_a_type_that_numpy_has_not(monkeypatch):
+    """As PyTorch's bfloat16."""
+
+    def fail(*_):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+    monkeypatch.setattr("sklearn_eqprop.estimators.array_home._convert_to_numpy", fail)
+    message = r"X is a array_api_strict.* NumPy cannot take over \(Got unsupported .*pass float32"
+    with pytest.raises(ValueError, match=message):
+        EqPropClassifier(**SETTINGS).fit(there(X), Y)
