@@ -142,7 +142,8 @@ def start_within_bound(parameters: dict[str, Any], network: Network, state: Trai
     parameters : dict
         The estimator's, see `EstimatorHooks._parameters`.
     network : Network
-        On the host; its feedback weights are changed in place.
+        On the host; its feedback weights, with tied feedback the forward weights they are, are
+        changed in place.
     state : TrainingState
     """
     bound = loop_bound(parameters)

@@ -20,7 +20,9 @@ RARE = 1e-3
 TELLING_COLUMNS = 5
 
 
-def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np.ndarray | None:
+def column_scales(
+    X: Any, dtype: Any, backend: ArrayBackend | None = None, n_rows: float | None = None
+) -> np.ndarray | None:
     """Powers of two to divide the columns of X by; None where all are 1.
 
     A network that sees x / c with weights F is the network that sees x with weights F / c, so the
@@ -28,8 +30,8 @@ def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np
     exact: nothing is rounded on the way, there or back. A shift could be folded into the biases
     likewise, but would be rounded each way: training would not go on exactly where it ended.
 
-    What the few rows of a small first slice hold in a column may be small by chance. It then counts
-    as no smaller than what they hold in others.
+    What fewer than ten rows, as those of a first slice, hold in a column may be small by chance. It
+    then counts as no smaller than what they hold in others, or than 1.
 
     Parameters
     ----------
@@ -38,17 +40,24 @@ def column_scales(X: Any, dtype: Any, backend: ArrayBackend | None = None) -> np
         Of the weights: neither a scale nor its inverse leaves its range.
     backend : ArrayBackend or None, default=None
         Where X lives; None: on the host.
+    n_rows : float or None, default=None
+        Rows that those of X stand for, where they have weights.
 
     Returns
     -------
     ndarray of shape (n_features,) or None
     """
-    largest = _not_small_by_chance(largest_sizes(X, backend), X.shape[0])
+    largest = largest_sizes(X, backend)
+    largest = _not_small_by_chance(largest, X.shape[0] if n_rows is None else n_rows)
     return _powers_of_two(largest, dtype)
 
 
 def channel_scales(
-    X: Any, dtype: Any, n_channels: int, backend: ArrayBackend | None = None
+    X: Any,
+    dtype: Any,
+    n_channels: int,
+    backend: ArrayBackend | None = None,
+    n_rows: float | None = None,
 ) -> np.ndarray | None:
     """The same where kernels move over X: one scale for all columns of a channel.
 
@@ -58,8 +67,7 @@ def channel_scales(
         Flattened images, the channels of a pixel side by side.
     dtype : dtype
     n_channels : int
-    backend : ArrayBackend or None, default=None
-        Where X lives; None: on the host.
+    backend, n_rows : as for `column_scales`
 
     Returns
     -------
@@ -67,17 +75,18 @@ def channel_scales(
     """
     n_pixels = X.shape[1] // n_channels
     of_channel = largest_sizes(X, backend).reshape(-1, n_channels).max(axis=0)
-    of_channel = _not_small_by_chance(of_channel, n_pixels * X.shape[0])
+    n_images = X.shape[0] if n_rows is None else n_rows
+    of_channel = _not_small_by_chance(of_channel, n_pixels * n_images)
     return _powers_of_two(np.tile(of_channel, n_pixels), dtype)
 
 
-def _not_small_by_chance(largest: np.ndarray, n_numbers: int) -> np.ndarray:
+def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
     """Largest magnitudes of columns, raised where few numbers do not say that they are small."""
     if n_numbers >= TELLING_ROWS:
         return largest
     seen = largest[largest > 0]
     typical = min(float(np.median(seen)), 1.0) if seen.size >= TELLING_COLUMNS else 1.0
-    by_chance = (largest > RARE ** (1 / n_numbers) * typical) & (largest < typical)
+    by_chance = (largest > RARE ** (1 / max(n_numbers, 1)) * typical) & (largest < typical)
     return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
 
 

@@ -129,12 +129,14 @@ class Preparation(Settling):
         else:
             arrays, state = self._start(layout, rows.X.dtype)
             dtype = arrays.coefs[0].dtype
+            n_rows: float = rows.n_samples
+            if rows.weight is not None:  # a weight of 2 is two rows
+                n_rows = max(n_rows, float(rows.weight.sum()))
             if layout.reads_maps:
-                state.input_scales = channel_scales(
-                    rows.X, dtype, layout.shapes[0][-1], rows.device
-                )
+                n_channels = layout.shapes[0][-1]
+                state.input_scales = channel_scales(rows.X, dtype, n_channels, rows.device, n_rows)
             else:
-                state.input_scales = column_scales(rows.X, dtype, rows.device)
+                state.input_scales = column_scales(rows.X, dtype, rows.device, n_rows)
             arrays.divide_inputs_by(state.input_scales)
         check_inputs_fit(rows.X, arrays.coefs[0].dtype, rows.device)
         if held_out is not None:

@@ -23,7 +23,7 @@ from sklearn_eqprop.estimators.inputs import (
 )
 from sklearn_eqprop.estimators.r2 import r2_of
 from sklearn_eqprop.estimators.settling import Settled
-from sklearn_eqprop.estimators.targets import Standardisation, joined
+from sklearn_eqprop.estimators.targets import Standardisation, joined, vary
 from sklearn_eqprop.learning.costs import Cost, SquaredError
 from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
 from sklearn_eqprop.learning.user_cost import UserCost
@@ -43,7 +43,7 @@ class Regression(RegressorMixin, BaseEqProp):
     """Methods of `EqPropRegressor`, which adds the parameters."""
 
     #: Targets and weights of the first calls of partial_fit, while those do not tell how targets
-    #: vary: where the first call has equal ones alone, until there are ten.
+    #: vary: where some output has equal ones alone in the first call, until there are ten.
     _first_targets: tuple[np.ndarray, np.ndarray | None] | None = None
 
     # With few inputs Glorot's range leaves units all but silent, and without biases they all have
@@ -104,8 +104,8 @@ class Regression(RegressorMixin, BaseEqProp):
         """Train for one pass over the given samples, going on from where training stands.
 
         The first call fixes `target_mean_` and `target_scale_`: let it have samples whose
-        targets spread as those to come. Where it has a single sample, or equal targets, the first
-        ten samples do.
+        targets spread as those to come. Where it has a single sample, or an output's targets are
+        all equal, they are fixed by all calls until there are ten samples.
 
         Parameters
         ----------
@@ -251,8 +251,8 @@ class Regression(RegressorMixin, BaseEqProp):
     ) -> None:
         if first:
             self._is_log_rate = self.loss == "poisson"
-            left_open = incremental and bool((y == y[0]).all(axis=0).any())
-        elif incremental and self._first_targets is not None:
+            left_open = not vary(y)
+        elif self._first_targets is not None:
             left_open = True
             y, sample_weight = joined(self._first_targets, (y, sample_weight))
         else:
@@ -261,7 +261,7 @@ class Regression(RegressorMixin, BaseEqProp):
         standardisation = kind(y, sample_weight)
         self.target_mean_ = standardisation.mean
         self.target_scale_ = standardisation.scale
-        left_open &= y.shape[0] < TELLING_ROWS
+        left_open &= incremental and y.shape[0] < TELLING_ROWS
         self._first_targets = (y.copy(), sample_weight) if left_open else None
 
     def _warn_about_targets(self, y: np.ndarray) -> None:

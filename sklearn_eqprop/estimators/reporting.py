@@ -35,7 +35,7 @@ def warn_about_training(
     if not n_epochs:
         return
     if not settings.incremental:  # a later slice may just be a harder one
-        _warn_about_loss(state, ended_by, settings)
+        _warn_about_loss(state, ended_by, settings, n_epochs)
     _warn_about_settling(state, n_epochs, averaged=settings.averaged)
     _warn_about_weak_feedback(state, settings, dtype)
 
@@ -62,10 +62,15 @@ def print_epoch(
     )
 
 
-def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSettings) -> None:
+def _warn_about_loss(
+    state: TrainingState, ended_by: EndedBy, settings: FitSettings, n_epochs: int
+) -> None:
     curve = state.loss_curve
     first, last, best = curve[0], curve[-1], min(curve)
-    flat = len(curve) > 1 and first - best <= settings.tol < best
+    # A fit may go on from slices of other data, which were easier, or from where all is learned.
+    of_fit = curve[-n_epochs:]
+    fell = max(first - best, of_fit[0] - min(of_fit))
+    flat = len(curve) > 1 and fell <= settings.tol < best
     enough = (1 - LITTLE) * state.constant_loss
     no_better = last - state.penalty >= enough and state.constant_loss > settings.tol
     had_time = len(curve) >= PATIENT_EPOCHS
@@ -105,6 +110,9 @@ def _warn_about_loss(state: TrainingState, ended_by: EndedBy, settings: FitSetti
         otherwise = ""
         if not settings.early_stopping:
             told = "loss"
+        if state.decay >= STRONG_DECAY:
+            otherwise = f" But {_remedy_for_decay(state).rstrip()}"
+        elif not settings.early_stopping:
             otherwise = (
                 " Where scores of other samples have stopped improving already, as they do with "
                 "noisy targets, set early_stopping=True or raise alpha instead."
@@ -120,8 +128,8 @@ def _remedy_for_decay(state: TrainingState) -> str:
     if state.decay < STRONG_DECAY:
         return ""
     return (
-        f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, and holds the "
-        "weights at 0: lower it, or give sample weights of about 1. "
+        f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, which may hold "
+        "the weights near 0: lower it, or give sample weights of about 1. "
     )
 
 

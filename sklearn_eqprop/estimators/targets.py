@@ -13,6 +13,9 @@ from sklearn_eqprop.backend.array_backend import Array
 from sklearn_eqprop.estimators.array_home import on_host
 from sklearn_eqprop.estimators.inputs import refuse_missing
 
+#: Standard deviation, in units of the largest magnitude, up to which targets count as constant.
+CONSTANT = 10 * float(np.finfo(np.float64).eps)
+
 
 def one_hot(y: np.ndarray, classes: np.ndarray, dtype: Any) -> np.ndarray:
     """Indicator matrix (n_samples, n_classes) of labels that are all in `classes`."""
@@ -80,6 +83,13 @@ def checked_classes(classes: Any) -> np.ndarray:
     return unique_labels(labels)
 
 
+def vary(y: np.ndarray) -> bool:
+    """Whether targets (n_samples, n_outputs) tell how each output varies, beyond rounding."""
+    unit = np.abs(y).max(axis=0)
+    unit[unit == 0] = 1.0
+    return bool(((y / unit).std(axis=0) > CONSTANT).all())
+
+
 def joined(
     some: tuple[np.ndarray, np.ndarray | None], more: tuple[np.ndarray, np.ndarray | None]
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -129,7 +139,7 @@ class Standardisation:
         moments = [_mean_and_spread(*_counted(column, sample_weight)) for column in (y / unit).T]
         mean, scale = np.array(moments).T
         # Rounding leaves a constant column a spread of a few units in the last place.
-        constant = scale <= 10 * np.finfo(np.float64).eps
+        constant = scale <= CONSTANT
         return cls(mean * unit, np.where(constant, 1.0, scale * unit))
 
     def apply(self, y: np.ndarray, dtype: Any) -> np.ndarray:

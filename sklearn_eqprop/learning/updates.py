@@ -20,7 +20,7 @@ ROUND = 64
 #: third an update, faster than Adam's memory and weights do, stays normal from round to round.
 NOTHING = 2.0**46
 #: Decay of a follower that waits for the end of the round, for all of its updates: next to nothing
-#: even then, and in float32, update by update, rounding would not let it through at all.
+#: even then. In float32 rounding lets more of it through than update by update, if not all.
 SLOW_DECAY = 1e-6
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.backend.row_max import NARROW, WIDE, row_max
+from sklearn_eqprop.backend.row_max import FEWEST_ROWS, NARROW, WIDE, row_max
 
 
 @pytest.mark.parametrize("n_columns", [1, 2, NARROW, NARROW + 1, WIDE - 1, WIDE, WIDE + 37])
-@pytest.mark.parametrize("n_rows", [0, 1, 7])
+@pytest.mark.parametrize("n_rows", [0, 1, FEWEST_ROWS - 1, FEWEST_ROWS])
 @pytest.mark.parametrize("order", ["C", "F"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rows_of_every_width(n_columns, n_rows, order, dtype):
@@ -23,7 +23,7 @@ def test_rows_of_every_width(n_columns, n_rows, order, dtype):
 @pytest.mark.parametrize("n_columns", [1, NARROW, NARROW + 1, WIDE])
 @pytest.mark.parametrize("column", [0, -1])
 def test_what_is_not_finite_shows(n_columns, column):
-    array = np.zeros((4, n_columns))
+    array = np.zeros((FEWEST_ROWS, n_columns))
     array[1, column], array[2, column] = np.nan, np.inf
     if n_columns > 1:
         array[3] = -np.inf

@@ -72,6 +72,20 @@ def test_few_rows_that_are_small_beyond_chance_are_scaled(n_rows):
     assert alone[0] < 2.0**-20
 
 
+@pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+def test_a_weight_of_two_is_two_rows_also_where_there_are_few(estimator):
+    inputs = np.random.RandomState(1).uniform(-0.1, 0.1, (5, 6)) * [1, 1, 1, 1, 1, 0.5]
+    inputs[0] = [0.1] * 5 + [0.05]
+    targets = np.array([0, 1, 1, 0, 1])
+    settings = {"random_state": 0, "max_iter": 20, "shuffle": False, "tol": 0}
+    weighted = estimator((10,), **settings).fit(inputs, targets, np.full(5, 2.0))
+    twice = estimator((10,), **settings).fit(np.repeat(inputs, 2, axis=0), np.repeat(targets, 2))
+    assert_array_equal(weighted.coefs_[0], twice.coefs_[0])
+    lighter = estimator((10,), **settings).fit(inputs, targets, np.full(5, 0.5))
+    plain = estimator((10,), **settings, alpha=2e-4).fit(inputs, targets)
+    np.testing.assert_allclose(lighter.coefs_[0], plain.coefs_[0], rtol=1e-6)
+
+
 def test_a_first_slice_of_one_row_does_no_harm():
     digits, digit = load_digits(return_X_y=True)
     digits = (digits - digits.mean(axis=0)) / (digits.std(axis=0) + 1e-9)

@@ -115,6 +115,14 @@ def test_a_penalty_that_outweighs_everything_is_named(alpha, weight):
     assert "lower it, or give sample weights of about 1" in message
 
 
+def test_a_penalty_that_may_be_too_large_is_not_to_be_raised():
+    X = np.random.RandomState(0).standard_normal((300, 4))
+    [message] = fit_and_listen(EqPropRegressor(random_state=0, alpha=1e4, max_iter=50), X, X[:, 0])
+    assert "reached max_iter" in message
+    assert "lower it" in message
+    assert "raise alpha" not in message
+
+
 def test_an_ordinary_penalty_is_not_named():
     X, y = blobs(1)
     [message] = fit_and_listen(EqPropClassifier(random_state=0, learning_rate_init=1e-9), X, y)

@@ -350,3 +350,46 @@ def test_what_is_remembered_of_first_targets_goes_with_the_model():
         each.partial_fit(X[4:], X[4:, 0])
     assert_identical(model, restored)
     assert_array_equal(model.target_scale_, restored.target_scale_)
+
+
+@pytest.mark.filterwarnings("ignore:y is up to")
+def test_a_fit_closes_what_the_first_call_left_open():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((200, 4))
+    y = 500 + 30 * (X[:, 0] + X[:, 1])
+    settings = {
+        "random_state": 0,
+        "max_iter": 150,
+        "n_iter_no_change": 500,
+        "learning_rate_init": 0.01,
+    }
+    model = EqPropRegressor((20,), warm_start=True, **settings)
+    model.partial_fit(X[:1], y[:1]).fit(X, y)
+    of_all = np.append(y[0], y)
+    assert_allclose(model.target_mean_, of_all.mean())
+    assert_allclose(model.target_scale_, of_all.std())
+    before = model.score(X, y)
+    assert before > 0.9
+    model.partial_fit(X[5:6], y[5:6])
+    assert_allclose(model.target_mean_, of_all.mean())
+    assert model.score(X, y) > before - 0.02
+
+
+@pytest.mark.parametrize("first", [[0.3, 0.3], [0.3, 0.1 + 0.2]], ids=["equal", "but for rounding"])
+def test_targets_that_differ_by_rounding_leave_the_scale_open(first):
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    y = 1000 + 200 * X[:, 0]
+    model = EqPropRegressor((5,), random_state=0).partial_fit(X[:2], first).partial_fit(X, y)
+    assert_allclose(model.target_scale_, np.append(first, y).std())
+
+
+def test_one_constant_output_leaves_the_scale_of_all_open():
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    Y = np.c_[X[:, 0], np.r_[np.full(5, 7.0), X[5:, 1]]]
+    model = (
+        EqPropRegressor((5,), random_state=0).partial_fit(X[:5], Y[:5]).partial_fit(X[5:], Y[5:])
+    )
+    assert_allclose(model.target_mean_, Y.mean(axis=0))
+    assert_allclose(model.target_scale_, Y.std(axis=0))
+    before = model.target_scale_.copy()
+    assert_array_equal(model.partial_fit(X, 2 * Y).target_scale_, before)
