@@ -106,21 +106,24 @@ def _warn_about_loss(
         # A cosine ends by design, but should have come somewhere by then.
         settings.learning_rate != "cosine" or (no_better and had_time)
     ):
-        told = "validation score"
-        otherwise = ""
-        if not settings.early_stopping:
-            told = "loss"
-        if state.decay >= STRONG_DECAY:
-            otherwise = f" But {_remedy_for_decay(state).rstrip()}"
-        elif not settings.early_stopping:
-            otherwise = (
-                " Where scores of other samples have stopped improving already, as they do with "
-                "noisy targets, set early_stopping=True or raise alpha instead."
-            )
+        told = "validation score" if settings.early_stopping else "loss"
         warn_at_call(
             f"Training reached max_iter={settings.max_iter} epochs before the {told} stopped "
-            f"improving: raise max_iter, raise tol, or raise learning_rate_init.{otherwise}"
+            "improving: raise max_iter, raise tol, or raise learning_rate_init."
+            f"{_other_remedy_than_epochs(state, settings)}"
         )
+
+
+def _other_remedy_than_epochs(state: TrainingState, settings: FitSettings) -> str:
+    """What more epochs would not mend."""
+    if state.decay >= STRONG_DECAY:
+        return f" But {_remedy_for_decay(state).rstrip()}"
+    if settings.early_stopping:
+        return ""
+    return (
+        " Where scores of other samples have stopped improving already, as they do with noisy "
+        "targets, set early_stopping=True or raise alpha instead."
+    )
 
 
 def _remedy_for_decay(state: TrainingState) -> str:

@@ -83,10 +83,15 @@ def checked_classes(classes: Any) -> np.ndarray:
     return unique_labels(labels)
 
 
+def _magnitudes(y: np.ndarray) -> np.ndarray:
+    """Largest magnitude of each column, 1 where all are 0."""
+    largest: np.ndarray = np.abs(y).max(axis=0)
+    return np.where(largest == 0, 1.0, largest)
+
+
 def vary(y: np.ndarray) -> bool:
     """Whether targets (n_samples, n_outputs) tell how each output varies, beyond rounding."""
-    unit = np.abs(y).max(axis=0)
-    unit[unit == 0] = 1.0
+    unit = _magnitudes(y)
     return bool(((y / unit).std(axis=0) > CONSTANT).all())
 
 
@@ -118,8 +123,7 @@ class Standardisation:
     @classmethod
     def of_counts(cls, y: np.ndarray, sample_weight: np.ndarray | None) -> Standardisation:
         """Weighted mean of each column as its unit, not shifted; columns of zeros keep scale 1."""
-        unit = y.max(axis=0)
-        unit[unit == 0] = 1.0
+        unit = _magnitudes(y)
         means = [_mean_and_spread(*_counted(column, sample_weight))[0] for column in (y / unit).T]
         scale = unit * np.array(means)
         return cls(np.zeros_like(scale), np.where(scale > 0, scale, 1.0))
@@ -134,8 +138,7 @@ class Standardisation:
         sample_weight : ndarray of shape (n_samples,) or None
         """
         # In units of the largest magnitude nothing overflows on the way.
-        unit = np.abs(y).max(axis=0)
-        unit[unit == 0] = 1.0
+        unit = _magnitudes(y)
         moments = [_mean_and_spread(*_counted(column, sample_weight)) for column in (y / unit).T]
         mean, scale = np.array(moments).T
         # Rounding leaves a constant column a spread of a few units in the last place.
