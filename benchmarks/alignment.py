@@ -27,7 +27,10 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import layered_wiring, wired_network
+from sklearn_eqprop._relaxation import GaussSeidel
+from sklearn_eqprop._rules.two_phase import RecurrentBackpropRule
 from sklearn_eqprop.learning import (
     NUDGINGS,
     LogLoss,
@@ -35,9 +38,6 @@ from sklearn_eqprop.learning import (
     SimulatedNetwork,
     VectorFieldRule,
 )
-from sklearn_eqprop.learning.credit import RecurrentBackpropRule
-from sklearn_eqprop.network import layered_wiring, wired_network
-from sklearn_eqprop.relaxation import GaussSeidel
 
 LEARNING = ("fixed", "local", "homeostasis", "kolen_pollack")
 STARTS = ("transpose", "independent")

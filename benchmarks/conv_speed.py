@@ -28,9 +28,9 @@ from scipy import fft
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import Conv2D, EqPropClassifier
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.network import Convolution
-from sklearn_eqprop.network.conv2d import ConvGeometry, geometry_of
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import Convolution
+from sklearn_eqprop._network.conv2d import ConvGeometry, geometry_of
 
 RESULTS = Path(__file__).parent / "results" / "conv_speed.md"
 BATCH = 100

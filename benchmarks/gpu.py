@@ -23,9 +23,9 @@ from environment import describe_environment
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.backend import ArrayBackend, NumpyBackend, available_backend
-from sklearn_eqprop.backend.selection import why_no_device
-from sklearn_eqprop.network.connections import Dense
+from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, available_backend
+from sklearn_eqprop._backend.selection import why_no_device
+from sklearn_eqprop._network.connections import Dense
 
 LAYERS = (784, 2048, 2048, 10)
 #: Hidden layers so small that only the calls take time.

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from sklearn.neural_network import _multilayer_perceptron as multilayer_perceptron
 
-from sklearn_eqprop.network.connections import Dense
+from sklearn_eqprop._network.connections import Dense
 
 DEPTHS = [(512,), (512, 512), (512, 512, 512)]
 CLASSES = np.arange(10)

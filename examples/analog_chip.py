@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop.learning import FreePhase
-from sklearn_eqprop.relaxation import Result
 
 
 class Faults(NamedTuple):

@@ -53,7 +53,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop.learning import (
     NUDGINGS,
     Adam,
@@ -65,7 +66,6 @@ from sklearn_eqprop.learning import (
     run_epoch,
     trained_parameters,
 )
-from sklearn_eqprop.network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 
 HIDDEN = 16
 LOOP_GAIN = 0.9  # so that feedback is a real part of the dynamics

@@ -1,7 +1,7 @@
 """Neural networks trained by equilibrium propagation, as scikit-learn estimators."""
 
-from sklearn_eqprop.estimators import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.network import Conv2D
+from sklearn_eqprop._estimators import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._network import Conv2D
 
 __version__ = "0.1.0.dev0"
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.network import Conv2D, layered_wiring, layout_of, wired_network
-from sklearn_eqprop.relaxation import RELAXATIONS
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import Conv2D, layered_wiring, layout_of, wired_network
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from tests.conv_truth import ConvLayer, ConvNet
 
 IN_SHAPE = (7, 6, 2)

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.learning.costs import LogLoss, MultilabelLogLoss, SquaredError
-from sklearn_eqprop.learning.credit import AsymmetricRule, RecurrentBackpropRule, VectorFieldRule
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.phases import nudged_states
-from sklearn_eqprop.learning.regression_costs import AbsoluteError, Huber, Poisson
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.network import Wiring, wired_network
-from sklearn_eqprop.relaxation import RELAXATIONS, FreeField
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._losses.classification import LogLoss, MultilabelLogLoss, SquaredError
+from sklearn_eqprop._losses.regression import AbsoluteError, Huber, Poisson
+from sklearn_eqprop._network import Wiring, wired_network
+from sklearn_eqprop._relaxation import RELAXATIONS, FreeField
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.two_phase import AsymmetricRule, RecurrentBackpropRule, VectorFieldRule
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.phases import nudged_states
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
 COSTS = {
     "squared_error": SquaredError(),

@@ -1,11 +1,11 @@
 """Looking inside a trained network."""
 
-from sklearn_eqprop.diagnostics.alignment import (
+from sklearn_eqprop.diagnostics._alignment import (
     BlockAlignment,
     GradientAlignment,
     gradient_alignment,
 )
-from sklearn_eqprop.diagnostics.displays import (
+from sklearn_eqprop.diagnostics._displays import (
     ErrorProcessesDisplay,
     GoodParameterDisplay,
     GradientAlignmentDisplay,
@@ -15,11 +15,11 @@ from sklearn_eqprop.diagnostics.displays import (
     RelaxationCurveDisplay,
     WeightsDisplay,
 )
-from sklearn_eqprop.diagnostics.error_processes import ErrorProcesses, error_processes
-from sklearn_eqprop.diagnostics.good_parameter import GoodParameter, good_parameter
-from sklearn_eqprop.diagnostics.health import HealthReport, health_report
-from sklearn_eqprop.diagnostics.symmetry import JacobianSymmetry, jacobian_symmetry
-from sklearn_eqprop.diagnostics.verdicts import HealthCheck
+from sklearn_eqprop.diagnostics._error_processes import ErrorProcesses, error_processes
+from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
+from sklearn_eqprop.diagnostics._health import HealthReport, health_report
+from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symmetry
+from sklearn_eqprop.diagnostics._verdicts import HealthCheck
 
 __all__ = [
     "BlockAlignment",

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sklearn_eqprop.backend import CupyBackend, selection
+from sklearn_eqprop._backend import CupyBackend, selection
 from tests.backend import host_kernels
 from tests.backend.fake_cupy import FakeCupy
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sklearn_eqprop.backend.kernels import C_TYPES, kernel_source
+from sklearn_eqprop._backend.cuda.kernels import C_TYPES, kernel_source
 
 #: CUDA's words in terms of plain C++.
 HEADER = """

@@ -7,7 +7,7 @@
 
 import sys
 
-from sklearn_eqprop.backend import selection
+from sklearn_eqprop._backend import selection
 from tests.backend.fake_cupy import FakeCupy
 
 sys.modules["cupy"] = FakeCupy(answers_numpy=True)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.backend.kernels import BLOCK, MOST_BLOCKS
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._backend.cuda.kernels import BLOCK, MOST_BLOCKS
 
 #: Neither a multiple of a block nor of a warp; one that is; rows or columns that are not there.
 FIXED_SHAPES = [(7, 5), (3, 300), (64, 256), (1, 1), (2, 1000), (0, 4), (4, 0)]

@@ -5,8 +5,8 @@ import pytest
 from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.backend.feeding import SPARSE_SHARE, DeviceRows, HostRows, StreamedRows
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._backend.feeding import SPARSE_SHARE, DeviceRows, HostRows, StreamedRows
 from sklearn_eqprop.exceptions import DivergenceError
 
 N_ROWS = 53

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sklearn.exceptions import ConvergenceWarning
 
-from sklearn_eqprop.backend import NumpyBackend, get_backend
+from sklearn_eqprop._backend import NumpyBackend, get_backend
 
 pytestmark = pytest.mark.filterwarnings(
     f"ignore::{ConvergenceWarning.__module__}.ConvergenceWarning"

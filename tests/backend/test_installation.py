@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sklearn_eqprop.backend import DeviceUnavailableError, get_backend
+from sklearn_eqprop._backend import DeviceUnavailableError, get_backend
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sklearn_eqprop.backend.kernels import C_TYPES, compile_options, kernel_source
+from sklearn_eqprop._backend.cuda.kernels import C_TYPES, compile_options, kernel_source
 from tests.backend import nvrtc
 from tests.backend.host_kernels import declarations
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
+from sklearn_eqprop._backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
 from tests.backend.conftest import look_again
 from tests.backend.fake_cuda import CUDARuntimeError, OutOfMemoryError
 

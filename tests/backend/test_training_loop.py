@@ -16,10 +16,10 @@ from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.backend import get_backend
-from sklearn_eqprop.learning.trainer import Trainer
-from sklearn_eqprop.relaxation.anderson import PLAIN_STEPS
-from sklearn_eqprop.relaxation.pacing import LOOK_EVERY
+from sklearn_eqprop._backend import get_backend
+from sklearn_eqprop._relaxation.anderson import PLAIN_STEPS
+from sklearn_eqprop._relaxation.pacing import LOOK_EVERY
+from sklearn_eqprop._training.trainer import Trainer
 
 N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
 MAPS = (Conv2D(3, 3, padding="same", pool=2), Conv2D(4, 2, pool=2), 9)

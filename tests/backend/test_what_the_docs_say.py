@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sklearn_eqprop.network import patches
-from sklearn_eqprop.network.conv2d import Conv2D, geometry_of
-from sklearn_eqprop.relaxation import pacing
+from sklearn_eqprop._network import patches
+from sklearn_eqprop._network.conv2d import Conv2D, geometry_of
+from sklearn_eqprop._relaxation import pacing
 from tests.backend.test_training_loop import _fitted, _model
 
 N_SAMPLES = 120

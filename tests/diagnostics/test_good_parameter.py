@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.diagnostics import good_parameter
-from sklearn_eqprop.diagnostics.subject import MAX_STEPS
+from sklearn_eqprop.diagnostics._subject import MAX_STEPS
 from tests.dense_truth import DenseNet, random_task
 from tests.diagnostics.twins import N_SAMPLES, cosine, problem, shares, twin
 

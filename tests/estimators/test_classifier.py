@@ -7,7 +7,7 @@ from sklearn.datasets import make_blobs
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import StandardScaler
 
-import sklearn_eqprop.estimators.held_out as held_out_module
+import sklearn_eqprop._estimators.data.held_out as held_out_module
 from sklearn_eqprop import EqPropClassifier
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")

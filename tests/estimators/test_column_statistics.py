@@ -7,10 +7,17 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_eqprop.estimators import column_statistics
-from sklearn_eqprop.estimators.column_statistics import extremes, mean_and_spread, mostly_below
-from sklearn_eqprop.estimators.input_scale import column_scales
-from sklearn_eqprop.estimators.input_warnings import warn_about_input_scale, warn_about_outliers
+from sklearn_eqprop._estimators import column_statistics
+from sklearn_eqprop._estimators.data.column_statistics import (
+    extremes,
+    mean_and_spread,
+    mostly_below,
+)
+from sklearn_eqprop._estimators.data.input_scale import column_scales
+from sklearn_eqprop._estimators.data.input_warnings import (
+    warn_about_input_scale,
+    warn_about_outliers,
+)
 
 LAYOUTS = [np.asarray, np.asfortranarray, sparse.csr_matrix]
 #: Mostly zeros; no zeros and an offset; all negative; zeros alone; one that dwarfs.

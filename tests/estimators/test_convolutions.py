@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report, jacobian_symmetry
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -331,7 +331,7 @@ def test_predictions_do_not_depend_on_who_shares_the_batch(fitted, digits):
 def test_large_maps_settle_in_small_chunks(fitted, digits, monkeypatch):
     X, _ = digits
     whole = fitted.relax(X)
-    monkeypatch.setattr("sklearn_eqprop.estimators.settled_rows.CHUNK_NUMBERS", 1000)
+    monkeypatch.setattr("sklearn_eqprop._estimators.fitted.settled_rows.CHUNK_NUMBERS", 1000)
     cut = fitted.relax(X)
     for one, other in zip(whole.states, cut.states, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)

@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.estimators import settling
+from sklearn_eqprop._estimators import settling
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: On a device all rows settle: looking who is decided would make the host wait.

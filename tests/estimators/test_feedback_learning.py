@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.estimators.parameters import loop_bound
+from sklearn_eqprop._estimators.parameters.parameters import loop_bound
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 

@@ -11,8 +11,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.estimators.input_scale import column_scales
-from sklearn_eqprop.estimators.input_warnings import (
+from sklearn_eqprop._estimators.data.input_scale import column_scales
+from sklearn_eqprop._estimators.data.input_warnings import (
     warn_about_input_scale,
     warn_about_outliers,
 )

@@ -15,7 +15,11 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.estimators.model_file import TRUSTED_TYPES, packed_numbers, unpacked_numbers
+from sklearn_eqprop._estimators.fitted.model_file import (
+    TRUSTED_TYPES,
+    packed_numbers,
+    unpacked_numbers,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])

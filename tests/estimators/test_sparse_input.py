@@ -11,9 +11,9 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.utils import estimator_checks
 
-import sklearn_eqprop.estimators.settled_rows as settled_rows_module
+import sklearn_eqprop._estimators.fitted.settled_rows as settled_rows_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 

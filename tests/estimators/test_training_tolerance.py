@@ -6,13 +6,13 @@ from sklearn.datasets import load_digits
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.estimators.assembly import credit_rule, training_limits
-from sklearn_eqprop.learning.costs import LogLoss
-from sklearn_eqprop.learning.credit import CreditRule, RecurrentBackpropRule
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.relaxation import RELAXATIONS
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._estimators.fitting.assembly import credit_rule, training_limits
+from sklearn_eqprop._losses.classification import LogLoss
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.two_phase import CreditRule, RecurrentBackpropRule
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
 WAYS = [
     {"relaxation": "gauss_seidel", "nudging": "centered"},

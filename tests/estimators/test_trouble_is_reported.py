@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import sklearn_eqprop.estimators.fitting as fitting_module
-import sklearn_eqprop.estimators.judging as judging_module
+import sklearn_eqprop._estimators.fitting.fitting as fitting_module
+import sklearn_eqprop._estimators.fitting.judging as judging_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.estimators.listening import fit_and_listen

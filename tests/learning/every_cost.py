@@ -6,9 +6,9 @@ share its equilibria, also those of the networks whose parameters are moved.
 
 import numpy as np
 
-from sklearn_eqprop.learning.continual import ContinualRule
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.user_cost import UserCost
+from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._rules.continual import ContinualRule
+from sklearn_eqprop._rules.nudging import NUDGINGS
 from tests import dense_truth, engine
 
 

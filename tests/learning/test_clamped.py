@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.clamped import ClampedRule
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.phases import nudged_states
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.relaxation import RELAXATIONS
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.phases import nudged_states
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, substrate_of

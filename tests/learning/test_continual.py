@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.continual import ContinualRule
-from sklearn_eqprop.learning.feedback import attenuations
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD, Adam
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.learning.trainer import (
+from sklearn_eqprop._network import feedback_gains
+from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.continual import ContinualRule
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from sklearn_eqprop._training.optimizers import SGD, Adam
+from sklearn_eqprop._training.trainer import (
     PLASTICITY_GAIN,
     LearningSettings,
     Trainer,
     trained_parameters,
 )
-from sklearn_eqprop.network import feedback_gains
-from sklearn_eqprop.relaxation import RELAXATIONS
 from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
 from tests.dense_truth import ALL_COSTS, DenseNet, random_net, random_task
 from tests.engine import ALL_COSTS as COSTS

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.clamped import ClampedRule
-from sklearn_eqprop.learning.continual import ContinualRule
-from sklearn_eqprop.learning.costs import SquaredError
-from sklearn_eqprop.learning.nudging import NUDGINGS
+from sklearn_eqprop._losses.classification import SquaredError
+from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.continual import ContinualRule
+from sklearn_eqprop._rules.nudging import NUDGINGS
 from tests.conv_engine import STACKS, random_conv_net, substrate_of, task, twin
 from tests.engine import METHODS, joined, rule_of
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.costs import MultilabelLogLoss, MultilabelSquaredError
+from sklearn_eqprop._losses.classification import MultilabelLogLoss, MultilabelSquaredError
 from tests.dense_truth import COSTS as TRUTH
 from tests.dense_truth import random_task
 from tests.engine import COSTS

@@ -5,18 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.credit import VectorFieldRule
-from sklearn_eqprop.learning.feedback import (
-    FEEDBACK_RATE,
-    arrival_scales,
-    attenuations,
-    learns_from_own_change,
-)
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD
-from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
-from sklearn_eqprop.network import Wiring, feedback_gains
-from sklearn_eqprop.network.structure import starting_norm
+from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
+from sklearn_eqprop._network import Wiring, feedback_gains
+from sklearn_eqprop._network.paths import arrival_scales, attenuations
+from sklearn_eqprop._network.structure import starting_norm
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_graph import GRAPHS, SIZES, GraphNet, random_graph_net
 from tests.dense_truth import random_task
 from tests.engine import COSTS, network_of, substrate_of

@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.feedback import attenuations
-from sklearn_eqprop.learning.homeostasis import (
-    draw_probes,
-    homeostatic_shares,
-    homeostatic_steps,
-    local_asymmetries,
-)
-from sklearn_eqprop.learning.optimizers import SGD
-from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
-from sklearn_eqprop.network import Dense, feedback_gains, layered_wiring
+from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
+from sklearn_eqprop._network import Dense, feedback_gains, layered_wiring
+from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._substrates.probes import local_asymmetries
+from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import COSTS, network_of, rule_of, substrate_of, update
 

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import initial_weights, layered_wiring, wired_network
+from sklearn_eqprop._relaxation import GaussSeidel
+from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.continual import ContinualRule
+from sklearn_eqprop._rules.two_phase import AsymmetricRule, RecurrentBackpropRule
 from sklearn_eqprop.learning import (
     NUDGINGS,
     Adam,
@@ -16,11 +21,6 @@ from sklearn_eqprop.learning import (
     VectorFieldRule,
     trained_parameters,
 )
-from sklearn_eqprop.learning.clamped import ClampedRule
-from sklearn_eqprop.learning.continual import ContinualRule
-from sklearn_eqprop.learning.credit import AsymmetricRule, RecurrentBackpropRule
-from sklearn_eqprop.network import initial_weights, layered_wiring, wired_network
-from sklearn_eqprop.relaxation import GaussSeidel
 
 CENTERED = NUDGINGS["centered"]
 RULES = {

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.nudging import NUDGINGS, Nudge
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._substrates.pushes import Nudge
 from tests.dense_truth import COSTS as TRUTH
 from tests.dense_truth import random_task
 from tests.engine import COSTS

@@ -5,7 +5,9 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_digits
 
-from sklearn_eqprop.backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
+from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop.learning import (
     NUDGINGS,
     SGD,
@@ -19,8 +21,6 @@ from sklearn_eqprop.learning import (
     run_epoch,
     trained_parameters,
 )
-from sklearn_eqprop.network import LoopGainGuard, initial_weights, layered_wiring, wired_network
-from sklearn_eqprop.relaxation import Result
 from tests.dense_truth import random_net, random_task
 from tests.engine import COSTS, network_of
 

@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import lambertw
 
-from sklearn_eqprop.learning.limits import SettlingLimits
-from sklearn_eqprop.learning.substrate import SimulatedNetwork
-from sklearn_eqprop.relaxation import RELAXATIONS
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from tests.dense_truth import REGRESSION_COSTS as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, network_of, nudged_phases, substrate_of, update

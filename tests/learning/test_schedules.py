@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from sklearn_eqprop.learning.schedules import rate_factor
+from sklearn_eqprop._training.schedules import rate_factor
 
 
 @pytest.mark.parametrize("n_done", [0, 1, 7, 30])

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._network import feedback_gains
+from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
-from sklearn_eqprop.learning.credit import VectorFieldRule
-from sklearn_eqprop.learning.feedback import attenuations
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.optimizers import SGD
-from sklearn_eqprop.learning.trainer import LearningSettings, Trainer, trained_parameters
-from sklearn_eqprop.network import feedback_gains
 from tests.dense_truth import COSTS as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import COSTS, substrate_of

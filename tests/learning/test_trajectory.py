@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.credit import VectorFieldRule
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.trajectory import AveragingNetwork, RunLengths
-from sklearn_eqprop.relaxation import RUNAWAY
+from sklearn_eqprop._relaxation import RUNAWAY
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 from tests.dense_graph import CHAIN, GRAPHS, GraphNet, random_graph_net
 from tests.dense_truth import random_task
 from tests.engine import ALL_COSTS as COSTS

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from sklearn_eqprop.learning.credit import VectorFieldRule
-from sklearn_eqprop.learning.nudging import NUDGINGS
-from sklearn_eqprop.learning.user_cost import UserCost
+from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.two_phase import VectorFieldRule
 from tests.dense_truth import COSTS as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, nudged_phases, substrate_of

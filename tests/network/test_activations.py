@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import ACTIVATIONS
+from sklearn_eqprop._network import ACTIVATIONS
 from tests.dense_truth import ACTIVATIONS as TRUTH
 
 STATES = np.array([-30.0, -3.0, -0.7, -0.1, 0.1, 0.35, 0.9, 1.2, 4.0, 30.0])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from sklearn_eqprop.network import Dense, TiedFeedback
+from sklearn_eqprop._network import Dense, TiedFeedback
 
 N_SOURCE, N_TARGET = 5, 3
 

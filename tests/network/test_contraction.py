@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import Dense
-from sklearn_eqprop.network.contraction import (
+from sklearn_eqprop._network import Dense
+from sklearn_eqprop._network.contraction import (
     ALLOWANCE,
     N_DIRECTIONS,
     _spectral_norm,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.signal import correlate
 
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.network import Conv2D, Convolution, Dense, PooledConvolution, Reversed
-from sklearn_eqprop.network.conv2d import geometry_of
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._network import Conv2D, Convolution, Dense, PooledConvolution, Reversed
+from sklearn_eqprop._network.conv2d import geometry_of
 
 SPECS = [
     Conv2D(3, 3),
@@ -176,7 +176,7 @@ def test_without_winners_nothing_is_sent_back():
 def test_blocks_of_samples_change_nothing(blocks, monkeypatch):
     spec, shape = Conv2D(2, 3, padding="same", pool=2), (6, 7, 2)
     whole = make(spec, shape)
-    monkeypatch.setattr("sklearn_eqprop.network.patches.CACHE_NUMBERS", blocks)
+    monkeypatch.setattr("sklearn_eqprop._network.patches.CACHE_NUMBERS", blocks)
     cut = make(spec, shape)
     pre, post = activity(whole.n_source, 1), activity(whole.n_target, 2)
     for name, arguments in (

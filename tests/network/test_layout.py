@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import Conv2D, Wiring, initial_weights, layered_wiring, layout_of
+from sklearn_eqprop._network import Conv2D, Wiring, initial_weights, layered_wiring, layout_of
 
 SAME, HALF = Conv2D(3, 3, padding="same"), Conv2D(3, 3, padding="same", stride=2)
 

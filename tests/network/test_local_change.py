@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import FreeField
+from sklearn_eqprop._relaxation import FreeField
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
 from tests.engine import joined, network_of
 

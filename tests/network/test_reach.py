@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import output_bound
+from sklearn_eqprop._network import output_bound
 from tests.dense_graph import GRAPHS, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import network_of
@@ -92,7 +92,7 @@ def test_many_outputs_are_bounded_without_a_table_of_pairs(monkeypatch):
     net = _nets("relu", 0)[0]
     [S, error, X] = next(_points(net, 0))
     paired = _reach(net, S, X).of_differences(np.zeros(len(X), dtype=int))
-    monkeypatch.setattr("sklearn_eqprop.network.reach.MOST_PAIRED", 2)
+    monkeypatch.setattr("sklearn_eqprop._network.reach.MOST_PAIRED", 2)
     reach = _reach(net, S, X)
     assert all(isinstance(each, float) for each in reach.bound.distances)
     plain = reach.of_differences(np.zeros(len(X), dtype=int))

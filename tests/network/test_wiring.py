@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop.network import Wiring, initial_weights, layered_wiring, reachable
-from sklearn_eqprop.network.structure import FORWARD_SCALE, starting_norm
+from sklearn_eqprop._network import Wiring, initial_weights, layered_wiring, reachable
+from sklearn_eqprop._network.structure import FORWARD_SCALE, starting_norm
 from tests.dense_graph import GRAPHS
 from tests.dense_truth import random_net
 from tests.engine import network_of

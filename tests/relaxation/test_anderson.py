@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.backend import NumpyBackend
-from sklearn_eqprop.relaxation import Anderson, Euler, FreeField
-from sklearn_eqprop.relaxation.anderson import MEMORY, PLAIN_STEPS, RIDGE, _Path, _Secants
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._relaxation import Anderson, Euler, FreeField
+from sklearn_eqprop._relaxation.anderson import MEMORY, PLAIN_STEPS, RIDGE, _Path, _Secants
 from tests.dense_graph import GRAPHS, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, settle

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import FreeField
+from sklearn_eqprop._relaxation import FreeField
 from tests.dense_graph import GRAPHS, SIZES, random_graph_net
 from tests.dense_truth import ACTIVATIONS, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of

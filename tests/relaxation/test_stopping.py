@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop.relaxation import RELAXATIONS, FreeField, Result
+from sklearn_eqprop._relaxation import RELAXATIONS, FreeField, Result
 from tests.dense_graph import GraphNet, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of

@@ -1,0 +1,1 @@
+"""Arrays on a CUDA device, through CuPy."""

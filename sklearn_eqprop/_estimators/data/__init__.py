@@ -1,0 +1,1 @@
+"""X, y and sample weights: checked, scaled and divided."""

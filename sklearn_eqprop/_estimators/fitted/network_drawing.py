@@ -1,0 +1,124 @@
+"""The network as a small picture, for notebooks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+from sklearn_eqprop._network import Wiring
+
+#: Pixels: box of a layer, space between boxes, height of the arc over one space.
+_BOX_WIDTH, _BOX_HEIGHT = 96, 44
+_GAP = 70
+_ARC = 30
+_FORWARD, _FEEDBACK = "#1f6f8b", "#c0562a"
+
+
+class LayerCaption(NamedTuple):
+    """What stands in the box of a layer.
+
+    Attributes
+    ----------
+    name, detail : str
+    """
+
+    name: str
+    detail: str
+
+
+def network_svg(
+    captions: Sequence[LayerCaption], wiring: Wiring, gains: Sequence[float] | None = None
+) -> str:
+    """A box for each layer; forward connections above, feedback (dashed) below.
+
+    Parameters
+    ----------
+    captions : sequence of LayerCaption
+        Of layers 0..L.
+    wiring : Wiring
+    gains : sequence of float or None
+        γ of each feedback connection, written beside it.
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    longest = max((abs(t - s) for s, t in wiring.pairs), default=1)
+    middle = _ARC * (longest + 1) + _BOX_HEIGHT / 2
+    width = len(captions) * _BOX_WIDTH + (len(captions) - 1) * _GAP + 8
+    parts = [_box(layer, caption, middle) for layer, caption in enumerate(captions)]
+    parts += [
+        _arc(source, target, middle, _FORWARD, above=True) for source, target in wiring.forward
+    ]
+    texts = (
+        [f"γ {gain:.2g}" for gain in gains] if gains is not None else [""] * len(wiring.feedback)
+    )
+    for (source, target), text in zip(wiring.feedback, texts, strict=True):
+        parts.append(_arc(source, target, middle, _FEEDBACK, above=False, text=text))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{2 * middle:g}" '
+        f'role="img" aria-label="{escape(_in_words(captions, wiring))}" '
+        'style="font-family: sans-serif; font-size: 11px">'
+        '<rect width="100%" height="100%" fill="white"/>'
+        f"{_marker('forward', _FORWARD)}{_marker('feedback', _FEEDBACK)}{''.join(parts)}</svg>"
+    )
+
+
+def _in_words(captions: Sequence[LayerCaption], wiring: Wiring) -> str:
+    layers = ", ".join(f"{caption.name} {caption.detail}" for caption in captions)
+    return (
+        f"network of {len(captions)} layers: {layers}; {len(wiring.forward)} forward and "
+        f"{len(wiring.feedback)} feedback connections"
+    )
+
+
+def _centre(layer: int) -> float:
+    return 4 + layer * (_BOX_WIDTH + _GAP) + _BOX_WIDTH / 2
+
+
+def _box(layer: int, caption: LayerCaption, middle: float) -> str:
+    left, top = _centre(layer) - _BOX_WIDTH / 2, middle - _BOX_HEIGHT / 2
+    return (
+        f'<rect x="{left:g}" y="{top:g}" width="{_BOX_WIDTH}" height="{_BOX_HEIGHT}" rx="6" '
+        'fill="#f3f6f8" stroke="#4a5560"/>'
+        f'<text x="{_centre(layer):g}" y="{middle - 4:g}" text-anchor="middle" '
+        f'fill="black" font-weight="bold">{escape(caption.name)}</text>'
+        f'<text x="{_centre(layer):g}" y="{middle + 12:g}" text-anchor="middle" '
+        f'fill="black">{escape(caption.detail)}</text>'
+    )
+
+
+def _arc(
+    source: int, target: int, middle: float, colour: str, *, above: bool, text: str = ""
+) -> str:
+    """An arrow from layer to layer; the further it goes, the higher it rises."""
+    side = -1 if above else 1
+    start, end = _centre(source), _centre(target)
+    shift = _BOX_WIDTH / 4 * (1 if target > source else -1)
+    if source == target:  # a loop of a layer with itself
+        shift = _BOX_WIDTH / 6
+    edge = middle + side * _BOX_HEIGHT / 2
+    height = edge + side * _ARC * (max(abs(target - source), 0.7) + 0.3)
+    dash = "" if above else ' stroke-dasharray="5 3"'
+    kind = "forward" if above else "feedback"
+    label = ""
+    if text:
+        label = (
+            f'<text x="{(start + end) / 2:g}" y="{(edge + 3 * height) / 4 + 17 * side:g}" '
+            f'text-anchor="middle" fill="{colour}">{escape(text)}</text>'
+        )
+    return (
+        f'<path d="M {start + shift:g} {edge:g} C {start + shift:g} {height:g}, '
+        f'{end - shift:g} {height:g}, {end - shift:g} {edge + 4 * side:g}" fill="none" '
+        f'stroke="{colour}" stroke-width="1.5"{dash} marker-end="url(#eqprop-{kind})"/>{label}'
+    )
+
+
+def _marker(kind: str, colour: str) -> str:
+    return (
+        f'<defs><marker id="eqprop-{kind}" viewBox="0 0 8 8" refX="5" refY="4" markerWidth="6" '
+        f'markerHeight="6" orient="auto-start-reverse"><path d="M 0 0 L 8 4 L 0 8 z" '
+        f'fill="{colour}"/></marker></defs>'
+    )

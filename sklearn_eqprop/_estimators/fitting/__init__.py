@@ -1,0 +1,1 @@
+"""One call of fit or partial_fit."""

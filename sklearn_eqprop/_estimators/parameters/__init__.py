@@ -1,0 +1,1 @@
+"""Which parameter values make sense, alone and together."""

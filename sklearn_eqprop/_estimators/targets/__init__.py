@@ -1,0 +1,1 @@
+"""What the output layer stands for."""

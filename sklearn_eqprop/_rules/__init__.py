@@ -1,0 +1,1 @@
+"""Who gets the credit: from settled states to a change of every parameter."""

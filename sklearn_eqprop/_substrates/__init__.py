@@ -1,0 +1,1 @@
+"""What can be trained: the simulated network, and whatever stands in for it."""

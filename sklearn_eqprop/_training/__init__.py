@@ -1,0 +1,1 @@
+"""Optimisers, the update, the epoch."""

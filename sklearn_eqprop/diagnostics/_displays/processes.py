@@ -1,0 +1,245 @@
+"""Pictures of what moves: error signals through time, and free phases from many starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop._sklearn_compat import InvalidParameterError
+from sklearn_eqprop.diagnostics._displays.base import Display, layer_colours
+from sklearn_eqprop.diagnostics._error_processes import ErrorProcesses, error_processes
+from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
+
+
+class ErrorProcessesDisplay(Display):
+    """The processes of Theorems 3 and 4 over time, a colour a layer.
+
+    Parameters
+    ----------
+    processes : ErrorProcesses
+        From `error_processes`.
+
+    Attributes
+    ----------
+    lines_ : list of matplotlib Line2D
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it was drawn; set by `plot`.
+    """
+
+    def __init__(self, processes: ErrorProcesses) -> None:
+        self.processes = processes
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        kind: str = "signals",
+        ax: Any = None,
+        **settings: Any,
+    ) -> ErrorProcessesDisplay:
+        """Measure and draw.
+
+        Parameters
+        ----------
+        estimator, X, y
+            As for `error_processes`.
+        kind : {'signals', 'updates', 'cosines'}, default='signals'
+            See `plot`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a figure of its own.
+        **settings
+            Other parameters of `error_processes`.
+
+        Returns
+        -------
+        ErrorProcessesDisplay
+        """
+        return cls(error_processes(estimator, X, y, **settings)).plot(ax, kind=kind)
+
+    def plot(self, ax: Any = None, *, kind: str = "signals") -> ErrorProcessesDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a figure of its own.
+        kind : {'signals', 'updates', 'cosines'}, default='signals'
+            Sizes of S_l (solid) and σ_l (dashed); sizes of Θ and ∫(∂μ/∂θ)^T σ for all forward
+            weights into each layer together; or cosines: of S_l with -σ_l (thin) and of -Θ with
+            ∫(∂μ/∂θ)^T σ for these weights (thick).
+
+        Returns
+        -------
+        ErrorProcessesDisplay
+            Itself.
+
+        Raises
+        ------
+        ValueError
+            If `kind` is none of these.
+        """
+        kinds = {"signals": self._signals, "updates": self._updates, "cosines": self._cosines}
+        if kind not in kinds:
+            msg = f"kind must be one of {', '.join(map(repr, kinds))}. Got {kind!r}."
+            raise InvalidParameterError(msg)
+        ax = self._axes(ax)
+        self.lines_: list[Any] = []
+        kinds[kind](ax)
+        # Without a signal, all outputs at their targets, there is no time but the start.
+        end = self.processes.times[-1] or 1.0
+        ax.set(xlabel="time, in time constants of a unit", xlim=(0, end))
+        ax.grid(alpha=0.3)
+        return self
+
+    def _signals(self, ax: Any) -> None:
+        found = self.processes
+        sizes = dict(enumerate(zip(found.S_size.T, found.sigma_size.T, strict=True), start=1))
+        self._pairs(ax, sizes, ("S", "\\sigma"))
+        # Far below the start there is nothing but the end of the recording.
+        largest = max(found.S_size.max(), found.sigma_size.max()) or 1.0
+        ax.set(yscale="log", ylim=(1e-6 * largest, 2 * largest), ylabel="size in each layer")
+
+    def _updates(self, ax: Any) -> None:
+        found = self.processes
+        sizes = {
+            layer: (_joint_size(found.theta_size, columns), _joint_size(found.nu_size, columns))
+            for layer, columns in self._forward_columns().items()
+        }
+        self._pairs(ax, sizes, ("\\Theta", "\\int(\\partial\\mu/\\partial\\theta)^T\\sigma"))
+        ax.set(yscale="log", ylabel="size for the weights into each layer")
+
+    def _cosines(self, ax: Any) -> None:
+        found, columns = self.processes, self._forward_columns()
+        for layer, colour in self._colours().items():
+            of_weights = _joint_cosine(found, columns.get(layer, []))
+            label = f"layer {layer}"
+            self.lines_ += ax.plot(found.times, of_weights, color=colour, lw=2.5, label=label)
+            self.lines_ += ax.plot(found.times, found.cosine[:, layer - 1], color=colour, lw=0.8)
+        ax.axhline(0, color="grey", linewidth=0.8)
+        self.lines_ += ax.plot([], [], color="grey", lw=2.5, label="weights: $-\\Theta$, $\\nu$")
+        self.lines_ += ax.plot([], [], color="grey", lw=0.8, label="signals: $S$, $-\\sigma$")
+        ax.set(ylim=(-1.05, 1.05), ylabel="cosine")
+        ax.legend(loc="best", fontsize="small")
+
+    def _pairs(self, ax: Any, sizes: Mapping[int, Any], names: tuple[str, str]) -> None:
+        """Two lines a layer, solid and dashed."""
+        times, colours = self.processes.times, self._colours()
+        for layer, pair in sizes.items():
+            # A logarithm has no room for a signal that has not arrived.
+            solid, dashed = (np.where(size > 0, size, np.nan) for size in pair)
+            colour = colours[layer]
+            self.lines_ += ax.plot(times, solid, color=colour, label=f"layer {layer}")
+            self.lines_ += ax.plot(times, dashed, color=colour, linestyle="--")
+        for name, style, theorem in zip(names, ("-", "--"), (3, 4), strict=True):
+            label = f"${name}$ (Theorem {theorem})"
+            self.lines_ += ax.plot([], [], color="grey", linestyle=style, label=label)
+        ax.legend(loc="best", fontsize="small")
+
+    def _colours(self) -> dict[int, Any]:
+        return dict(enumerate(layer_colours(self.processes.S_size.shape[1]), start=1))
+
+    def _forward_columns(self) -> dict[int, list[int]]:
+        """Columns of the forward weights into each layer that has any."""
+        found = self.processes
+        columns: dict[int, list[int]] = {}
+        for column, (role, layer) in enumerate(zip(found.roles, found.layers, strict=True)):
+            if role == "forward":
+                columns.setdefault(layer, []).append(column)
+        return columns
+
+
+def _joint_size(sizes: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Norm of several blocks together, at every time."""
+    return np.hypot.reduce(sizes[:, columns], axis=1)
+
+
+def _joint_cosine(found: ErrorProcesses, columns: list[int]) -> np.ndarray:
+    """Cosine of -Θ with ∫(∂μ/∂θ)^T σ over several blocks together; NaN where one of them is 0."""
+    shares = np.ones((len(found.times), len(columns)))
+    both = np.ones(len(found.times), dtype=bool)
+    for sizes in (found.theta_size, found.nu_size):
+        joint = _joint_size(sizes, columns)
+        shares *= sizes[:, columns] / np.where(joint > 0, joint, 1.0)[:, None]
+        both &= joint > 0
+    # A block without a signal has no cosine and no part in the sum.
+    terms = np.where(shares > 0, found.theta_cosine[:, columns], 0.0) * shares
+    return np.where(both, terms.sum(axis=1), np.nan)
+
+
+class GoodParameterDisplay(Display):
+    """Steps that free phases take from random starts, settled and not.
+
+    Parameters
+    ----------
+    result : GoodParameter
+        From `good_parameter`.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and Figure
+        Where it was drawn; set by `plot`.
+    """
+
+    def __init__(self, result: GoodParameter) -> None:
+        self.result = result
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        ax: Any = None,
+        n_starts: int = 10,
+        random_state: Any = 0,
+    ) -> GoodParameterDisplay:
+        """Measure and draw.
+
+        Parameters
+        ----------
+        estimator, X, y, n_starts, random_state
+            As for `good_parameter`.
+        ax : matplotlib Axes, default=None
+            Where to draw; None: a figure of its own.
+
+        Returns
+        -------
+        GoodParameterDisplay
+        """
+        found = good_parameter(estimator, X, y, n_starts=n_starts, random_state=random_state)
+        return cls(found).plot(ax)
+
+    def plot(self, ax: Any = None) -> GoodParameterDisplay:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None: a figure of its own.
+
+        Returns
+        -------
+        GoodParameterDisplay
+            Itself.
+        """
+        ax, found = self._axes(ax, (6.4, 4.0)), self.result
+        steps = found.n_steps
+        edges = np.linspace(steps.min() - 0.5, steps.max() + 0.5, min(np.ptp(steps) + 2, 60))
+        n_settled = int(found.settled.sum())
+        labels = (f"settled: {n_settled}", f"not settled: {steps.size - n_settled}")
+        counts = [steps[found.settled], steps[~found.settled]]
+        ax.hist(counts, edges, stacked=True, color=["C0", "C3"], label=labels)
+        verdict = "a good parameter" if found.is_good else "not a good parameter"
+        ax.set(
+            xlabel="sweeps or steps from a random start",
+            ylabel="starts",
+            title=f"{verdict}: $dJ/d\\theta\\cdot\\nu$ = {found.slope:.2g}",
+        )
+        ax.legend()
+        return self
