@@ -1,4 +1,4 @@
-"""What convolutions cost: ways to work them out, an epoch beside PyTorch's backprop, and memory.
+"""What convolutions loss: ways to work them out, an epoch beside PyTorch's backprop, and memory.
 
     python benchmarks/conv_speed.py
     python benchmarks/conv_speed.py --torch-python /path/to/an/environment/bin/python

@@ -1,4 +1,4 @@
-"""How exact is `gradient='asymmetric'`, and what does a small β cost in accuracy?
+"""How exact is `gradient='asymmetric'`, and what does a small β loss in accuracy?
 
 First the cosine between the update and minus the gradient, all parameters, at the weights of
 networks that have been trained: the same weights for every β and both ways of nudging. Then

@@ -39,7 +39,7 @@ COMMON = {
 }
 #: The paper's: 5x5 kernels, 32 and 64 maps, ReLU, untied weights, its two-phase rule.
 PAPER = (Conv2D(32, 5, pool=2), Conv2D(64, 5, pool=2), 128)
-#: The same with averages, which cost less.
+#: The same with averages, which loss less.
 AVERAGED = (
     Conv2D(32, 5, pool=2, pooling="average"),
     Conv2D(64, 5, pool=2, pooling="average"),

@@ -63,14 +63,14 @@ class AnalogChip:
         states, self._momentary = self._run(rest, self.free_steps, push=None)
         return FreePhase(inputs, self._result(states, self.free_steps))
 
-    def settle_nudged(self, free, cost, target, strengths):
+    def settle_nudged(self, free, loss, target, strengths):
         """The chip goes on from where it is, its outputs pushed; back to there, pushed again."""
         results = []
         for beta in strengths:
             states, _ = self._run(
                 self._momentary,
                 self.nudged_steps,
-                push=lambda output, beta=beta: beta * cost.force(np, output, target),
+                push=lambda output, beta=beta: beta * loss.force(np, output, target),
             )
             moved = [s - s0 for s, s0 in zip(states, free.result.states, strict=True)]
             results.append(self._result(moved, self.nudged_steps))

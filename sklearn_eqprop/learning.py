@@ -3,7 +3,7 @@
 What stands in this list is all it takes to train a `Substrate` of one's own.
 """
 
-from sklearn_eqprop._losses.classification import Cost, LogLoss, SquaredError
+from sklearn_eqprop._losses.classification import LogLoss, Loss, SquaredError
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.two_phase import CreditRule, VectorFieldRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -17,12 +17,12 @@ __all__ = [
     "NUDGINGS",
     "SGD",
     "Adam",
-    "Cost",
     "CreditRule",
     "EpochRecord",
     "FreePhase",
     "LearningSettings",
     "LogLoss",
+    "Loss",
     "SettlingLimits",
     "SimulatedNetwork",
     "SquaredError",

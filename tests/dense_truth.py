@@ -38,7 +38,7 @@ def _softmax_hessian(s):
 
 
 #: name -> (C(s, y) of each row, ∂C/∂s, ∂²C/∂s² of one row)
-COSTS = {
+LOSSES = {
     "squared_error": (
         lambda s, y: 0.5 * ((y - s) ** 2).sum(axis=-1),
         lambda s, y: s - y,
@@ -56,8 +56,8 @@ COSTS = {
     ),
 }
 
-#: Costs for regression beside the squared error; of the Huber cost δ = 1.
-REGRESSION_COSTS = {
+#: Costs for regression beside the squared error; of the Huber loss δ = 1.
+REGRESSION_LOSSES = {
     "absolute_error": (
         lambda s, y: np.abs(s - y).sum(axis=-1),
         lambda s, y: np.sign(s - y),
@@ -76,7 +76,7 @@ REGRESSION_COSTS = {
         lambda s: np.diag(np.exp(s)),
     ),
 }
-ALL_COSTS = COSTS | REGRESSION_COSTS
+ALL_LOSSES = LOSSES | REGRESSION_LOSSES
 
 
 class DenseNet:
@@ -143,17 +143,17 @@ class DenseNet:
         constant[:, self.span(1)] += X @ self.coefs[0]
         return self.rho(S) @ self.W + constant
 
-    def field(self, S, X, cost=None, Y=None, beta=0.0):
+    def field(self, S, X, loss=None, Y=None, beta=0.0):
         """μ^β = μ - β ∂C/∂s (Eqs. 13-16)."""
         mu = self.drive(S, X) - S
         if beta:
             outputs = self.span(self.n_layers)
-            mu[:, outputs] -= beta * ALL_COSTS[cost][1](S[:, outputs], Y)
+            mu[:, outputs] -= beta * ALL_LOSSES[loss][1](S[:, outputs], Y)
         return mu
 
-    def residual(self, S, X, cost=None, Y=None, beta=0.0):
+    def residual(self, S, X, loss=None, Y=None, beta=0.0):
         """Largest |clip(s + μ^β) - s| of each sample."""
-        moved = np.clip(S + self.field(S, X, cost, Y, beta), self.low, self.high)
+        moved = np.clip(S + self.field(S, X, loss, Y, beta), self.low, self.high)
         return np.abs(moved - S).max(axis=1)
 
     def interior(self, S):
@@ -169,31 +169,31 @@ class DenseNet:
                 gaps.append(np.abs(self.drive(S, X)[:, finite] - bound[finite]).min())
         return min(gaps)
 
-    def jacobian(self, s, cost=None, beta=0.0):
+    def jacobian(self, s, loss=None, beta=0.0):
         """A_ij = ∂μ_i/∂s_j of one sample, every unit counted."""
         A = (self.W * self.slope(s)[:, None]).T - np.eye(s.size)
         if beta:
             outputs = self.span(self.n_layers)
-            A[outputs, outputs] -= beta * ALL_COSTS[cost][2](s[outputs])
+            A[outputs, outputs] -= beta * ALL_LOSSES[loss][2](s[outputs])
         return A
 
-    def equilibrium(self, X, cost=None, Y=None, beta=0.0, start=None):
+    def equilibrium(self, X, loss=None, Y=None, beta=0.0, start=None):
         """Fixed point by damped iteration, then Newton on the units away from a bound."""
         S = np.zeros((X.shape[0], self.ends[-1])) if start is None else start.copy()
         for _ in range(20_000):
-            if self.residual(S, X, cost, Y, beta).max() < 1e-5:
+            if self.residual(S, X, loss, Y, beta).max() < 1e-5:
                 break
-            mu = self.field(S, X, cost, Y, beta)
+            mu = self.field(S, X, loss, Y, beta)
             S = np.clip(S + 0.4 * mu, self.low, self.high)
         for _ in range(6):
-            if self.residual(S, X, cost, Y, beta).max() < 5e-16:
+            if self.residual(S, X, loss, Y, beta).max() < 5e-16:
                 break
-            mu = self.field(S, X, cost, Y, beta)
+            mu = self.field(S, X, loss, Y, beta)
             for s, mu_of_s, free in zip(S, mu, self.interior(S), strict=True):
-                A = self.jacobian(s, cost, beta)[np.ix_(free, free)]
+                A = self.jacobian(s, loss, beta)[np.ix_(free, free)]
                 s[free] -= np.linalg.solve(A, mu_of_s[free])
         S = np.clip(S, self.low, self.high)
-        assert self.residual(S, X, cost, Y, beta).max() < 2e-14 * (1 + np.abs(S).max())
+        assert self.residual(S, X, loss, Y, beta).max() < 2e-14 * (1 + np.abs(S).max())
         return S
 
     # Parameters as one vector, in the order: F_1..F_L, B_1..B_{L-1} (untied only), b_1..b_L.
@@ -229,25 +229,25 @@ class DenseNet:
             columns.append(self.with_theta(raised).field(S, X)[0] - base)
         return np.stack(columns, axis=1)
 
-    def theorem_1(self, X, cost, Y, shares):
+    def theorem_1(self, X, loss, Y, shares):
         """Σ shares · C_s (A^T)^{-1} ∂μ/∂θ at the free fixed point, by dense linear algebra."""
         total = 0.0
         for s, x, y, share in zip(self.equilibrium(X), X, Y, shares, strict=True):
             free = self.interior(s)
             C_s = np.zeros(s.size)
             outputs = self.span(self.n_layers)
-            C_s[outputs] = ALL_COSTS[cost][1](s[outputs], y)
+            C_s[outputs] = ALL_LOSSES[loss][1](s[outputs], y)
             A = self.jacobian(s)[np.ix_(free, free)]
             row = np.linalg.inv(A.T)
             total = total + share * (C_s[free] @ row @ self.dmu_dtheta(s, x)[free])
         return total
 
-    def objective(self, X, cost, Y, shares, start=None):
+    def objective(self, X, loss, Y, shares, start=None):
         """J = Σ shares · C(s*, y) (Eq. 12)."""
         output = self.equilibrium(X, start=start)[:, self.span(self.n_layers)]
-        return float(shares @ ALL_COSTS[cost][0](output, Y))
+        return float(shares @ ALL_LOSSES[loss][0](output, Y))
 
-    def gradient(self, X, cost, Y, shares, step=1e-6):
+    def gradient(self, X, loss, Y, shares, step=1e-6):
         """dJ/dθ by central finite differences of J."""
         theta, start = self.theta(), self.equilibrium(X)
         slopes = np.empty_like(theta)
@@ -256,7 +256,7 @@ class DenseNet:
             for sign in (1, -1):
                 moved = theta.copy()
                 moved[index] += sign * step
-                values.append(self.with_theta(moved).objective(X, cost, Y, shares, start))
+                values.append(self.with_theta(moved).objective(X, loss, Y, shares, start))
             slopes[index] = (values[0] - values[1]) / (2 * step)
         return slopes
 
@@ -278,15 +278,15 @@ def random_net(sizes, activation, *, tied=False, gain=0.8, loop=0.5, seed=0):
     return DenseNet(activation, coefs, biases, feedback)
 
 
-def random_task(n_samples, sizes, cost="squared_error", seed=0):
-    """Inputs and targets that suit a cost."""
+def random_task(n_samples, sizes, loss="squared_error", seed=0):
+    """Inputs and targets that suit a loss."""
     rng = np.random.RandomState(1000 + seed)
     X = rng.standard_normal((n_samples, sizes[0]))
-    if cost == "log_loss":
+    if loss == "log_loss":
         Y = np.eye(sizes[-1])[rng.randint(sizes[-1], size=n_samples)]
-    elif cost == "multilabel_log_loss":
+    elif loss == "multilabel_log_loss":
         Y = rng.randint(2, size=(n_samples, sizes[-1])).astype(float)
-    elif cost == "poisson":
+    elif loss == "poisson":
         Y = rng.poisson(1.5, size=(n_samples, sizes[-1])).astype(float)
     else:
         Y = rng.standard_normal((n_samples, sizes[-1]))

@@ -13,17 +13,17 @@ from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
-COSTS = {
+LOSSES = {
     "squared_error": SquaredError(),
     "log_loss": LogLoss(),
     "multilabel_log_loss": MultilabelLogLoss(),
 }
-REGRESSION_COSTS = {
+REGRESSION_LOSSES = {
     "absolute_error": AbsoluteError(),
     "huber": Huber(),
     "poisson": Poisson(),
 }
-ALL_COSTS = COSTS | REGRESSION_COSTS
+ALL_LOSSES = LOSSES | REGRESSION_LOSSES
 METHODS = tuple(RELAXATIONS)
 
 
@@ -65,9 +65,9 @@ def settle(net, X, method, *, step_size=1.0, tolerance=1e-13, max_iter=3000, sta
     return RELAXATIONS[method](step_size).settle(field, states, tolerances, max_iter)
 
 
-def nudged_phases(substrate, free, cost, Y, strengths):
+def nudged_phases(substrate, free, loss, Y, strengths):
     """Nudged phases by their states, one result for each strength."""
-    displaced = substrate.settle_nudged(free, cost, Y, strengths)
+    displaced = substrate.settle_nudged(free, loss, Y, strengths)
     return [nudged_states(free, result) for result in displaced]
 
 
@@ -88,7 +88,7 @@ def update(
     net,
     X,
     Y,
-    cost,
+    loss,
     beta,
     shares,
     nudging="one_sided",
@@ -100,6 +100,6 @@ def update(
     rule = rule_of(gradient, nudging, beta)
     substrate = substrate_of(net, method, rate_coordinates=coordinates == "rate")
     credit = rule.credit(
-        substrate, X, Y, ALL_COSTS[cost], shares[:, None], np.random.RandomState(0)
+        substrate, X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0)
     )
     return np.concatenate([change.ravel() for change in credit.changes])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tests.dense_graph import GraphNet
-from tests.dense_truth import ALL_COSTS
+from tests.dense_truth import ALL_LOSSES
 
 RINGING = ((0, 1), (1, 1), (1, 2), (2, 1))
 
@@ -23,11 +23,11 @@ class Run:
     path: np.ndarray
 
 
-def run(net, X, start, step_size, n_steps, cost=None, Y=None, beta=0.0):
+def run(net, X, start, step_size, n_steps, loss=None, Y=None, beta=0.0):
     """n_steps of s <- clip(s + ε μ^β(s))."""
     S, path = start, []
     for step in range(1, n_steps + 1):
-        S = np.clip(S + step_size * net.field(S, X, cost, Y, beta), net.low, net.high)
+        S = np.clip(S + step_size * net.field(S, X, loss, Y, beta), net.low, net.high)
         if step > n_steps // 2:
             path.append(S)
     path = np.array(path)
@@ -42,11 +42,11 @@ def after_transient(net, X, step_size, n_steps):
     return S
 
 
-def average_cost(net, X, Y, cost, step_size, n_transient, n_run):
+def average_loss(net, X, Y, loss, step_size, n_transient, n_run):
     """Average of C(s_t, y) of each sample along the free run."""
     start = after_transient(net, X, step_size, n_transient)
     path = run(net, X, start, step_size, n_run).path
-    return ALL_COSTS[cost][0](path[:, :, net.span(net.n_layers)], Y).mean(axis=0)
+    return ALL_LOSSES[loss][0](path[:, :, net.span(net.n_layers)], Y).mean(axis=0)
 
 
 def ringing_net(sizes, *, turn=2.0, excitation=1.5, feedback=0.3, seed=0):

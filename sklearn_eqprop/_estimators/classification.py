@@ -18,19 +18,19 @@ from sklearn_eqprop._estimators.settling import Settled
 from sklearn_eqprop._estimators.targets.class_targets import ClassTargets
 from sklearn_eqprop._estimators.targets.targets import without_nullable_type
 from sklearn_eqprop._losses.classification import (
-    ClassificationCost,
+    ClassificationLoss,
     LogLoss,
     MultilabelLogLoss,
     MultilabelSquaredError,
     SquaredError,
 )
-from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import _fit_context
 
-#: Cost by loss, for one label a sample and for several.
-COSTS: dict[str, type[ClassificationCost]] = {"log_loss": LogLoss, "squared_error": SquaredError}
-_MULTILABEL_COSTS: dict[str, type[ClassificationCost]] = {
+#: Loss by loss, for one label a sample and for several.
+LOSSES: dict[str, type[ClassificationLoss]] = {"log_loss": LogLoss, "squared_error": SquaredError}
+_MULTILABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
     "log_loss": MultilabelLogLoss,
     "squared_error": MultilabelSquaredError,
 }
@@ -205,7 +205,7 @@ class Classification(ClassifierMixin, ClassTargets):
         return settled.home.give_back(logarithms)
 
     def _probabilities(self, settled: Settled) -> Array:
-        return self._cost().probabilities(settled.backend.xp, settled.output)
+        return self._loss().probabilities(settled.backend.xp, settled.output)
 
     @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -229,11 +229,11 @@ class Classification(ClassifierMixin, ClassTargets):
         y = without_nullable_type(on_host(y))
         return float(accuracy_score(y, decided, sample_weight=weight))
 
-    def _cost(self) -> ClassificationCost:
+    def _loss(self) -> ClassificationLoss:
         if not isinstance(self.loss, str):
-            return UserCost(self.loss)
-        costs = _MULTILABEL_COSTS if self._multilabel else COSTS
-        return costs[self.loss]()
+            return WrappedLoss(self.loss)
+        losses = _MULTILABEL_LOSSES if self._multilabel else LOSSES
+        return losses[self.loss]()
 
     def _label_threshold(self) -> float:
         if isinstance(self.loss, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn_eqprop._estimators.classification import COSTS, Classification
+from sklearn_eqprop._estimators.classification import LOSSES, Classification
 from sklearn_eqprop._estimators.parameters.parameters import PARAMETER_CONSTRAINTS
 from sklearn_eqprop._sklearn_compat import HasMethods, StrOptions
 
@@ -60,7 +60,7 @@ class EqPropClassifier(Classification):
         asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
         start; or not at all. With tied feedback none of them has anything to move.
     objective : {'fixed_point', 'trajectory'}, default='fixed_point'
-        The cost at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
+        The loss at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
         along the trajectory (footnote 1): `max_relax_iter` Euler steps from rest, then
         `max_nudge_iter` steps of which the second half counts. None is left out, and `relax_tol` is
         not used. Predictions, `transform` and `relax` are averages over the same steps. Needs
@@ -116,7 +116,7 @@ class EqPropClassifier(Classification):
         the free phase leaves unsettled is no part of the nudged one ('continual', where
         it is, settles the free phase to 5e-6).
     loss : {'log_loss', 'squared_error'} or object, default='log_loss'
-        Cost of the output: cross-entropy of a softmax readout (of logistic readouts with
+        Loss of the output: cross-entropy of a softmax readout (of logistic readouts with
         multilabel targets), or squared distance from 0/1 targets (the paper). Or an object
         with the methods ``value(output, target)`` and ``derivative(output, target)``, see
         `learning.user_cost.UserLoss`.
@@ -214,7 +214,7 @@ class EqPropClassifier(Classification):
     loss_, best_loss_ : float
         Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
-        Training loss of every epoch: mean cost at the free equilibria (average cost along the
+        Training loss of every epoch: mean loss at the free equilibria (average loss along the
         free trajectories, see `objective`) plus the L2 penalty.
     validation_scores_ : list of float or None
         With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
@@ -263,7 +263,7 @@ class EqPropClassifier(Classification):
     """
 
     _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS | {
-        "loss": [StrOptions(set(COSTS)), HasMethods(["value", "derivative"])],
+        "loss": [StrOptions(set(LOSSES)), HasMethods(["value", "derivative"])],
         "class_weight": [StrOptions({"balanced"}), dict, None],
     }
 

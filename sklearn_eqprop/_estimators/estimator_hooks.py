@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 
 from sklearn_eqprop._estimators.parameters.parameters import with_plain_numbers
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._sklearn_compat import CallbackSupportMixin
 
 
@@ -41,8 +41,8 @@ class EstimatorHooks(
         return {name: getattr(self, name) for name in self._parameter_constraints}
 
     @abstractmethod
-    def _cost(self) -> Cost:
-        """Cost the network is trained by; needs the targets to have been taken in."""
+    def _loss(self) -> Loss:
+        """Loss the network is trained by; needs the targets to have been taken in."""
 
     @abstractmethod
     def _take_in_targets(

@@ -88,7 +88,7 @@ class Preparation(Settling):
         X, y, weight = rows_that_count(X, y, weight, name, take_rows)
         self._standardise(y, weight, first=not continuing, incremental=incremental)
         if self._is_nudged:
-            check_beta(self.beta, self.nudging, self.loss, self._cost(), held=True)
+            check_beta(self.beta, self.nudging, self.loss, self._loss(), held=True)
         return Rows(X, y, weight, backend if home.on_device else None)
 
     def _rows_to_judge(
@@ -207,7 +207,7 @@ class Preparation(Settling):
         warn_about_winners(parameters)
         warn_about_short_runs(parameters, layout.wiring)
         if self._is_nudged:
-            warn_about_strong_nudge(parameters, self._cost().curvature, n_layers)
+            warn_about_strong_nudge(parameters, self._loss().curvature, n_layers)
 
     def _fit_settings(self, n_samples: int, *, incremental: bool) -> FitSettings:
         return FitSettings(

@@ -22,16 +22,16 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.settling import Settled
 from sklearn_eqprop._estimators.targets.r2 import r2_of
 from sklearn_eqprop._estimators.targets.targets import Standardisation, joined, vary
-from sklearn_eqprop._losses.classification import Cost, SquaredError
+from sklearn_eqprop._losses.classification import Loss, SquaredError
 from sklearn_eqprop._losses.regression import AbsoluteError, Huber, Poisson
-from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop._warnings import warn_at_call
 
 #: Later targets that are this many times their scale away from the mean are on another one.
 FAR_TARGET = 1e3
-#: Cost by loss.
-COSTS: dict[str, type[Cost]] = {
+#: Loss by loss.
+LOSSES: dict[str, type[Loss]] = {
     "squared_error": SquaredError,
     "absolute_error": AbsoluteError,
     "huber": Huber,
@@ -206,8 +206,8 @@ class Regression(RegressorMixin, BaseEqProp):
     def _standardisation(self) -> Standardisation:
         return Standardisation(self.target_mean_, self.target_scale_)
 
-    def _cost(self) -> Cost:
-        return COSTS[self.loss]() if isinstance(self.loss, str) else UserCost(self.loss)
+    def _loss(self) -> Loss:
+        return LOSSES[self.loss]() if isinstance(self.loss, str) else WrappedLoss(self.loss)
 
     def _take_in_targets(
         self, y: np.ndarray, *, reset: bool, classes: Any = None, incremental: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sklearn_eqprop._estimators.parameters.parameters import PARAMETER_CONSTRAINTS
-from sklearn_eqprop._estimators.regression import COSTS, Regression
+from sklearn_eqprop._estimators.regression import LOSSES, Regression
 from sklearn_eqprop._sklearn_compat import HasMethods, StrOptions
 
 
@@ -62,7 +62,7 @@ class EqPropRegressor(Regression):
         asymmetry of the Jacobian (Laborieux & Zenke 2023), which aligns feedback from any
         start; or not at all. With tied feedback none of them has anything to move.
     objective : {'fixed_point', 'trajectory'}, default='fixed_point'
-        The cost at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
+        The loss at the free fixed point (Eq. 12), or, for dynamics that never settle, its average
         along the trajectory (footnote 1): `max_relax_iter` Euler steps from rest, then
         `max_nudge_iter` steps of which the second half counts. None is left out, and `relax_tol` is
         not used. Predictions, `transform` and `relax` are averages over the same steps. Needs
@@ -118,7 +118,7 @@ class EqPropRegressor(Regression):
         the free phase leaves unsettled is no part of the nudged one ('continual', where
         it is, settles the free phase to 5e-6).
     loss : str or object, default='squared_error'
-        'squared_error', 'absolute_error', 'huber', 'poisson', the cost of
+        'squared_error', 'absolute_error', 'huber', 'poisson', the loss of
         the output: ½ ||y - s_L||² of the standardised targets; Σ ``|y - s_L|`` of them;
         Huber's, which is quadratic up to one standard deviation of the targets and linear
         beyond; or half the Poisson deviance of targets >= 0, of which the output is the
@@ -219,7 +219,7 @@ class EqPropRegressor(Regression):
     loss_, best_loss_ : float
         Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
     loss_curve_ : list of float
-        Training loss of every epoch: mean cost at the free equilibria (average cost along the
+        Training loss of every epoch: mean loss at the free equilibria (average loss along the
         free trajectories, see `objective`) plus the L2 penalty.
     validation_scores_ : list of float or None
         With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
@@ -268,7 +268,7 @@ class EqPropRegressor(Regression):
     """
 
     _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS | {
-        "loss": [StrOptions(set(COSTS)), HasMethods(["value", "derivative"])],
+        "loss": [StrOptions(set(LOSSES)), HasMethods(["value", "derivative"])],
     }
 
     def __init__(

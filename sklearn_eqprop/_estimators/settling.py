@@ -172,13 +172,13 @@ class Settling(FittedAttributes):
         if beta == math.inf:
             check_objective_of_clamp(self.objective, math.inf)
             check_clamped_loss(self.loss)
-        cost = self._cost()
-        check_beta(beta, "one_sided", self.loss, cost, held=False)
+        loss = self._loss()
+        check_beta(beta, "one_sided", self.loss, loss, held=False)
         backend = self._prediction_backend()
         X, y, home = validated_pair(self, X, self._plain_targets(y), backend)
         y = self._take_in_targets(y, reset=False)
         target = self._encode(y, self._arrays().coefs[0].dtype)
-        nudge = {"cost": cost, "target": target, "beta": float(beta)}
+        nudge = {"loss": loss, "target": target, "beta": float(beta)}
         return self._settled_rows(X, backend, home, **nudge).result_at_home
 
     @explains_full_device

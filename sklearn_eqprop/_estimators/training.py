@@ -24,7 +24,7 @@ from sklearn_eqprop._estimators.fitting.judging import judge_by_held_out
 from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop._estimators.preparation import Preparation
-from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._training.epoch import TrainingData
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -160,10 +160,10 @@ class Training(Preparation):
             validation_score = judge_by_held_out(self, held_out, arrays.layout, state.input_scales)
         X, weight = rows.X, rows.weight
         target = self._encode(rows.y, arrays.coefs[0].dtype)
-        cost = self._cost()
-        if isinstance(cost, UserCost):
-            cost.try_out(backend.xp, backend.from_host(target, target.dtype))
-        state.constant_loss = cost.constant_loss(target, weight)
+        loss = self._loss()
+        if isinstance(loss, WrappedLoss):
+            loss.try_out(backend.xp, backend.from_host(target, target.dtype))
+        state.constant_loss = loss.constant_loss(target, weight)
         if rows.n_samples <= settings.batch_size and rows.device is None:
             X, target, weight = merged_rows(X, target, weight)
         data = TrainingData(X, target, weight, rows.n_samples, state.input_scales)
@@ -171,7 +171,7 @@ class Training(Preparation):
         if state.guard_vectors is None:
             start_within_bound(parameters, self._network(arrays, NumpyBackend()), state)
         network = self._network(arrays, backend)
-        trainer = assemble_trainer(parameters, network, cost, state)
+        trainer = assemble_trainer(parameters, network, loss, state)
         try:
             ended = run_training(trainer, data, state, settings, validation_score, callbacks)
         except DivergenceError:  # fit goes on with the last good weights, which it holds

@@ -11,7 +11,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._backend.row_max import row_max
 
 
-class Cost(ABC):
+class Loss(ABC):
     """C(s_L, y) of each sample (Eq. 12, Scellier et al. 2018).
 
     Attributes
@@ -33,7 +33,7 @@ class Cost(ABC):
 
     @abstractmethod
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """Mean cost of the best output that is the same for every sample (on the host)."""
+        """Mean loss of the best output that is the same for every sample (on the host)."""
 
     def velocity(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
@@ -68,29 +68,29 @@ class Cost(ABC):
         return step
 
 
-class ClassificationCost(Cost):
-    """A cost whose output stands for probabilities of classes or labels."""
+class ClassificationLoss(Loss):
+    """A loss whose output stands for probabilities of classes or labels."""
 
     @abstractmethod
     def probabilities(self, xp: Any, output: Array) -> Array:
         """Class probabilities the output stands for, shape (n_samples, n_outputs)."""
 
 
-class SquaredError(ClassificationCost):
+class SquaredError(ClassificationLoss):
     """C = ½ ||y - s_L||² (Eq. 11): the output is pulled to its target like a spring."""
 
     curvature = 1.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         return 0.5 * ((target - output) ** 2).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; y - s_L."""
+        """See `Loss.force`; y - s_L."""
         return target - output
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; half the variance."""
+        """See `Loss.constant_loss`; half the variance."""
         mean = np.average(target, axis=0, weights=weight)
         return float(0.5 * np.average((target - mean) ** 2, axis=0, weights=weight).sum())
 
@@ -112,7 +112,7 @@ class SquaredError(ClassificationCost):
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.resolve`; the exact solution (drive + β (y - origin)) / (1 + β)."""
+        """See `Loss.resolve`; the exact solution (drive + β (y - origin)) / (1 + β)."""
         return (drive + beta * (target - origin)) / (1 + beta)
 
 
@@ -120,12 +120,12 @@ class MultilabelSquaredError(SquaredError):
     """Squared error of independent 0/1 labels."""
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationCost.probabilities`; outputs cut off just inside 0 and 1."""
+        """See `ClassificationLoss.probabilities`; outputs cut off just inside 0 and 1."""
         margin = float(xp.finfo(output.dtype).eps)
         return xp.clip(output, margin, 1 - margin)
 
 
-class LogLoss(ClassificationCost):
+class LogLoss(ClassificationLoss):
     """Cross-entropy of a softmax readout, C = log Σ exp(s_L) - y · s_L.
 
     The readout is not part of the dynamics: the output stays linear and is nudged by
@@ -135,46 +135,46 @@ class LogLoss(ClassificationCost):
     curvature = 0.5
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         largest = row_max(xp, output)
         log_sum = xp.log(xp.exp(output - largest[:, None]).sum(axis=1)) + largest
         return log_sum - (target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; y - softmax(s_L)."""
+        """See `Loss.force`; y - softmax(s_L)."""
         return target - self.probabilities(xp, output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; entropy of the class frequencies."""
+        """See `Loss.constant_loss`; entropy of the class frequencies."""
         return _entropy(np.average(target, axis=0, weights=weight))
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationCost.probabilities`; softmax."""
+        """See `ClassificationLoss.probabilities`; softmax."""
         grown = xp.exp(output - row_max(xp, output)[:, None])
         grown /= grown.sum(axis=1, keepdims=True)
         return grown
 
 
-class MultilabelLogLoss(ClassificationCost):
+class MultilabelLogLoss(ClassificationLoss):
     """Cross-entropy of one logistic readout a label, C = Σ log(1 + exp(s_L)) - y · s_L."""
 
     curvature = 0.25
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         return (xp.logaddexp(0, output) - target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; y - logistic(s_L)."""
+        """See `Loss.force`; y - logistic(s_L)."""
         return target - 0.5 * (1 + xp.tanh(0.5 * output))
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; entropies of the label frequencies."""
+        """See `Loss.constant_loss`; entropies of the label frequencies."""
         frequency = np.average(target, axis=0, weights=weight)
         return _entropy(frequency) + _entropy(1 - frequency)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationCost.probabilities`; the logistic function, small values too."""
+        """See `ClassificationLoss.probabilities`; the logistic function, small values too."""
         return xp.exp(-xp.logaddexp(0, -output))
 
 

@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 
 #: Halvings of the interval in which a best constant output is looked for.
 BISECTIONS = 60
-#: Residual up to which Huber's cost is quadratic, in units of the standardised targets.
+#: Residual up to which Huber's loss is quadratic, in units of the standardised targets.
 HUBER_DELTA = 1.0
-#: Newton steps by which an output comes to rest under the Poisson cost: from where they start
+#: Newton steps by which an output comes to rest under the Poisson loss: from where they start
 #: they approach from one side, and leave less than 1e-13 of it, however strong the nudge.
 NEWTON_STEPS = 8
 
 
-class AbsoluteError(Cost):
+class AbsoluteError(Loss):
     """C = Σ |y - s_L|: every output is pulled with the same force, however far from its target.
 
     The force jumps at the target, where any force in [-β, β] keeps an output at rest. So the
@@ -30,21 +30,21 @@ class AbsoluteError(Cost):
     curvature = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         return xp.abs(target - output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; the sign of y - s_L."""
+        """See `Loss.force`; the sign of y - s_L."""
         return xp.sign(target - output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; mean distance from the weighted medians."""
+        """See `Loss.constant_loss`; mean distance from the weighted medians."""
         return _constant_loss(self, target, weight)
 
     def velocity(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.velocity`; towards the proximal point, 0 where the output is at rest."""
+        """See `Loss.velocity`; towards the proximal point, 0 where the output is at rest."""
         moved = self.resolve(xp, drive, displacement, origin, target, beta)
         moved -= displacement
         return moved
@@ -52,7 +52,7 @@ class AbsoluteError(Cost):
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.resolve`; for β > 0 the soft threshold ``y + S_β(drive - y)``.
+        """See `Loss.resolve`; for β > 0 the soft threshold ``y + S_β(drive - y)``.
 
         Pushed away, an output leaves on the side of the target on which its drive is.
         """
@@ -64,7 +64,7 @@ class AbsoluteError(Cost):
         return drive - xp.where(beta > 0, pull, away)
 
 
-class Huber(Cost):
+class Huber(Loss):
     """C = ½ e² for e = ``|y - s_L|`` up to δ, δ (e - δ/2) beyond (Huber 1964), summed.
 
     δ is `HUBER_DELTA`.
@@ -73,28 +73,28 @@ class Huber(Cost):
     curvature = 1.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         error = xp.abs(target - output)
         quadratic = xp.minimum(error, HUBER_DELTA)
         return (quadratic * (error - 0.5 * quadratic)).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; y - s_L, cut off at ±δ."""
+        """See `Loss.force`; y - s_L, cut off at ±δ."""
         return xp.clip(target - output, -HUBER_DELTA, HUBER_DELTA)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; at Huber's estimate of location."""
+        """See `Loss.constant_loss`; at Huber's estimate of location."""
         return _constant_loss(self, target, weight)
 
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.resolve`; the exact solution: force at (drive - y) / (1 + β), cut off."""
+        """See `Loss.resolve`; the exact solution: force at (drive - y) / (1 + β), cut off."""
         error = (drive + (origin - target)) / (1 + beta)
         return drive - beta * xp.clip(error, -HUBER_DELTA, HUBER_DELTA)
 
 
-class Poisson(Cost):
+class Poisson(Loss):
     """Half the Poisson deviance of a log-rate, C = exp(s_L) - y s_L + y log y - y.
 
     Its curvature exp(s_L) has no bound.
@@ -103,16 +103,16 @@ class Poisson(Cost):
     curvature = math.inf
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         logarithm = xp.log(xp.where(target > 0, target, 1))
         return (xp.exp(output) - target * (output - logarithm) - target).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`; y - exp(s_L)."""
+        """See `Loss.force`; y - exp(s_L)."""
         return target - xp.exp(output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """See `Cost.constant_loss`; deviance from the mean."""
+        """See `Loss.constant_loss`; deviance from the mean."""
         target = target.astype(np.float64)
         mean = np.average(target, axis=0, weights=weight)
         output = np.log(np.where(mean > 0, mean, 1))  # mean 0: no events, nothing to get wrong
@@ -122,7 +122,7 @@ class Poisson(Cost):
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.resolve`; β > 0, by Newton's method, to rounding.
+        """See `Loss.resolve`; β > 0, by Newton's method, to rounding.
 
         d solves d + a (exp(d) - 1) = b with a = β exp(origin) and b = drive + β force(origin). The
         left side is convex. Its tangent at 0, its limit far below and, where b > 0, the left side
@@ -141,13 +141,13 @@ class Poisson(Cost):
         return moved
 
 
-def _constant_loss(cost: Cost, target: np.ndarray, weight: np.ndarray | None) -> float:
-    """Mean of a convex cost at its best constant output, found by bisection in every column."""
+def _constant_loss(loss: Loss, target: np.ndarray, weight: np.ndarray | None) -> float:
+    """Mean of a convex loss at its best constant output, found by bisection in every column."""
     target = target.astype(np.float64)
     low, high = target.min(axis=0), target.max(axis=0)
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
-        upwards = np.average(cost.force(np, middle, target), axis=0, weights=weight) > 0
+        upwards = np.average(loss.force(np, middle, target), axis=0, weights=weight) > 0
         low, high = np.where(upwards, middle, low), np.where(upwards, high, middle)
-    losses = cost.value(np, np.broadcast_to(low, target.shape), target)
+    losses = loss.value(np, np.broadcast_to(low, target.shape), target)
     return float(np.average(losses, weights=weight))

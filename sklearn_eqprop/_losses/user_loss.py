@@ -1,4 +1,4 @@
-"""A cost that the user brings: what it must offer, and how it is made to fit."""
+"""A loss that the user brings: what it must offer, and how it is made to fit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
-from sklearn_eqprop._losses.classification import ClassificationCost
+from sklearn_eqprop._losses.classification import ClassificationLoss
 
-#: Most Newton steps to bring an output to rest under a cost of unknown curvature, once a sweep;
+#: Most Newton steps to bring an output to rest under a loss of unknown curvature, once a sweep;
 #: how often a step is shortened at most, and by what factor.
 MOST_STEPS, MOST_CUTS, CUT = 8, 8, 0.3
 #: Share of its first velocity at which an output counts as brought to rest.
 RESOLVED = 1e-3
-#: Outputs at which a cost is tried before training: rows, and how far its values are apart.
+#: Outputs at which a loss is tried before training: rows, and how far its values are apart.
 TRIAL_ROWS, TRIAL_STEP = 5, 1e-2
 #: Relative deviation from finite differences that rounding and curvature may cause.
 TRIAL_TOLERANCE = 1e-2
@@ -55,8 +55,8 @@ class UserLoss(Protocol):
         ...
 
 
-class UserCost(ClassificationCost):
-    """A `UserLoss` as the package's own cost.
+class WrappedLoss(ClassificationLoss):
+    """A `UserLoss` as the package's own loss.
 
     Parameters
     ----------
@@ -83,29 +83,29 @@ class UserCost(ClassificationCost):
         self.curvature = math.inf if curvature is None else float(curvature)
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.value`."""
+        """See `Loss.value`."""
         found = self._loss.value(xp.array(output), xp.array(target))
         return _checked(xp, "value", found, output.shape[:1], output.dtype)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Cost.force`."""
+        """See `Loss.force`."""
         # Copies, so that a loss that works in place does no harm.
         found = self._loss.derivative(xp.array(output), xp.array(target))
         return -_checked(xp, "derivative", found, output.shape, output.dtype)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationCost.probabilities`."""
+        """See `ClassificationLoss.probabilities`."""
         found = self._loss.probabilities(xp.array(output))
         return _checked(xp, "probabilities", found, output.shape, output.dtype)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """Infinity: nobody knows the best constant output of a cost that may be anything."""
+        """Infinity: nobody knows the best constant output of a loss that may be anything."""
         return math.inf
 
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Cost.resolve`; without a bound of the curvature, by Newton's method.
+        """See `Loss.resolve`; without a bound of the curvature, by Newton's method.
 
         Slopes are differences of the derivative. A step that does not bring a sample
         nearer to rest is shortened until it does.

@@ -123,7 +123,7 @@ class _Path:
         self._first = self._least = self.best_residual.copy()
         self._sent_back = xp.zeros(n_samples, dtype=bool)
         # Plain steps that a sample still has to take, and how many it will after a failure: twice
-        # as many every time, until its residual is the least so far again. Failures thus cost few
+        # as many every time, until its residual is the least so far again. Failures thus loss few
         # steps compared to those that plain iteration takes.
         self._plain_left = xp.zeros(n_samples, dtype=xp.int64)
         self._pause = xp.ones(n_samples, dtype=xp.int64)

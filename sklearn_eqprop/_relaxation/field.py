@@ -12,7 +12,7 @@ from sklearn_eqprop._relaxation.pacing import Pacing
 
 
 class Push(Protocol):
-    """An external force on the output layer, β times minus the cost's derivative (Eqs. 13-16)."""
+    """An external force on the output layer, β times minus the loss's derivative (Eqs. 13-16)."""
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """``drive + force - s`` at the given output states, force = -β ∂C/∂s; a fresh array."""

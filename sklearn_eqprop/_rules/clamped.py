@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost, SquaredError
+from sklearn_eqprop._losses.classification import Loss, SquaredError
 from sklearn_eqprop._rules.two_phase import Credit
 from sklearn_eqprop._substrates.seam import ClampableSubstrate
 
@@ -24,18 +24,18 @@ class ClampedRule:
 
     attenuated = True
     needs: tuple[str, ...] = ("settle_clamped", "local_contrast")
-    costs: tuple[type, ...] | None = (SquaredError,)
+    losses: tuple[type, ...] | None = (SquaredError,)
 
     def credit(
         self,
         substrate: ClampableSubstrate,
         inputs: Array,
         target: Array,
-        cost: Cost,
+        loss: Loss,
         weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
-        """See `CreditRule.credit`; the cost, the squared error, only reports."""
+        """See `CreditRule.credit`; the loss, the squared error, only reports."""
         free = substrate.settle(inputs)
         clamped = substrate.settle_clamped(free, target)
         return Credit(substrate.local_contrast(free, clamped.states, weights), free, [clamped])

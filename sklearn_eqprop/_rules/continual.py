@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._rules.nudging import Nudging
 from sklearn_eqprop._rules.two_phase import Credit
 from sklearn_eqprop._substrates.seam import FlowingSubstrate
@@ -32,7 +32,7 @@ class ContinualRule:
 
     attenuated = True
     needs: tuple[str, ...] = ("flow",)
-    costs: tuple[type, ...] | None = None
+    losses: tuple[type, ...] | None = None
 
     def __init__(self, nudging: Nudging, beta: float) -> None:
         self._nudging = nudging
@@ -43,7 +43,7 @@ class ContinualRule:
         substrate: FlowingSubstrate,
         inputs: Array,
         target: Array,
-        cost: Cost,
+        loss: Loss,
         weights: Any,
         rng: np.random.RandomState,
         move: Callable[[list[Array], list[float]], None] | None = None,
@@ -59,7 +59,7 @@ class ContinualRule:
         nudged = []
         for strength in strengths:
             share = weights * (1 / (len(strengths) * strength))
-            steps = substrate.flow(free, cost, target, strength, share)
+            steps = substrate.flow(free, loss, target, strength, share)
             for changes in steps:
                 _accumulate(totals, changes)
                 if move is not None:

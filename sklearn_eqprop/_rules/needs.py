@@ -1,11 +1,11 @@
-"""What a rule needs of a substrate and of a cost, checked before anything is trained."""
+"""What a rule needs of a substrate and of a loss, checked before anything is trained."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 
 #: What some rules ask of a substrate beyond settling and local change, see `seam`.
 ABILITIES = {
@@ -46,14 +46,14 @@ def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str
             raise TypeError(msg)
 
 
-def check_cost(cost: Cost, usable: tuple[type, ...] | None, who: str, instead: str) -> None:
-    """Refuse a cost that a rule is not about.
+def check_loss(loss: Loss, usable: tuple[type, ...] | None, who: str, instead: str) -> None:
+    """Refuse a loss that a rule is not about.
 
     Parameters
     ----------
-    cost : Cost
+    loss : Loss
     usable : tuple of type or None
-        None: any cost.
+        None: any loss.
     who, instead : str
         As in `check_abilities`.
 
@@ -62,7 +62,7 @@ def check_cost(cost: Cost, usable: tuple[type, ...] | None, who: str, instead: s
     TypeError
         Naming the pair and what to use instead.
     """
-    if usable is not None and not isinstance(cost, usable):
+    if usable is not None and not isinstance(loss, usable):
         names = " or ".join(kind.__name__ for kind in usable)
-        msg = f"{who} does not go with {type(cost).__name__}: use {names}, or {instead}."
+        msg = f"{who} does not go with {type(loss).__name__}: use {names}, or {instead}."
         raise TypeError(msg)

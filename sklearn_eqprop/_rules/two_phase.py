@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._rules.nudging import Nudging
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate, TransposableSubstrate
@@ -43,8 +43,8 @@ class CreditRule(Protocol):
     Notes
     -----
     A rule may also declare what it cannot do without, and a trainer refuses what lacks it:
-    ``needs``, a tuple of the methods of the substrate beyond those of `Substrate`, and ``costs``, a
-    tuple of the types of cost it is about.
+    ``needs``, the methods of the substrate beyond those of `Substrate`, and ``losses``, a
+    tuple of the types of loss it is about.
     """
 
     attenuated: bool
@@ -54,7 +54,7 @@ class CreditRule(Protocol):
         substrate: Any,
         inputs: Array,
         target: Array,
-        cost: Cost,
+        loss: Loss,
         weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
@@ -64,7 +64,7 @@ class CreditRule(Protocol):
         ----------
         substrate : Substrate
         inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
-        cost : Cost
+        loss : Loss
         weights : array of shape (n_samples, 1) or float
             Share of each sample in the mean; they sum to 1.
         rng : RandomState
@@ -90,7 +90,7 @@ class VectorFieldRule:
 
     attenuated = True
     needs: tuple[str, ...] = ()
-    costs: tuple[type, ...] | None = None
+    losses: tuple[type, ...] | None = None
 
     def __init__(self, nudging: Nudging, beta: float) -> None:
         self._nudging = nudging
@@ -101,14 +101,14 @@ class VectorFieldRule:
         substrate: Substrate,
         inputs: Array,
         target: Array,
-        cost: Cost,
+        loss: Loss,
         weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
         """See `CreditRule.credit`."""
         free = substrate.settle(inputs)
         strengths = self._nudging.strengths(self._beta, rng)
-        nudged = self._settle(substrate, free, cost, target, strengths)
+        nudged = self._settle(substrate, free, loss, target, strengths)
         deltas = []
         for layer in range(len(free.result.states)):
             displacements = [result.states[layer] for result in nudged]
@@ -119,11 +119,11 @@ class VectorFieldRule:
         self,
         substrate: Any,
         free: FreePhase,
-        cost: Cost,
+        loss: Loss,
         target: Array,
         strengths: tuple[float, ...],
     ) -> list[Result]:
-        nudged: list[Result] = substrate.settle_nudged(free, cost, target, strengths)
+        nudged: list[Result] = substrate.settle_nudged(free, loss, target, strengths)
         return nudged
 
 
@@ -143,11 +143,11 @@ class AsymmetricRule(VectorFieldRule):
         self,
         substrate: Any,
         free: FreePhase,
-        cost: Cost,
+        loss: Loss,
         target: Array,
         strengths: tuple[float, ...],
     ) -> list[Result]:
-        nudged: list[Result] = substrate.settle_corrected(free, cost, target, strengths)
+        nudged: list[Result] = substrate.settle_corrected(free, loss, target, strengths)
         return nudged
 
 
@@ -162,7 +162,7 @@ class RecurrentBackpropRule:
 
     attenuated = False
     needs: tuple[str, ...] = ("settle_adjoint",)
-    costs: tuple[type, ...] | None = None
+    losses: tuple[type, ...] | None = None
 
     def __init__(self, xp: Any) -> None:
         self._xp = xp
@@ -172,14 +172,14 @@ class RecurrentBackpropRule:
         substrate: TransposableSubstrate,
         inputs: Array,
         target: Array,
-        cost: Cost,
+        loss: Loss,
         weights: Any,
         rng: np.random.RandomState,
     ) -> Credit:
         """See `CreditRule.credit`."""
         free = substrate.settle(inputs)
         output = free.result.states[-1]
-        force = cost.force(self._xp, output, target)
+        force = loss.force(self._xp, output, target)
         adjoint = substrate.settle_adjoint(free, force)
         deltas = [state * weights for state in adjoint.states]
         return Credit(substrate.local_change(free, deltas), free, [adjoint])

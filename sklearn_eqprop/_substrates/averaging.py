@@ -1,6 +1,6 @@
 """A network that need not settle: averages along trajectories in place of equilibria.
 
-Where the dynamics oscillate or are chaotic, the objective is the average of the cost along the
+Where the dynamics oscillate or are chaotic, the objective is the average of the loss along the
 trajectory (footnote 1, Scellier et al. 2018). The rule stays the paper's, with averages <.> over
 time where it has equilibria: Δθ ∝ <ρ_pre>^T (<s>_β - <s>_0) / β. Averages do not know the phase of
 an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, does: a nudge changes the
@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
     RUNAWAY,
@@ -83,9 +83,9 @@ class AveragedPhase(FreePhase):
             average.add([measure(output)])
         return average.mean()[0]
 
-    def cost(self, xp: Any, cost: Cost, target: Array) -> Array:
-        """See `FreePhase.cost`; the average along the run, not the cost of the average."""
-        return self.average(lambda output: cost.value(xp, output, target))
+    def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
+        """See `FreePhase.loss`; the average along the run, not the loss of the average."""
+        return self.average(lambda output: loss.value(xp, output, target))
 
 
 class AveragingNetwork:
@@ -160,7 +160,7 @@ class AveragingNetwork:
         )
 
     def settle_nudged(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+        self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `Substrate.settle_nudged`; runs from the end of the transient, side by side."""
         free = cast("AveragedPhase", free)
@@ -172,12 +172,12 @@ class AveragingNetwork:
 
         beta = stacked_strengths(network, strengths, n_samples)
         push: Push
-        if min(strengths) < 0 and math.isinf(cost.curvature):
-            # Pushed away under a cost of unbounded curvature no β is stable for certain.
-            held = free.average(lambda output: cost.force(xp, output, target))
+        if min(strengths) < 0 and math.isinf(loss.curvature):
+            # Pushed away under a loss of unbounded curvature no β is stable for certain.
+            held = free.average(lambda output: loss.force(xp, output, target))
             push = ConstantPush(beta * stacked(held))
         else:
-            push = Nudge(cost, stacked(target), beta, 0.0, xp)
+            push = Nudge(loss, stacked(target), beta, 0.0, xp)
         clamped = [stacked(drive) for drive in network.clamp(free.inputs)]
         field = FreeField(network, clamped, n_phases * n_samples, push)
         start = [stacked(state) for state in free.start]

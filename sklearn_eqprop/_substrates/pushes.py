@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._substrates.limits import faintest
 
@@ -18,7 +18,7 @@ class Nudge:
 
     Parameters
     ----------
-    cost : Cost
+    loss : Loss
     target : array of shape (n_samples, n_outputs)
     beta : float or array of shape (n_samples, 1)
         Influence parameter; one a sample where phases are stacked.
@@ -28,8 +28,8 @@ class Nudge:
         Array module.
     """
 
-    def __init__(self, cost: Cost, target: Array, beta: Any, origin: Any, xp: Any) -> None:
-        self._cost = cost
+    def __init__(self, loss: Loss, target: Array, beta: Any, origin: Any, xp: Any) -> None:
+        self._loss = loss
         self._target = target
         self._beta = beta
         self._origin = origin
@@ -39,12 +39,12 @@ class Nudge:
     def velocity(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.velocity`."""
         what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._cost.velocity(self._xp, *what), self._size)
+        return without_faint(self._xp, self._loss.velocity(self._xp, *what), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """See `relaxation.Push.resolve`."""
         what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._cost.resolve(self._xp, *what), self._size)
+        return without_faint(self._xp, self._loss.resolve(self._xp, *what), self._size)
 
     def take(self, rows: Array) -> Nudge:
         """See `relaxation.Push.take`."""
@@ -52,7 +52,7 @@ class Nudge:
         def of(value: Any) -> Any:
             return value[rows] if hasattr(value, "shape") else value
 
-        return Nudge(self._cost, self._target[rows], of(self._beta), of(self._origin), self._xp)
+        return Nudge(self._loss, self._target[rows], of(self._beta), of(self._origin), self._xp)
 
 
 class ConstantPush:

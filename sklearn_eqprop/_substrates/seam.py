@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._relaxation import Result
 
 
@@ -26,16 +26,16 @@ class FreePhase:
     ----------
     inputs : array, or CSR array on the host, of shape (n_samples, n_features)
     result : Result
-        Its ``states`` are what the learner sees: the output for the cost, all of them nowhere
+        Its ``states`` are what the learner sees: the output for the loss, all of them nowhere
         but in `Substrate.local_change`.
     """
 
     inputs: Array
     result: Result
 
-    def cost(self, xp: Any, cost: Cost, target: Array) -> Array:
+    def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
         """What the free phase costs, C of each sample, shape (n_samples,)."""
-        return cost.value(xp, self.result.states[-1], target)
+        return loss.value(xp, self.result.states[-1], target)
 
 
 class Substrate(Protocol):
@@ -50,7 +50,7 @@ class Substrate(Protocol):
         ...
 
     def settle_nudged(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+        self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """Nudged phases: from the free equilibrium, push the output with each strength β.
 
@@ -72,7 +72,7 @@ class TransposableSubstrate(Substrate, Protocol):
     """A system whose connections can also be used in reverse, for exact gradients."""
 
     def settle_corrected(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+        self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """As `settle_nudged`, in the field corrected by (A^T - A)(s - s^0)."""
         ...
@@ -118,7 +118,7 @@ class FlowingSubstrate(Substrate, Protocol):
     """A system whose synapses can be watched while it settles."""
 
     def flow(
-        self, free: FreePhase, cost: Cost, target: Array, strength: float, weights: Any
+        self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
     ) -> Flow:
         """From the free equilibrium, nudged with strength β; `weights`: share of each sample."""
         ...

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network.paths import arrival_scales
 from sklearn_eqprop._relaxation import (
@@ -99,29 +99,29 @@ class SimulatedNetwork:
         return SettledPhase(inputs, result, settled)
 
     def settle_nudged(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+        self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `Substrate.settle_nudged`; all strengths settle side by side, as one batch."""
         scales = None if self._limits.literal else arrival_scales(self.network)
         origin = self._origin(free)
-        return self._displace(DisplacementField, free, origin, cost, target, strengths, scales)
+        return self._displace(DisplacementField, free, origin, loss, target, strengths, scales)
 
     def settle_corrected(
-        self, free: FreePhase, cost: Cost, target: Array, strengths: Sequence[float]
+        self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """See `TransposableSubstrate.settle_corrected`."""
         origin = self._origin(free, with_slopes=True)
-        return self._displace(CorrectedField, free, origin, cost, target, strengths, None)
+        return self._displace(CorrectedField, free, origin, loss, target, strengths, None)
 
     def flow(
-        self, free: FreePhase, cost: Cost, target: Array, strength: float, weights: Any
+        self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
     ) -> EulerFlow:
         """See `FlowingSubstrate.flow`; Euler steps, whatever the relaxation.
 
-        A cost of unbounded curvature, too steep for some explicit steps, has its force held.
+        A loss of unbounded curvature, too steep for some explicit steps, has its force held.
         """
         states, backend = free.result.states, self.network.backend
-        push = self._push(cost, target, strength, states[-1], 0.0, held=True)
+        push = self._push(loss, target, strength, states[-1], 0.0, held=True)
         nudge: Any = self._limits.nudged_tolerance * abs(strength)
         if not self._limits.literal:
             force = push.velocity(states[-1], states[-1])
@@ -226,7 +226,7 @@ class SimulatedNetwork:
         kind: type[DisplacementField],
         free: FreePhase,
         origin: Origin,
-        cost: Cost,
+        loss: Loss,
         target: Array,
         strengths: Sequence[float],
         scales: Sequence[float] | None,
@@ -243,7 +243,7 @@ class SimulatedNetwork:
 
             origin, network = origin.each(stacked), network.each(stacked)
         output = origin.states[-1]
-        push = self._push(cost, target, beta, output, output, held=min(strengths) < 0)
+        push = self._push(loss, target, beta, output, output, held=min(strengths) < 0)
         field = kind(network, origin, n_phases * n_samples, push, n_phases, scales)
         if self._limits.literal:
             nudge = self._limits.nudged_tolerance * abs(strengths[0])
@@ -263,18 +263,18 @@ class SimulatedNetwork:
         ]
 
     def _push(
-        self, cost: Cost, target: Array, beta: Any, output: Array, origin: Any, *, held: bool
+        self, loss: Loss, target: Array, beta: Any, output: Array, origin: Any, *, held: bool
     ) -> Nudge | ConstantPush:
         """The push of a nudged phase that starts at `output`; `origin` is that of its states.
 
-        Away from the target, a cost of unbounded curvature would let no β be stable for certain.
+        Away from the target, a loss of unbounded curvature would let no β be stable for certain.
         Its force at the free equilibrium is then held instead: ds/dβ at β = 0 is the same.
         """
         xp = self.network.backend.xp
-        if held and math.isinf(cost.curvature):
-            force = beta * cost.force(xp, output, target)
+        if held and math.isinf(loss.curvature):
+            force = beta * loss.force(xp, output, target)
             return ConstantPush(without_faint(xp, force, size_of(xp, beta)))
-        return Nudge(cost, target, beta, origin, xp)
+        return Nudge(loss, target, beta, origin, xp)
 
     def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
         """A second phase, from `start` or from displacements of zero."""

@@ -63,7 +63,7 @@ class EpochRecord:
     Attributes
     ----------
     loss : float
-        Weighted mean cost of the free equilibria, each before its minibatch's update; the fit loop
+        Weighted mean loss of the free equilibria, each before its minibatch's update; the fit loop
         adds the penalty.
     mean_batch_weight : float
         Mean over the minibatches of the sum of their sample weights (rows, without weights).
@@ -177,13 +177,13 @@ def run_epoch(
     )
 
 
-def mean_cost(trainer: Trainer, data: TrainingData, batch_size: int) -> float:
-    """Weighted mean cost of the free phases over all rows, with the weights as they are."""
-    costs, weights = [], []
+def mean_loss(trainer: Trainer, data: TrainingData, batch_size: int) -> float:
+    """Weighted mean loss of the free phases over all rows, with the weights as they are."""
+    losses, weights = [], []
     for inputs, target, weight in data.minibatches(trainer, None, batch_size):
-        costs.append(trainer.cost_of(inputs, target, weight))
+        losses.append(trainer.loss_of(inputs, target, weight))
         weights.append(_total_weight(inputs, weight))
-    return float(np.average(costs, weights=weights))
+    return float(np.average(losses, weights=weights))
 
 
 def _total_weight(inputs: Any, weight: np.ndarray | None) -> float:

@@ -11,11 +11,11 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
 from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import LoopGainGuard, Network, feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.needs import check_abilities, check_cost
+from sklearn_eqprop._rules.needs import check_abilities, check_loss
 from sklearn_eqprop._rules.two_phase import Credit, CreditRule
 from sklearn_eqprop._substrates.seam import FlowingSubstrate, FreePhase, ProbedSubstrate, Substrate
 from sklearn_eqprop._training.optimizers import Optimizer, PlainSteps
@@ -62,7 +62,7 @@ class Trainer:
         simulated network settles with these very arrays; a device takes from them, whenever it
         settles, as much as its synapses can hold.
     rule : CreditRule
-    cost : Cost
+    loss : Loss
     optimizer : Optimizer
         Made for the arrays of `trained_parameters`.
     guard : LoopGainGuard or None
@@ -73,7 +73,7 @@ class Trainer:
     Raises
     ------
     TypeError
-        If the substrate or the cost is not what the rule, or the way feedback learns, needs.
+        If the substrate or the loss is not what the rule, or the way feedback learns, needs.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Trainer:
         substrate: Substrate,
         network: Network,
         rule: CreditRule,
-        cost: Cost,
+        loss: Loss,
         optimizer: Optimizer,
         guard: LoopGainGuard | None,
         settings: LearningSettings,
@@ -89,7 +89,7 @@ class Trainer:
     ) -> None:
         name = type(rule).__name__
         check_abilities(substrate, getattr(rule, "needs", ()), name, "VectorFieldRule")
-        check_cost(cost, getattr(rule, "costs", None), name, "VectorFieldRule")
+        check_loss(loss, getattr(rule, "losses", None), name, "VectorFieldRule")
         if settings.feedback_learning == "homeostasis" and not network.tied:
             name = "feedback_learning='homeostasis'"
             check_abilities(substrate, ["local_asymmetry"], name, "'kolen_pollack'")
@@ -98,7 +98,7 @@ class Trainer:
                 raise TypeError(msg)
         self.substrate = substrate
         self.network = network
-        self.cost = cost
+        self.loss = loss
         self.optimizer = optimizer
         self.guard = guard
         self._rule = rule
@@ -133,7 +133,7 @@ class Trainer:
         Returns
         -------
         loss : float
-            Weighted mean cost of the free phases, before the update, without penalty.
+            Weighted mean loss of the free phases, before the update, without penalty.
         credit : Credit
 
         Raises
@@ -144,7 +144,7 @@ class Trainer:
         total, shares = self._shares(inputs.shape[0], sample_weight)
         gains = feedback_gains(self.network)
         credit = self._credit(inputs, target, shares, gains, rate_factor, rng)
-        loss = self._mean_cost(credit.free, target, shares)
+        loss = self._mean_loss(credit.free, target, shares)
         if not math.isfinite(loss):
             msg = "the loss is not finite"
             raise DivergenceError(msg)
@@ -155,10 +155,10 @@ class Trainer:
             self.guard.enforce()
         return loss, credit
 
-    def cost_of(self, inputs: Array, target: Array, sample_weight: np.ndarray | None) -> float:
-        """Weighted mean cost of the free phases, and nothing learned; arguments as `train_on`."""
+    def loss_of(self, inputs: Array, target: Array, sample_weight: np.ndarray | None) -> float:
+        """Weighted mean loss of the free phases, and nothing learned; arguments as `train_on`."""
         _, shares = self._shares(inputs.shape[0], sample_weight)
-        return self._mean_cost(self.substrate.settle(inputs), target, shares)
+        return self._mean_loss(self.substrate.settle(inputs), target, shares)
 
     def _shares(self, n_samples: int, sample_weight: np.ndarray | None) -> tuple[float, Any]:
         """Total weight of some samples, and the share of each in it."""
@@ -178,7 +178,7 @@ class Trainer:
         rate_factor: float,
         rng: np.random.RandomState,
     ) -> Credit:
-        what = (inputs, target, self.cost, shares, rng)
+        what = (inputs, target, self.loss, shares, rng)
         if not isinstance(self._rule, ContinualRule):
             return self._rule.credit(self.substrate, *what)
         # Weights move along with the phase at the plain learning rate; the total then goes through
@@ -195,10 +195,10 @@ class Trainer:
             parameter.array[...] = array
         return credit
 
-    def _mean_cost(self, free: FreePhase, target: Array, shares: Any) -> float:
-        value = free.cost(self.network.backend.xp, self.cost, target)
-        [cost] = self.network.backend.numbers([(value[:, None] * shares).sum()])
-        return cost
+    def _mean_loss(self, free: FreePhase, target: Array, shares: Any) -> float:
+        value = free.loss(self.network.backend.xp, self.loss, target)
+        [loss] = self.network.backend.numbers([(value[:, None] * shares).sum()])
+        return loss
 
     def _update(
         self,

@@ -82,7 +82,7 @@ class GradientAlignment(Readable):
     slope : float
         dJ/dθ · ν, negative where a small step along ν lowers J.
     objective : float
-        J, the mean cost at the free equilibria, without the penalty on the weights; of a regressor
+        J, the mean loss at the free equilibria, without the penalty on the weights; of a regressor
         in its standardised units.
     rescaled : bool
         Whether the update undoes the attenuation of the error signal layer by layer.

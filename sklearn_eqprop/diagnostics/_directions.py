@@ -42,7 +42,7 @@ class Directions:
         What `update` tends to as β goes to 0 and the phases settle; in the coordinates that the
         estimator's synapses read, which for ν are always those of the state.
     objective : float
-        J, the mean cost at the free equilibria.
+        J, the mean loss at the free equilibria.
     signal_sizes, state_sizes : list of float
         Root mean square in each layer of the error signal that the estimator's rule works with (in
         the limit β → 0) and of s.
@@ -73,7 +73,7 @@ def learning_directions(subject: Subject) -> Directions:
         part = _directions_of(subject, rule, rows)
         totals = [_sum(*pair) for pair in zip(totals, part.changes, strict=True)]
         squares += part.squares
-        objective += part.cost
+        objective += part.loss
         n_unsettled += part.n_unsettled
     descent, nu, update, limit = (_on_host(subject.network, blocks) for blocks in totals)
     n_states = subject.X.shape[0] * np.array(subject.network.layer_sizes)
@@ -100,7 +100,7 @@ class _Part:
 
     changes: tuple[list[Array], list[Array], list[Array], list[Array]]
     squares: np.ndarray
-    cost: float
+    loss: float
     n_unsettled: int
 
 
@@ -123,11 +123,11 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
     )
     update, stays = _own_update(subject, rule, free.inputs, target, shares)
     settled = free.result.converged & slope.converged & error.converged & stays
-    cost = subject.cost.value(xp, free.result.states[-1], target)
+    loss = subject.loss.value(xp, free.result.states[-1], target)
     return _Part(
         (descent, nu, update, limit),
         np.array(squares),
-        float((cost[:, None] * shares).sum()),
+        float((loss[:, None] * shares).sum()),
         settled.shape[0] - int(settled.sum()),
     )
 
@@ -143,7 +143,7 @@ def _own_update(
     substrate = subject.own_substrate()
     rng = np.random.RandomState(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        credit = rule.credit(substrate, inputs, target, subject.cost, shares, rng)
+        credit = rule.credit(substrate, inputs, target, subject.loss, shares, rng)
     stays = xp.ones_like(credit.free.result.converged)
     strength = subject.estimator._nudge_strength
     scales = [1.0, *(strength for _ in credit.nudged)]

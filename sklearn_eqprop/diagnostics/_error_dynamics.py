@@ -33,7 +33,7 @@ class Processes:
         self._network, self._step_size = network, step_size
         self._jacobian = Jacobian(network, origin)
         target = subject.on_device(subject.target, rows)
-        push = Nudge(subject.cost, target, BETA, origin.states[-1], xp)
+        push = Nudge(subject.loss, target, BETA, origin.states[-1], xp)
         self._field = DisplacementField(network, origin, target.shape[0], push)
         self._displacement = self._field.zero_states()
         #: S_l(t) and its integral.

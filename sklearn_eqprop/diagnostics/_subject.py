@@ -22,7 +22,7 @@ from sklearn_eqprop._estimators.fitting.assembly import (
     what_synapses_measure,
 )
 from sklearn_eqprop._estimators.targets.targets import without_nullable_type
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
     RELAXATIONS,
@@ -60,7 +60,7 @@ class Subject:
         See `inputs`.
     target : ndarray of shape (n_samples, n_outputs) or None
         What the output is nudged towards, float64.
-    cost : Cost
+    loss : Loss
     shares : ndarray of shape (n_samples, 1)
         Share of each sample in the objective J, with its class weight; they sum to 1.
     """
@@ -69,7 +69,7 @@ class Subject:
     network: Network
     X: Any
     target: np.ndarray | None
-    cost: Cost
+    loss: Loss
     shares: np.ndarray
 
     @property
@@ -136,7 +136,7 @@ class Subject:
 
     def force(self, free: FreePhase, rows: slice) -> Array:
         """-C_s, what pulls the output of each sample to its target at β = 1."""
-        return self.cost.force(
+        return self.loss.force(
             self.network.backend.xp, free.result.states[-1], self.on_device(self.target, rows)
         )
 
@@ -244,7 +244,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         network,
         X if sparse.issparse(X) else np.asarray(X, dtype=np.float64),
         target,
-        estimator._cost(),
+        estimator._loss(),
         _shares(weight, X.shape[0]),
     )
 

@@ -156,8 +156,8 @@ def test_start_and_order_are_the_same_to_the_last_bit(installed, digits, model, 
     assert (orders[0] != orders[1]).any()
 
 
-class Cost(NamedTuple):
-    """What three epochs of three minibatches cost, as observed.
+class Loss(NamedTuple):
+    """What three epochs of three minibatches loss, as observed.
 
     Where a phase is over when the last one like it was, that is 4 reads and 2 looks a minibatch and
     3 reads an epoch: 63 waits.
@@ -172,28 +172,28 @@ class Cost(NamedTuple):
 
 #: Uploads: the order of the rows, once an epoch; a small array a minibatch with sample weights;
 #: probes of homeostasis.
-COSTS = [
-    Cost({}, waits=63, uploads=3, launches=361),
-    Cost({}, waits=63, uploads=12, launches=364, weights="sample_weight"),
-    Cost({"class_weight": "balanced"}, waits=63, uploads=12, launches=364),
-    Cost({"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"}, 63, 3, 516),
-    Cost({"hidden_layer_sizes": (12,) * 5}, waits=63, uploads=3, launches=662),
-    Cost({"relax_tol": 1e-6}, waits=66, uploads=3, launches=990),
-    Cost({"relaxation": "euler", "step_size": 0.5}, waits=68, uploads=3, launches=1658),
-    Cost({"relaxation": "anderson"}, waits=66, uploads=3, launches=1992),
-    Cost({"relaxation": "anderson", "relax_tol": 1e-6}, waits=64, uploads=3, launches=3499),
-    Cost({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 64, 3, 4719),
-    Cost({"gradient": "asymmetric"}, waits=57, uploads=3, launches=678),
-    Cost({"gradient": "recurrent_backprop"}, waits=55, uploads=3, launches=496),
-    Cost({"gradient": "continual", "optimizer": "sgd"}, waits=90, uploads=3, launches=786),
-    Cost({"feedback_learning": "homeostasis"}, waits=72, uploads=30, launches=416),
-    Cost({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 63, 3, 672),
-    Cost({"objective": "trajectory", **EULER, **SHORT}, waits=36, uploads=3, launches=1266),
+LOSSES = [
+    Loss({}, waits=63, uploads=3, launches=361),
+    Loss({}, waits=63, uploads=12, launches=364, weights="sample_weight"),
+    Loss({"class_weight": "balanced"}, waits=63, uploads=12, launches=364),
+    Loss({"hidden_layer_sizes": (15, 12, 10), "nudging": "centered"}, 63, 3, 516),
+    Loss({"hidden_layer_sizes": (12,) * 5}, waits=63, uploads=3, launches=662),
+    Loss({"relax_tol": 1e-6}, waits=66, uploads=3, launches=990),
+    Loss({"relaxation": "euler", "step_size": 0.5}, waits=68, uploads=3, launches=1658),
+    Loss({"relaxation": "anderson"}, waits=66, uploads=3, launches=1992),
+    Loss({"relaxation": "anderson", "relax_tol": 1e-6}, waits=64, uploads=3, launches=3499),
+    Loss({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 64, 3, 4719),
+    Loss({"gradient": "asymmetric"}, waits=57, uploads=3, launches=678),
+    Loss({"gradient": "recurrent_backprop"}, waits=55, uploads=3, launches=496),
+    Loss({"gradient": "continual", "optimizer": "sgd"}, waits=90, uploads=3, launches=786),
+    Loss({"feedback_learning": "homeostasis"}, waits=72, uploads=30, launches=416),
+    Loss({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 63, 3, 672),
+    Loss({"objective": "trajectory", **EULER, **SHORT}, waits=36, uploads=3, launches=1266),
 ]
 
 
 def _used(installed, settings, digits, **options):
-    """What three more epochs cost than one.
+    """What three more epochs loss than one.
 
     Waits for a number, reads, uploads, launches; waits for an event, waits for a stream.
     """
@@ -209,17 +209,17 @@ def _used(installed, settings, digits, **options):
     return [late - early for early, late in zip(*used, strict=True)]
 
 
-@pytest.mark.parametrize("cost", COSTS, ids=lambda cost: f"{cost.settings}{cost.weights}")
-def test_few_waits_and_transfers(installed, digits, cost):
+@pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{loss.settings}{loss.weights}")
+def test_few_waits_and_transfers(installed, digits, loss):
     get_backend("cupy")  # tries it out
-    weights = {cost.weights: np.linspace(0.5, 2, N_SAMPLES)} if cost.weights else {}
+    weights = {loss.weights: np.linspace(0.5, 2, N_SAMPLES)} if loss.weights else {}
     waits, reads, uploads, launches, event_waits, stream_waits = _used(
-        installed, cost.settings, digits, **weights
+        installed, loss.settings, digits, **weights
     )
     assert waits == reads
-    assert waits <= cost.waits + 1
-    assert uploads <= cost.uploads
-    assert launches <= 1.03 * cost.launches * 3 * N_BATCHES
+    assert waits <= loss.waits + 1
+    assert uploads <= loss.uploads
+    assert launches <= 1.03 * loss.launches * 3 * N_BATCHES
     assert event_waits == stream_waits == 0
 
 
@@ -228,11 +228,11 @@ def test_streamed_rows_wait_for_their_buffers_alone(installed, digits):
     installed.cuda.free_bytes = 100
     waits, reads, uploads, launches, event_waits, stream_waits = _used(installed, {}, digits)
     n_batches = 3 * N_BATCHES
-    assert waits == reads <= COSTS[0].waits
+    assert waits == reads <= LOSSES[0].waits
     assert uploads == 2 * n_batches  # inputs and targets
     assert event_waits == n_batches  # for the copy that was made from the same buffer before
     assert stream_waits == 3  # at the end of each epoch
-    assert launches <= 1.03 * COSTS[0].launches * n_batches
+    assert launches <= 1.03 * LOSSES[0].launches * n_batches
 
 
 @pytest.mark.parametrize("hidden", [(15, 12), (6,) * 9], ids=str)

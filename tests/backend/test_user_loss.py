@@ -8,7 +8,7 @@ from sklearn_eqprop import EqPropClassifier
 
 
 class Softplus:
-    """A cost whose curvature is not known: its output is brought to rest by Newton's method."""
+    """A loss whose curvature is not known: its output is brought to rest by Newton's method."""
 
     def value(self, output, target):
         return ((target - output) ** 4).sum(axis=1) + 0.5 * ((target - output) ** 2).sum(axis=1)
@@ -18,7 +18,7 @@ class Softplus:
 
 
 class LogCosh:
-    """A cost written with NumPy's functions, which CuPy's arrays answer."""
+    """A loss written with NumPy's functions, which CuPy's arrays answer."""
 
     curvature = 1.0
 
@@ -30,7 +30,7 @@ class LogCosh:
 
 
 class HostOnly(LogCosh):
-    """A cost that does not take arrays of a device."""
+    """A loss that does not take arrays of a device."""
 
     def derivative(self, output, target):
         return np.tanh(np.asarray(output) - np.asarray(target))

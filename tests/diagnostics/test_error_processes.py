@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop.diagnostics import error_processes
-from tests.dense_truth import ACTIVATIONS, COSTS
+from tests.dense_truth import ACTIVATIONS, LOSSES
 from tests.diagnostics.twins import (
     N_SAMPLES,
     blocks_of,
@@ -19,11 +19,11 @@ STEP = 0.25
 N_STEPS = 8
 
 
-def _dense_signals(net, cost, X, Y, *, transposed):
+def _dense_signals(net, loss, X, Y, *, transposed):
     """Every sample's signal after 0..N_STEPS Euler steps, (times, samples, units)."""
     signals = np.zeros((N_STEPS + 1, N_SAMPLES, net.ends[-1]))
     for sample, ((A, free), C_s) in enumerate(
-        zip(jacobians(net, X), cost_slopes(net, cost, X, Y), strict=True)
+        zip(jacobians(net, X), cost_slopes(net, loss, X, Y), strict=True)
     ):
         matrix, start = (A.T, C_s) if transposed else (A, -C_s)
         for step in range(N_STEPS + 1):
@@ -36,17 +36,17 @@ def _layer(net, signals, layer):
     return signals[..., net.span(layer)].reshape(len(signals), -1)
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_both_processes_step_by_step(activation, cost):
-    net, X, Y = problem(activation, cost)
-    model, y = twin(net, cost, X, Y)
+def test_both_processes_step_by_step(activation, loss):
+    net, X, Y = problem(activation, loss)
+    model, y = twin(net, loss, X, Y)
     found = error_processes(
         model, X, y, step_size=STEP, max_time=STEP * N_STEPS, tol=0, n_records=200
     )
     np.testing.assert_allclose(found.times, STEP * np.arange(N_STEPS + 1))
-    S = _dense_signals(net, cost, X, Y, transposed=True)
-    sigma = _dense_signals(net, cost, X, Y, transposed=False)
+    S = _dense_signals(net, loss, X, Y, transposed=True)
+    sigma = _dense_signals(net, loss, X, Y, transposed=False)
     for layer in range(1, net.n_layers + 1):
         of_S, of_sigma = _layer(net, S, layer), _layer(net, sigma, layer)
         sizes = [np.linalg.norm(of, axis=1) / np.sqrt(N_SAMPLES) for of in (of_S, of_sigma)]
@@ -61,16 +61,16 @@ def test_both_processes_step_by_step(activation, cost):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ["hard_sigmoid", "tanh"])
-def test_the_limits_are_the_gradient_and_nu(activation, cost, tied):
-    net, X, Y = problem(activation, cost, tied=tied)
-    model, y = twin(net, cost, X, Y)
+def test_the_limits_are_the_gradient_and_nu(activation, loss, tied):
+    net, X, Y = problem(activation, loss, tied=tied)
+    model, y = twin(net, loss, X, Y)
     found = error_processes(model, X, y, max_time=200, tol=1e-9)
     assert found.remaining <= 1e-9
     assert found.times[-1] < 200
-    gradient = blocks_of(net, net.gradient(X, cost, Y, shares()))
-    nu = blocks_of(net, net.theorem_1(X, cost, Y, shares()))
+    gradient = blocks_of(net, net.gradient(X, loss, Y, shares()))
+    nu = blocks_of(net, net.theorem_1(X, loss, Y, shares()))
     names = ["F_1", "F_2", "F_3", *([] if tied else ["B_1", "B_2"]), "b_1", "b_2", "b_3"]
     assert found.blocks == names
     for index in range(len(names)):

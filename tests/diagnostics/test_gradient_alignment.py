@@ -6,22 +6,22 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.diagnostics import gradient_alignment
-from tests.dense_truth import ACTIVATIONS, COSTS, DenseNet, random_net, random_task
+from tests.dense_truth import ACTIVATIONS, LOSSES, DenseNet, random_net, random_task
 from tests.diagnostics.twins import blocks_of, cosine, problem, shares, twin
 from tests.engine import update
 
 
 @pytest.mark.parametrize("tied", [False, True])
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_every_cosine_and_size_against_the_dense_system(activation, cost, tied):
-    net, X, Y = problem(activation, cost, tied=tied)
-    gradient = net.gradient(X, cost, Y, shares())
-    nu = net.theorem_1(X, cost, Y, shares())
-    found = gradient_alignment(*_with_data(net, cost, X, Y))
+def test_every_cosine_and_size_against_the_dense_system(activation, loss, tied):
+    net, X, Y = problem(activation, loss, tied=tied)
+    gradient = net.gradient(X, loss, Y, shares())
+    nu = net.theorem_1(X, loss, Y, shares())
+    found = gradient_alignment(*_with_data(net, loss, X, Y))
     assert found.overall == pytest.approx(cosine(nu, -gradient), abs=1e-6)
     assert found.slope == pytest.approx(nu @ gradient, rel=1e-6)
-    assert found.objective == pytest.approx(net.objective(X, cost, Y, shares()), rel=1e-9)
+    assert found.objective == pytest.approx(net.objective(X, loss, Y, shares()), rel=1e-9)
     assert found.n_unsettled == 0
     assert len(found.blocks) == len(net.blocks())
     truths = zip(blocks_of(net, nu), blocks_of(net, gradient), strict=True)
@@ -31,8 +31,8 @@ def test_every_cosine_and_size_against_the_dense_system(activation, cost, tied):
         assert block.gradient_norm == pytest.approx(np.linalg.norm(of_gradient), rel=1e-5)
 
 
-def _with_data(net, cost, X, Y, **parameters):
-    model, y = twin(net, cost, X, Y, **parameters)
+def _with_data(net, loss, X, Y, **parameters):
+    model, y = twin(net, loss, X, Y, **parameters)
     return model, X, y
 
 

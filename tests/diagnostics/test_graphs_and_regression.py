@@ -11,11 +11,11 @@ from sklearn_eqprop.diagnostics import (
     gradient_alignment,
     jacobian_symmetry,
 )
+from tests import every_loss
 from tests.dense_graph import GRAPHS, SIZES, random_graph_net
 from tests.dense_truth import random_task
 from tests.diagnostics.twins import KINK_MARGIN, N_SAMPLES, blocks_of, cosine, jacobians, shares
 from tests.diagnostics.twins import twin as twin_of
-from tests.learning import every_cost
 
 STEP, N_STEPS = 0.25, 8
 EXACT = ("asymmetric", "recurrent_backprop")
@@ -24,7 +24,7 @@ GRAPHS_AND_ACTIVATIONS = [
     pytest.mark.parametrize("activation", ["tanh", "relu"]),
     pytest.mark.parametrize("graph", ["ring", "skip", "lateral inhibition", "all"]),
 ]
-EVERY_COST = pytest.mark.parametrize("cost", every_cost.COSTS)
+EVERY_LOSS = pytest.mark.parametrize("loss", every_loss.LOSSES)
 
 
 def on_every_graph(test):
@@ -35,43 +35,43 @@ def on_every_graph(test):
 
 @functools.cache
 def problem(graph, activation):
-    """First random network without a unit near a kink, inputs, and a target for every cost."""
+    """First random network without a unit near a kink, inputs, and a target for every loss."""
     X, _ = random_task(N_SAMPLES, SIZES)
     for seed in range(20):
         net = random_graph_net(GRAPHS[graph], activation, seed=seed)
         if net.margin(net.equilibrium(X), X) > KINK_MARGIN:
-            return net, X, every_cost.targets_of(net, X)
+            return net, X, every_loss.targets_of(net, X)
     raise AssertionError((graph, activation))
 
 
 @functools.cache
 def truths(graph, activation):
-    """dJ/dθ and ν of every cost."""
+    """dJ/dθ and ν of every loss."""
     task = *problem(graph, activation), shares()
-    return every_cost.gradients(*task), every_cost.theorem_1(*task)
+    return every_loss.gradients(*task), every_loss.theorem_1(*task)
 
 
-def twin(graph, activation, cost="squared_error", **parameters):
+def twin(graph, activation, loss="squared_error", **parameters):
     """Estimator whose network and loss are those of a problem, and its data."""
     net, X, targets = problem(graph, activation)
     parameters["connections"] = GRAPHS[graph]
-    kind = cost
-    if not cost.endswith("log_loss"):  # a regressor
-        kind, parameters["loss"] = "squared_error", every_cost.USERS.get(cost, cost)
-    model, y = twin_of(net, kind, X, targets[cost], **parameters)
+    kind = loss
+    if not loss.endswith("log_loss"):  # a regressor
+        kind, parameters["loss"] = "squared_error", every_loss.USERS.get(loss, loss)
+    model, y = twin_of(net, kind, X, targets[loss], **parameters)
     return model, X, y
 
 
-@EVERY_COST
+@EVERY_LOSS
 @on_every_graph
-def test_every_cosine_and_size_of_the_alignment(graph, activation, cost):
+def test_every_cosine_and_size_of_the_alignment(graph, activation, loss):
     net, X, targets = problem(graph, activation)
-    gradient, nu = (truth[cost] for truth in truths(graph, activation))
-    found = gradient_alignment(*twin(graph, activation, cost))
+    gradient, nu = (truth[loss] for truth in truths(graph, activation))
+    found = gradient_alignment(*twin(graph, activation, loss))
     assert found.overall == pytest.approx(cosine(nu, -gradient), abs=1e-6)
     assert found.slope == pytest.approx(nu @ gradient, rel=1e-5)
     outputs = net.split(net.equilibrium(X))[-1]
-    objective = every_cost.VALUES[cost](outputs, targets[cost]).mean()
+    objective = every_loss.VALUES[loss](outputs, targets[loss]).mean()
     assert found.objective == pytest.approx(objective, rel=1e-9)
     assert found.n_unsettled == 0
     layers = [*(target for _, target in net.connections), 1, 2, 3]
@@ -84,29 +84,29 @@ def test_every_cosine_and_size_of_the_alignment(graph, activation, cost):
 
 
 @pytest.mark.parametrize("gradient", EXACT + OF_THEOREM_1)
-@EVERY_COST
-def test_the_update_is_minus_the_gradient_or_nu(cost, gradient):
+@EVERY_LOSS
+def test_the_update_is_minus_the_gradient_or_nu(loss, gradient):
     settings = {"gradient": gradient, "nudging": "centered", "beta": 1e-4, "relax_tol": 1e-13}
     settings |= {"feedback_learning": "local", "layerwise_rescale": False}
     settings |= {"max_relax_iter": 2000, "max_nudge_iter": 2000}
-    found = gradient_alignment(*twin("all", "tanh", cost, **settings))
+    found = gradient_alignment(*twin("all", "tanh", loss, **settings))
     for block in found.blocks:
         truth = 1 if gradient in EXACT else block.cosine
         assert block.update_cosine == pytest.approx(truth, abs=1e-6)
     assert found.overall < 0.999
 
 
-@EVERY_COST
+@EVERY_LOSS
 @on_every_graph
-def test_the_limits_of_both_processes(graph, activation, cost):
+def test_the_limits_of_both_processes(graph, activation, loss):
     net, _, _ = problem(graph, activation)
     settings = {"step_size": 0.5, "max_time": 200, "tol": 1e-9, "n_records": 5}
-    found = error_processes(*twin(graph, activation, cost), **settings)
+    found = error_processes(*twin(graph, activation, loss), **settings)
     assert found.remaining <= 1e-9
     for limits, truth, accuracy in zip(
         (found.gradient, found.nu), truths(graph, activation), (1e-6, 1e-5), strict=True
     ):
-        for limit, block in zip(limits, blocks_of(net, truth[cost]), strict=True):
+        for limit, block in zip(limits, blocks_of(net, truth[loss]), strict=True):
             error = np.abs(limit.ravel() - block).max()
             assert error < accuracy * np.abs(block).max() + 1e-8
 
@@ -122,14 +122,14 @@ def _dense_signals(net, X, C_s, *, transposed):
     return signals
 
 
-@EVERY_COST
+@EVERY_LOSS
 @on_every_graph
-def test_both_processes_step_by_step(graph, activation, cost):
+def test_both_processes_step_by_step(graph, activation, loss):
     net, X, targets = problem(graph, activation)
     found = error_processes(
-        *twin(graph, activation, cost), step_size=STEP, max_time=STEP * N_STEPS, tol=0
+        *twin(graph, activation, loss), step_size=STEP, max_time=STEP * N_STEPS, tol=0
     )
-    C_s = every_cost.SLOPES[cost](net.split(net.equilibrium(X))[-1], targets[cost])
+    C_s = every_loss.SLOPES[loss](net.split(net.equilibrium(X))[-1], targets[loss])
     S = _dense_signals(net, X, C_s, transposed=True)
     sigma = _dense_signals(net, X, C_s, transposed=False)
     for index, (of_S, of_sigma) in enumerate(zip(net.split(S), net.split(sigma), strict=True)):
@@ -152,11 +152,11 @@ def test_symmetry_of_the_jacobian(graph, activation):
     assert found.symmetry == pytest.approx(truth, rel=1e-10)
 
 
-@EVERY_COST
+@EVERY_LOSS
 @on_every_graph
-def test_nu_leads_downhill_from_a_good_parameter(graph, activation, cost):
-    gradient, nu = (truth[cost] for truth in truths(graph, activation))
-    found = good_parameter(*twin(graph, activation, cost), n_starts=2)
+def test_nu_leads_downhill_from_a_good_parameter(graph, activation, loss):
+    gradient, nu = (truth[loss] for truth in truths(graph, activation))
+    found = good_parameter(*twin(graph, activation, loss), n_starts=2)
     assert found.converged == 1
     assert found.slope == pytest.approx(nu @ gradient, rel=1e-5)
     assert found.cosine == pytest.approx(cosine(nu, -gradient), abs=1e-6)

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report
 from tests.dense_graph import GraphNet
-from tests.dense_truth import ACTIVATIONS, CLIPPED, COSTS, DenseNet, random_net, random_task
+from tests.dense_truth import ACTIVATIONS, CLIPPED, LOSSES, DenseNet, random_net, random_task
 from tests.diagnostics.twins import N_SAMPLES, jacobians, problem, twin
 
 NAMES = [
@@ -24,8 +24,8 @@ NAMES = [
 ]
 
 
-def _report(net, X, Y, cost="squared_error", **parameters):
-    model, y = twin(net, cost, X, Y, **parameters)
+def _report(net, X, Y, loss="squared_error", **parameters):
+    model, y = twin(net, loss, X, Y, **parameters)
     _healthy_record(model)
     return health_report(model, X, y)
 
@@ -36,11 +36,11 @@ def _healthy_record(model):
         values[-1] = 0.0
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ["tanh", "logistic", "identity"])
-def test_all_is_well(activation, cost):
-    net, X, Y = problem(activation, cost, tied=True)
-    report = _report(net, X, Y, cost)
+def test_all_is_well(activation, loss):
+    net, X, Y = problem(activation, loss, tied=True)
+    report = _report(net, X, Y, loss)
     assert [check.name for check in report.checks] == NAMES
     assert [check.verdict for check in report.checks] == ["good"] * len(NAMES)
     assert report.verdict == "good"

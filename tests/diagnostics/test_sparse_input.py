@@ -16,12 +16,12 @@ from sklearn_eqprop.diagnostics import (
     GradientAlignmentDisplay,
     HealthReportDisplay,
     JacobianSymmetryDisplay,
+    _subject,
     error_processes,
     good_parameter,
     gradient_alignment,
     health_report,
     jacobian_symmetry,
-    subject,
 )
 
 DIAGNOSTICS = {
@@ -90,13 +90,13 @@ def test_only_so_many_rows_become_dense_at_once(monkeypatch):
     X = sparse.random(40, 300_000, density=1e-4, random_state=0, format="csr")
     y = np.arange(40) % 2
     model, taken = _fitted(X, y), []
-    of_subject = subject.Subject.inputs
+    of_subject = _subject.Subject.inputs
 
     def counting(self, rows):
         taken.append(of_subject(self, rows))
         return taken[-1]
 
-    monkeypatch.setattr(subject.Subject, "inputs", counting)
+    monkeypatch.setattr(_subject.Subject, "inputs", counting)
     jacobian_symmetry(model, X)
     assert [len(part) for part in taken] == [27, 13]
 

@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from tests.dense_truth import COSTS, DenseNet, random_net, random_task
+from tests.dense_truth import LOSSES, DenseNet, random_net, random_task
 
 SIZES = (4, 6, 5, 3)
 N_SAMPLES = 5
@@ -14,7 +14,7 @@ N_SAMPLES = 5
 KINK_MARGIN = 1e-3
 
 
-def twin(net, cost, X, Y, **parameters):
+def twin(net, kind, X, Y, **parameters):
     """Estimator whose network is `net`, and the y it calls Y."""
     settings = {
         "hidden_layer_sizes": [bias.size for bias in net.biases[:-1]],
@@ -24,19 +24,19 @@ def twin(net, cost, X, Y, **parameters):
         "max_iter": 1,
         "random_state": 0,
     }
-    if cost == "squared_error":
+    if kind == "squared_error":
         y = Y.ravel() if Y.shape[1] == 1 else Y
         model = EqPropRegressor(**settings | parameters)
     else:
         model = EqPropClassifier(loss="log_loss", **settings | parameters)
-        y = Y.argmax(axis=1) if cost == "log_loss" else Y.astype(int)
+        y = Y.argmax(axis=1) if kind == "log_loss" else Y.astype(int)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if cost == "log_loss":
+        if kind == "log_loss":
             model.partial_fit(X, y, classes=np.arange(Y.shape[1]))
         else:
             model.partial_fit(X, y)
-    if cost == "squared_error":  # the targets as they are
+    if kind == "squared_error":  # the targets as they are
         model.target_mean_, model.target_scale_ = np.zeros(Y.shape[1]), np.ones(Y.shape[1])
     model.coefs_ = [block.copy() for block in net.coefs]
     model.intercepts_ = [block.copy() for block in net.biases]
@@ -45,10 +45,10 @@ def twin(net, cost, X, Y, **parameters):
     return model, y
 
 
-def problem(activation="hard_sigmoid", cost="squared_error", *, tied=False, **net_settings):
+def problem(activation="hard_sigmoid", loss="squared_error", *, tied=False, **net_settings):
     """A dense net with a task: the first draw in which no unit is near a kink."""
     settings = {"gain": 0.5 if tied else 0.9, "loop": 0.4} | net_settings
-    X, Y = random_task(N_SAMPLES, SIZES, cost)
+    X, Y = random_task(N_SAMPLES, SIZES, loss)
     for seed in range(20):
         net = random_net(SIZES, activation, tied=tied, seed=seed, **settings)
         if net.margin(net.equilibrium(X), X) > KINK_MARGIN:
@@ -79,12 +79,12 @@ def jacobians(net, X):
     return found
 
 
-def cost_slopes(net, cost, X, Y):
+def cost_slopes(net, loss, X, Y):
     """C_s of every sample as one long vector a sample."""
     S = net.equilibrium(X)
     C_s = np.zeros_like(S)
     outputs = net.span(net.n_layers)
-    C_s[:, outputs] = COSTS[cost][1](S[:, outputs], Y)
+    C_s[:, outputs] = LOSSES[loss][1](S[:, outputs], Y)
     return C_s
 
 

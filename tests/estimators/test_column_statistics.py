@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_eqprop._estimators import column_statistics
+from sklearn_eqprop._estimators.data import column_statistics
 from sklearn_eqprop._estimators.data.column_statistics import (
     extremes,
     mean_and_spread,

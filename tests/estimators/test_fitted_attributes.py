@@ -100,9 +100,9 @@ def test_loss_is_the_mean_cost_plus_penalty(binary, estimator):
     )
     output = model.relax(X).states[-1]
     target = np.eye(2)[y] if estimator is EqPropClassifier else ((y - y.mean()) / y.std())[:, None]
-    cost = 0.5 * ((target - output) ** 2).sum(axis=1).mean()
+    loss = 0.5 * ((target - output) ** 2).sum(axis=1).mean()
     squares = sum((w**2).sum() for w in [*model.coefs_, *model.feedback_coefs_])
-    assert model.loss_ == pytest.approx(cost + 0.5 * 0.3 * squares / 80, rel=1e-8)
+    assert model.loss_ == pytest.approx(loss + 0.5 * 0.3 * squares / 80, rel=1e-8)
 
 
 # ---- the equations ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import mean_poisson_deviance, r2_score
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from tests.dense_truth import ALL_COSTS, DenseNet
+from tests.dense_truth import ALL_LOSSES, DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -94,7 +94,7 @@ def test_a_step_follows_the_gradient(counts, loss, nudging):
     step = np.concatenate([(b - a).ravel() for a, b in zip(before, after, strict=True)])
     assert np.abs(step / 1e-3 + gradient).max() < 1e-3 * np.abs(gradient).max()
     output = net.split(net.equilibrium(X))[-1]
-    assert abs(model.loss_ - ALL_COSTS[loss][0](output, target).mean()) < 1e-10
+    assert abs(model.loss_ - ALL_LOSSES[loss][0](output, target).mean()) < 1e-10
 
 
 @pytest.mark.parametrize("relaxation", ["gauss_seidel", "euler", "anderson"])

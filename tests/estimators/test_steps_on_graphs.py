@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from tests import every_loss
+from tests.clamped_truth import generec
 from tests.dense_graph import GRAPHS, random_graph_net
-from tests.learning import every_cost
-from tests.learning.clamped_truth import generec
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -37,20 +37,20 @@ SETTINGS = {
 }
 CLASSIFIED = ("squared_error", "log_loss", "multilabel_log_loss", "user's")
 PREDICTED = ("squared_error", "absolute_error", "huber", "poisson", "user's", "user's, bounded")
-CASES = [(EqPropClassifier, cost) for cost in CLASSIFIED]
-CASES += [(EqPropRegressor, cost) for cost in PREDICTED]
+CASES = [(EqPropClassifier, loss) for loss in CLASSIFIED]
+CASES += [(EqPropRegressor, loss) for loss in PREDICTED]
 
 
-def _data(estimator, cost):
+def _data(estimator, loss):
     """X, y, and what the documentation says that the outputs are nudged towards."""
     rng = np.random.RandomState(4)
     X = rng.standard_normal((N_SAMPLES, SIZES[0]))
     real, counts = rng.standard_normal((N_SAMPLES, 3)), rng.poisson(2.0, (N_SAMPLES, 3))
     if estimator is EqPropRegressor:
-        y = counts if cost == "poisson" else real
-        target = y / y.mean(axis=0) if cost == "poisson" else (y - y.mean(axis=0)) / y.std(axis=0)
+        y = counts if loss == "poisson" else real
+        target = y / y.mean(axis=0) if loss == "poisson" else (y - y.mean(axis=0)) / y.std(axis=0)
         return X, y, target
-    if cost == "multilabel_log_loss":
+    if loss == "multilabel_log_loss":
         return X, (real > 0).astype(int), (real > 0).astype(float)
     y = np.arange(N_SAMPLES) % 3
     return X, y, np.eye(3)[y]
@@ -58,22 +58,22 @@ def _data(estimator, cost):
 
 @functools.cache
 def _truths(estimator):
-    """The network, and of every cost -dJ/dθ and ν."""
+    """The network, and of every loss -dJ/dθ and ν."""
     net = random_graph_net(GRAPHS["all"], "tanh", SIZES)
-    costs = [cost for kind, cost in CASES if kind is estimator]
-    targets = {cost: _data(estimator, cost)[2] for cost in costs}
-    X = _data(estimator, costs[0])[0]
+    losses = [loss for kind, loss in CASES if kind is estimator]
+    targets = {loss: _data(estimator, loss)[2] for loss in losses}
+    X = _data(estimator, losses[0])[0]
     if estimator is EqPropRegressor:  # no kink of the absolute error or of Huber's within reach
         gaps = np.abs(net.split(net.equilibrium(X))[-1] - targets["huber"])
         assert min(gaps.min(), np.abs(gaps - 1).min()) > 1e-2
         assert gaps.min() < 1 < gaps.max()
-    gradients = every_cost.gradients(net, X, targets, SHARES)
-    return net, gradients, every_cost.theorem_1(net, X, targets, SHARES)
+    gradients = every_loss.gradients(net, X, targets, SHARES)
+    return net, gradients, every_loss.theorem_1(net, X, targets, SHARES)
 
 
-def _step(estimator, cost, net, X, y, **settings):
+def _step(estimator, loss, net, X, y, **settings):
     """How far one minibatch moves the weights of `net`, in units of the learning rate."""
-    loss = every_cost.USERS.get(cost, cost.removeprefix("multilabel_"))
+    loss = every_loss.USERS.get(loss, loss.removeprefix("multilabel_"))
     model = estimator(loss=loss, **SETTINGS | settings)
     model.partial_fit(X, y, *([np.arange(3)] if y.ndim == 1 else []))
     model.coefs_ = [block.copy() for block in net.coefs]
@@ -90,19 +90,19 @@ def _assert_every_block_agrees(net, found, truth):
 
 
 @pytest.mark.parametrize("gradient", ["asymmetric", "recurrent_backprop"])
-@pytest.mark.parametrize(("estimator", "cost"), CASES)
-def test_exact_rules_step_down_the_gradient(estimator, cost, gradient):
+@pytest.mark.parametrize(("estimator", "loss"), CASES)
+def test_exact_rules_step_down_the_gradient(estimator, loss, gradient):
     net, gradients, _ = _truths(estimator)
-    found = _step(estimator, cost, net, *_data(estimator, cost)[:2], gradient=gradient)
-    _assert_every_block_agrees(net, found, -gradients[cost])
+    found = _step(estimator, loss, net, *_data(estimator, loss)[:2], gradient=gradient)
+    _assert_every_block_agrees(net, found, -gradients[loss])
 
 
 @pytest.mark.parametrize("gradient", ["vector_field", "continual"])
-@pytest.mark.parametrize(("estimator", "cost"), CASES)
-def test_the_other_rules_step_along_nu(estimator, cost, gradient):
+@pytest.mark.parametrize(("estimator", "loss"), CASES)
+def test_the_other_rules_step_along_nu(estimator, loss, gradient):
     net, _, nus = _truths(estimator)
-    found = _step(estimator, cost, net, *_data(estimator, cost)[:2], gradient=gradient)
-    _assert_every_block_agrees(net, found, nus[cost])
+    found = _step(estimator, loss, net, *_data(estimator, loss)[:2], gradient=gradient)
+    _assert_every_block_agrees(net, found, nus[loss])
 
 
 @pytest.mark.parametrize("coordinates", ["rate", "state"])

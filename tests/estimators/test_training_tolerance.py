@@ -1,4 +1,4 @@
-"""The loose tolerance of training must not cost the update of any layer its direction."""
+"""The loose tolerance of training must not loss the update of any layer its direction."""
 
 import numpy as np
 import pytest

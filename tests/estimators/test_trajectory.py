@@ -13,7 +13,7 @@ from sklearn_eqprop._estimators.fitted.settled_rows import CHUNK_ROWS
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_graph import GraphNet
 from tests.dense_truth import DenseNet
-from tests.trajectories import RINGING, after_transient, average_cost, ringing_net, run, swing
+from tests.trajectories import RINGING, after_transient, average_loss, ringing_net, run, swing
 
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
 #: The cosine schedule ends by design, so that reaching max_iter is no news.
@@ -66,15 +66,15 @@ def test_training_lowers_the_average_cost_of_a_network_that_turns(seed, settings
     model = _ringing(EqPropRegressor, X, y, seed, **settings)
     target = (y - model.target_mean_) / model.target_scale_
 
-    def cost():
+    def loss():
         """Along a run that is longer than those of training."""
-        return average_cost(_net_of(model), X, target, "squared_error", 0.2, 500, 3000).mean()
+        return average_loss(_net_of(model), X, target, "squared_error", 0.2, 500, 3000).mean()
 
-    before = cost()
+    before = loss()
     assert _swing(model, X) > 0.4
     for _ in range(60):
         model.partial_fit(X, y)
-    after = cost()
+    after = loss()
     assert _swing(model, X) > 0.4  # it has not learned to stop
     assert after < before / 2
     assert abs(model.loss_ - after) < 0.3 * after

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators import merging
+from sklearn_eqprop._estimators.data import merging
 from sklearn_eqprop._estimators.data.merging import merged_rows
 from sklearn_eqprop._estimators.data.weights import rows_that_count
 

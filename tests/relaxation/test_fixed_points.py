@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.dense_truth import ACTIVATIONS, COSTS, DenseNet, random_net, random_task
-from tests.engine import COSTS as ENGINE_COSTS
+from tests.dense_truth import ACTIVATIONS, LOSSES, DenseNet, random_net, random_task
+from tests.engine import LOSSES as ENGINE_LOSSES
 from tests.engine import METHODS, joined, nudged_phases, settle, substrate_of
 
 SIZES = (4, 5, 4, 6, 3, 5)
@@ -43,19 +43,19 @@ def test_free_fixed_point_is_that_of_the_dense_system(activation, tied, depth):
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_nudged_fixed_points_are_those_of_the_dense_system(activation, tied, depth):
     net, sizes = _net(depth, activation, tied)
-    halved = list(COSTS)[depth % len(COSTS)]  # step_size 0.5 for one cost, to save time
-    for cost in COSTS:
-        X, Y = random_task(4, sizes, cost)
-        truth = {beta: net.equilibrium(X, cost, Y, beta) for beta in (BETA, -BETA)}
+    halved = list(LOSSES)[depth % len(LOSSES)]  # step_size 0.5 for one loss, to save time
+    for loss in LOSSES:
+        X, Y = random_task(4, sizes, loss)
+        truth = {beta: net.equilibrium(X, loss, Y, beta) for beta in (BETA, -BETA)}
         for method in METHODS:
-            for step_size in (1.0, 0.5) if cost == halved else (1.0,):
+            for step_size in (1.0, 0.5) if loss == halved else (1.0,):
                 substrate = substrate_of(net, method, step_size=step_size, tolerance=1e-13)
                 free = substrate.settle(X)
-                results = nudged_phases(substrate, free, ENGINE_COSTS[cost], Y, (BETA, -BETA))
+                results = nudged_phases(substrate, free, ENGINE_LOSSES[loss], Y, (BETA, -BETA))
                 for beta, result in zip((BETA, -BETA), results, strict=True):
                     found = joined(result.states)
-                    case = f"{cost}, {method}, step_size={step_size}, beta={beta}"
-                    residual = net.residual(found, X, cost, Y, beta)
+                    case = f"{loss}, {method}, step_size={step_size}, beta={beta}"
+                    residual = net.residual(found, X, loss, Y, beta)
                     assert result.converged.all(), case
                     assert np.abs(found - truth[beta]).max() < ACCURACY, case
                     assert np.abs(result.residual - residual).max() < 1e-14, case
@@ -84,7 +84,7 @@ def test_a_strong_nudge_all_but_clamps_the_output():
     X, Y = random_task(4, sizes)
     substrate = substrate_of(net)
     [nudged] = nudged_phases(
-        substrate, substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (1e9,)
+        substrate, substrate.settle(X), ENGINE_LOSSES["squared_error"], Y, (1e9,)
     )
     assert np.abs(nudged.states[-1] - Y).max() < 1e-7
 
@@ -138,7 +138,7 @@ def test_first_nudged_gauss_seidel_sweep_carries_the_push_to_every_layer():
     X, Y = random_task(3, sizes)
     free = substrate_of(net).settle(X)
     once = substrate_of(net, max_iter=1)
-    [nudged] = nudged_phases(once, free, ENGINE_COSTS["squared_error"], Y, (BETA,))
+    [nudged] = nudged_phases(once, free, ENGINE_LOSSES["squared_error"], Y, (BETA,))
     moved = BETA * (Y - free.result.states[-1]) / (1 + BETA)
     for layer in (4, 3, 2, 1):
         found = nudged.states[layer - 1] - free.result.states[layer - 1]
@@ -159,7 +159,7 @@ def test_one_gauss_seidel_sweep_settles_what_has_no_loop():
     cut = DenseNet("tanh", [net.coefs[0], 0 * net.coefs[1]], net.biases, net.feedback)
     substrate = substrate_of(cut)
     [nudged] = nudged_phases(
-        substrate, substrate.settle(X), ENGINE_COSTS["squared_error"], Y, (BETA,)
+        substrate, substrate.settle(X), ENGINE_LOSSES["squared_error"], Y, (BETA,)
     )
     assert nudged.converged.all()
     assert np.array_equal(nudged.n_steps, [1, 1, 1])

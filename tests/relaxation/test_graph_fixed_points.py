@@ -6,31 +6,31 @@ import pytest
 from sklearn_eqprop._relaxation import FreeField
 from tests.dense_graph import GRAPHS, SIZES, random_graph_net
 from tests.dense_truth import ACTIVATIONS, random_task
-from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
+from tests.engine import LOSSES, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
 BETA = 0.2
 #: Residuals are at most 1e-13; distance to the fixed point is that over 1 - contraction.
 ACCURACY = 5e-12
-COST_OF = dict(zip(GRAPHS, list(COSTS) * 2, strict=True))
+LOSS_OF = dict(zip(GRAPHS, list(LOSSES) * 2, strict=True))
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("graph", GRAPHS)
 def test_free_and_nudged_fixed_points_are_those_of_the_dense_system(graph, activation):
     net = random_graph_net(GRAPHS[graph], activation)
-    cost = COST_OF[graph]
-    X, Y = random_task(4, SIZES, cost)
-    truth = {beta: net.equilibrium(X, cost, Y, beta) for beta in (0.0, BETA, -BETA)}
+    loss = LOSS_OF[graph]
+    X, Y = random_task(4, SIZES, loss)
+    truth = {beta: net.equilibrium(X, loss, Y, beta) for beta in (0.0, BETA, -BETA)}
     assert np.abs(truth[BETA] - truth[0.0]).max() > 0.01
     for method in METHODS:
         for step_size in (1.0, 0.5):
             substrate = substrate_of(net, method, step_size=step_size, tolerance=1e-13)
             free = substrate.settle(X)
-            nudged = nudged_phases(substrate, free, COSTS[cost], Y, (BETA, -BETA))
+            nudged = nudged_phases(substrate, free, LOSSES[loss], Y, (BETA, -BETA))
             for beta, result in zip(truth, (free.result, *nudged), strict=True):
                 found = joined(result.states)
                 case = f"{method}, step_size={step_size}, beta={beta}"
-                residual = net.residual(found, X, cost, Y, beta)
+                residual = net.residual(found, X, loss, Y, beta)
                 assert result.converged.all(), case
                 assert np.abs(found - truth[beta]).max() < ACCURACY, case
                 assert np.abs(result.residual - residual).max() < 1e-14, case

@@ -6,7 +6,7 @@ import pytest
 from sklearn_eqprop._relaxation import RELAXATIONS, FreeField, Result
 from tests.dense_graph import GraphNet, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
-from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, settle, substrate_of
+from tests.engine import LOSSES, METHODS, joined, network_of, nudged_phases, settle, substrate_of
 
 SIZES = (4, 6, 5, 4, 3)
 #: What products of another shape may round differently, amplified by settling.
@@ -17,11 +17,11 @@ def _net(activation="tanh", **kwargs):
     return random_net(SIZES, activation, **{"gain": 0.9, "loop": 0.6, **kwargs})
 
 
-def _nudged(net, X, Y, method, tolerance, *, cost="log_loss", beta=0.4):
+def _nudged(net, X, Y, method, tolerance, *, loss="log_loss", beta=0.4):
     """Nudged result from the exact free fixed point, so that both phases are rows' own."""
     free = substrate_of(net, tolerance=1e-14).settle(X)
     substrate = substrate_of(net, method, tolerance=tolerance)
-    [result] = nudged_phases(substrate, free, COSTS[cost], Y, (beta,))
+    [result] = nudged_phases(substrate, free, LOSSES[loss], Y, (beta,))
     return result
 
 
@@ -43,7 +43,7 @@ def test_residual_at_the_limit_is_the_true_one(method, step_size, max_iter):
             assert free.n_steps.max() <= max_iter
 
             substrate = substrate_of(net, method, **options)
-            [nudged] = nudged_phases(substrate, substrate.settle(X), COSTS["log_loss"], Y, (-0.3,))
+            [nudged] = nudged_phases(substrate, substrate.settle(X), LOSSES["log_loss"], Y, (-0.3,))
             truth = net.residual(joined(nudged.states), X, "log_loss", Y, -0.3)
             assert np.abs(nudged.residual - truth).max() < 1e-14
 
@@ -195,7 +195,7 @@ def test_large_inputs_do_not_excuse_the_layers_behind(method, activation):
     narrow = DenseNet(activation, *arrays, feedback)
     substrate = substrate_of(narrow, method, step_size=0.7, tolerance=5e-6, max_iter=200)
     free = substrate.settle(np.float32(X))
-    [nudged] = nudged_phases(substrate, free, COSTS["log_loss"], np.float32(Y), (0.4,))
+    [nudged] = nudged_phases(substrate, free, LOSSES["log_loss"], np.float32(Y), (0.4,))
     behind = slice(SIZES[1], None)
     with np.errstate(over="ignore"):  # slopes of the truth
         truths = [net.equilibrium(X), net.equilibrium(X, "log_loss", Y, 0.4)]

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, Feed
 from sklearn_eqprop._backend.feeding import host_rows, stays_sparse
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.averaging import AveragingNetwork
@@ -55,7 +55,7 @@ def settle_rows(
     substrate: SimulatedNetwork | AveragingNetwork,
     X: Any,
     *,
-    cost: Cost | None = None,
+    loss: Loss | None = None,
     target: np.ndarray | None = None,
     beta: float = 0.0,
     feed: Feed | None = None,
@@ -71,7 +71,7 @@ def settle_rows(
     substrate : SimulatedNetwork or AveragingNetwork
         The latter has averages for equilibria, and no clamped output.
     X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
-    cost, target : Cost, ndarray of shape (n_samples, n_outputs)
+    loss, target : Loss, ndarray of shape (n_samples, n_outputs)
         Needed where beta is not 0.
     beta : float, default=0.0
         0 for the free equilibrium; anything else goes on from there to the nudged one, infinity
@@ -99,7 +99,7 @@ def settle_rows(
     with np.errstate(over="ignore", invalid="ignore"):
         for rows, inputs in _chunks_of_inputs(network, X, feed):
             goal = None if target is None else target[rows]
-            result = _settled_chunk(substrate, inputs, cost, goal, beta)
+            result = _settled_chunk(substrate, inputs, loss, goal, beta)
             if outputs_only:
                 result.states = result.states[-1:]
             parts.append(_reported(network, result, states_stay=on_device))
@@ -117,20 +117,20 @@ def settle_rows(
 def _settled_chunk(
     substrate: SimulatedNetwork | AveragingNetwork,
     inputs: Array,
-    cost: Cost | None,
+    loss: Loss | None,
     target: np.ndarray | None,
     beta: float,
 ) -> Result:
     """Equilibrium of some rows, see `settle_rows`."""
     free = substrate.settle(inputs)
-    if beta == 0 or cost is None or target is None:
+    if beta == 0 or loss is None or target is None:
         return free.result
     nudge_target = substrate.network.backend.from_host(target, substrate.network.dtype)
     if math.isinf(beta):
         assert isinstance(substrate, SimulatedNetwork)  # or relax would have refused
         moved = substrate.settle_clamped(free, nudge_target)
     else:
-        [moved] = substrate.settle_nudged(free, cost, nudge_target, (beta,))
+        [moved] = substrate.settle_nudged(free, loss, nudge_target, (beta,))
     return nudged_states(free, moved)
 
 

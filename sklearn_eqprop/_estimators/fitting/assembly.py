@@ -14,7 +14,7 @@ from sklearn_eqprop._estimators.parameters.parameters import (
     reads_rates,
 )
 from sklearn_eqprop._feedback.following import learns_from_own_change
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import LoopGainGuard, Network
 from sklearn_eqprop._relaxation import RELAXATIONS, Enough
 from sklearn_eqprop._rules.clamped import ClampedRule
@@ -152,7 +152,7 @@ def start_within_bound(parameters: dict[str, Any], network: Network, state: Trai
 
 
 def assemble_trainer(
-    parameters: dict[str, Any], network: Network, cost: Cost, state: TrainingState
+    parameters: dict[str, Any], network: Network, loss: Loss, state: TrainingState
 ) -> Trainer:
     """Everything that changes a network's parameters, going on from `state`.
 
@@ -161,7 +161,7 @@ def assemble_trainer(
     parameters : dict
         The estimator's, see `EstimatorHooks._parameters`.
     network : Network
-    cost : Cost
+    loss : Loss
     state : TrainingState
 
     Returns
@@ -193,7 +193,7 @@ def assemble_trainer(
     optimizer = _optimizer(parameters, network, state.optimizer)
     rule = credit_rule(parameters, network)
     return Trainer(
-        substrate, network, rule, cost, optimizer, guard, settings, probe_rng=state.probe_rng
+        substrate, network, rule, loss, optimizer, guard, settings, probe_rng=state.probe_rng
     )
 
 

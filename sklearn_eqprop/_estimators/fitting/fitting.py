@@ -14,7 +14,7 @@ from sklearn_eqprop._estimators.fitting.stopping import PatienceStop
 from sklearn_eqprop._estimators.fitting.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop._network import Network, feedback_gains
 from sklearn_eqprop._network.paths import SMALLEST_GAIN, attenuations
-from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_cost, run_epoch
+from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
 from sklearn_eqprop._training.optimizers import moved_memory
 from sklearn_eqprop._training.schedules import ADAPTIVE_FLOOR, rate_factor
 from sklearn_eqprop._training.trainer import Trainer
@@ -94,11 +94,11 @@ def run_training(
             raise
         _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
-    state.kept_cost = None
+    state.kept_loss = None
     if best_weights is not None:
         _restore(network, best_weights)
         if n_to_best <= 1 < n_done:  # training has led nowhere better
-            state.kept_cost = _if_in_doubt(trainer, data, state, settings, n_done - n_to_best)
+            state.kept_loss = _if_in_doubt(trainer, data, state, settings, n_done - n_to_best)
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
@@ -115,14 +115,14 @@ def run_training(
 def _if_in_doubt(
     trainer: Trainer, data: TrainingData, state: TrainingState, settings: FitSettings, n_since: int
 ) -> float | None:
-    """Cost of weights of `n_since` epochs ago, where they may be no better than a constant.
+    """Loss of weights of `n_since` epochs ago, where they may be no better than a constant.
 
     That takes a free phase of all rows, so only where losses recorded around that epoch say so.
     """
     n_epochs = len(state.loss_curve) - n_since
     around = state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1]
     in_doubt = min(around) >= (1 - LITTLE) * state.constant_loss
-    return mean_cost(trainer, data, settings.batch_size) if in_doubt else None
+    return mean_loss(trainer, data, settings.batch_size) if in_doubt else None
 
 
 @contextmanager

@@ -85,9 +85,9 @@ def _comparable(value: Any, scoring: Any) -> float:
 def _own_score(
     estimator: Settling, held_out: Rows, input_scales: np.ndarray | None
 ) -> Callable[[Network], float]:
-    """Accuracy or R², or the negative mean cost with ``scoring='loss'``."""
+    """Accuracy or R², or the negative mean loss with ``scoring='loss'``."""
     by_loss = estimator.scoring == "loss"
-    cost = estimator._cost()
+    loss = estimator._loss()
     target: Any = None
     feed: Feed | None = None
 
@@ -105,7 +105,7 @@ def _own_score(
             value = estimator._score_of_output(output, held_out.y, held_out.weight)
             return _comparable(value, None)
         # In float64 on the host, whatever the network is computed with.
-        values = cost.value(np, output.astype(np.float64), target.astype(np.float64))
+        values = loss.value(np, output.astype(np.float64), target.astype(np.float64))
         return _comparable(-float(np.average(values, weights=held_out.weight)), "loss")
 
     return score

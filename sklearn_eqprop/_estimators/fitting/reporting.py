@@ -18,7 +18,7 @@ UNSETTLED_WARNING = 0.01
 PATIENT_EPOCHS = 10
 #: Share of the loss of a constant prediction by which less is no better.
 LITTLE = 1e-3
-#: Weight decay, relative to the cost of a sample, that may well be why nothing was learned.
+#: Weight decay, relative to the loss of a sample, that may well be why nothing was learned.
 STRONG_DECAY = 0.05
 
 
@@ -76,7 +76,7 @@ def _warn_about_loss(
     had_time = len(curve) >= PATIENT_EPOCHS
     over = had_time and last - best > settings.tol  # not just slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
-    kept = -math.inf if state.kept_cost is None else state.kept_cost
+    kept = -math.inf if state.kept_loss is None else state.kept_loss
     no_use = kept >= enough and state.constant_loss > settings.tol
     by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
     constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"

@@ -81,13 +81,13 @@ class TrainingState:
     guarded : tuple
         Fingerprint of the weights and the bound that `guard_vectors` belong to.
     constant_loss : float
-        Cost of the best constant prediction on the training rows.
+        Loss of the best constant prediction on the training rows.
     penalty : float
         Part of the last loss that is the penalty on the weights.
     decay : float
         α divided by the mean total weight of a minibatch.
-    kept_cost : float or None
-        Cost on the training rows of weights that training went back to, from before or after its
+    kept_loss : float or None
+        Loss on the training rows of weights that training went back to, from before or after its
         first epoch, if they may be no better than a constant prediction.
     signal : float
         β times the factor by which feedback attenuates the nudge on its way to the layer it reaches
@@ -116,7 +116,7 @@ class TrainingState:
     constant_loss: float = math.inf
     penalty: float = 0.0
     decay: float = 0.0
-    kept_cost: float | None = None
+    kept_loss: float | None = None
     signal: float = math.inf
     guarded: tuple[Any, ...] = ()
 
@@ -130,7 +130,7 @@ class TrainingState:
         """What goes into a model file."""
         stored = dict(vars(self))
         del stored["relaxation"]  # it is an attribute of the estimator
-        stored.pop("kept_cost", None)  # has been told
+        stored.pop("kept_loss", None)  # has been told
         for name, seed in self.stream_seeds.items():
             stored[name] = packed_stream(stored[name], seed)
         return stored

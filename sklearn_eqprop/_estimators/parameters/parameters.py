@@ -167,7 +167,7 @@ def warn_about_strong_nudge(parameters: dict[str, Any], curvature: float, n_laye
     parameters : dict
         The estimator's.
     curvature : float
-        κ, largest of the cost.
+        κ, largest of the loss.
     n_layers : int
         L.
     """

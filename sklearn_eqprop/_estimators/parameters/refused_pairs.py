@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._estimators.parameters.parameters import EXACT_GRADIENTS
-from sklearn_eqprop._losses.classification import Cost
+from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Conv2D
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 
@@ -167,10 +167,10 @@ def check_clamped_loss(loss: Any) -> None:
         raise ValueError(msg)
 
 
-def check_beta(beta: float, nudging: str, loss: Any, cost: Cost, *, held: bool) -> None:
+def check_beta(beta: float, nudging: str, name: Any, loss: Loss, *, held: bool) -> None:
     """Refuse a β that carries no signal or makes a nudged phase unstable.
 
-    `held` tells that a push away holds its force where the curvature of the cost has no bound.
+    `held` tells that a push away holds its force where the curvature of the loss has no bound.
 
     Raises
     ------
@@ -193,20 +193,20 @@ def check_beta(beta: float, nudging: str, loss: Any, cost: Cost, *, held: bool) 
         )
         raise InvalidParameterError(msg)
     pushes_away = nudging != "one_sided" or beta < 0
-    if math.isinf(cost.curvature):
+    if math.isinf(loss.curvature):
         if pushes_away and not held:
             msg = (
-                f"beta={beta!r} is negative and the curvature of loss={loss!r} has no known bound: "
+                f"beta={beta!r} is negative and the curvature of loss={name!r} has no known bound: "
                 "outputs pushed away from the target could run off to infinity. Use a positive "
                 "beta."
             )
             raise ValueError(msg)
         return
-    if pushes_away and abs(beta) * cost.curvature >= 1:
+    if pushes_away and abs(beta) * loss.curvature >= 1:
         one_sided_with = "nudging='one_sided' with "
         msg = (
-            f"beta={beta!r} is too large for loss={loss!r}: the phase that is nudged away from the "
-            f"target would run off to infinity. Use |beta| < {1 / cost.curvature:g}, or "
+            f"beta={beta!r} is too large for loss={name!r}: the phase that is nudged away from the "
+            f"target would run off to infinity. Use |beta| < {1 / loss.curvature:g}, or "
             f"{'' if nudging == 'one_sided' else one_sided_with}a positive beta."
         )
         raise ValueError(msg)

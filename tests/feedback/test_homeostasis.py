@@ -10,7 +10,7 @@ from sklearn_eqprop._substrates.probes import local_asymmetries
 from sklearn_eqprop._training.optimizers import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_truth import DenseNet, random_net, random_task
-from tests.engine import COSTS, network_of, rule_of, substrate_of, update
+from tests.engine import LOSSES, network_of, rule_of, substrate_of, update
 
 SIZES = (4, 6, 5, 3)
 ACTIVATIONS = ("hard_sigmoid", "relu", "tanh", "identity")
@@ -262,7 +262,7 @@ def _trainer(net, feedback_learning, rates=(0.3, 0.2, 0.1)):
         substrate,
         network,
         rule_of("vector_field"),
-        COSTS["squared_error"],
+        LOSSES["squared_error"],
         SGD(trained_parameters(network, feedback_learning), 0.0, np),
         None,
         LearningSettings(rates, 0.0, feedback_learning, layerwise_rescale=False),

@@ -1,4 +1,4 @@
-"""Every cost, two of a user's own among them: tasks, and what the dense system says of them.
+"""Every loss, two of a user's own among them: tasks, and what the dense system says of them.
 
 The truth about all costs comes at the price of one: the free phase knows of no cost, so that all
 share its equilibria, also those of the networks whose parameters are moved.
@@ -6,7 +6,7 @@ share its equilibria, also those of the networks whose parameters are moved.
 
 import numpy as np
 
-from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from tests import dense_truth, engine
@@ -27,17 +27,17 @@ class BoundedDistance(Distance):
 
 
 USERS = {"user's": Distance(), "user's, bounded": BoundedDistance()}
-COSTS = engine.ALL_COSTS | {name: UserCost(loss) for name, loss in USERS.items()}
-VALUES = {name: cost[0] for name, cost in dense_truth.ALL_COSTS.items()}
+LOSSES = engine.ALL_LOSSES | {name: WrappedLoss(loss) for name, loss in USERS.items()}
+VALUES = {name: loss[0] for name, loss in dense_truth.ALL_LOSSES.items()}
 VALUES |= {name: loss.value for name, loss in USERS.items()}
-SLOPES = {name: cost[1] for name, cost in dense_truth.ALL_COSTS.items()}
+SLOPES = {name: loss[1] for name, loss in dense_truth.ALL_LOSSES.items()}
 SLOPES |= {name: loss.derivative for name, loss in USERS.items()}
 
 
 def targets_of(net, X):
-    """What each cost asks of a net's outputs.
+    """What each loss asks of a net's outputs.
 
-    The absolute error has a kink at the target, the Huber cost a bend at a distance of 1: there
+    The absolute error has a kink at the target, the Huber loss a bend at a distance of 1: there
     finite differences and nudges of finite size see a mean of both sides. So outputs are
     0.2 to 0.8 or 1.2 to 1.8 from those targets, on either side.
     """
@@ -49,11 +49,11 @@ def targets_of(net, X):
     sizes = (X.shape[1], outputs.shape[1])
     smooth = ("squared_error", "log_loss", "multilabel_log_loss", "poisson")
     targets = {name: dense_truth.random_task(len(X), sizes, name)[1] for name in smooth}
-    return {name: targets.get(name, away) for name in COSTS}
+    return {name: targets.get(name, away) for name in LOSSES}
 
 
 def gradients(net, X, targets, shares, step=1e-6):
-    """dJ/dθ of each cost by central finite differences of J, as `DenseNet.gradient`."""
+    """dJ/dθ of each loss by central finite differences of J, as `DenseNet.gradient`."""
     theta, start, last = net.theta(), net.equilibrium(X), net.span(net.n_layers)
     found = {name: np.empty_like(theta) for name in targets}
     for index in range(theta.size):
@@ -70,7 +70,7 @@ def gradients(net, X, targets, shares, step=1e-6):
 
 
 def theorem_1(net, X, targets, shares):
-    """ν of each cost by dense linear algebra, as `DenseNet.theorem_1`."""
+    """ν of each loss by dense linear algebra, as `DenseNet.theorem_1`."""
     S, last = net.equilibrium(X), net.span(net.n_layers)
     found = dict.fromkeys(targets, 0.0)
     for row, (s, x) in enumerate(zip(S, X, strict=True)):
@@ -84,12 +84,12 @@ def theorem_1(net, X, targets, shares):
     return found
 
 
-def update(net, X, Y, cost, gradient, shares, beta=1e-4):
+def update(net, X, Y, loss, gradient, shares, beta=1e-4):
     """The package's update by any rule, nudged both ways, as one vector."""
     if gradient == "continual":  # by weights that stay where they are
         rule = ContinualRule(NUDGINGS["centered"], beta)
     else:
         rule = engine.rule_of(gradient, "centered", beta)
     substrate = engine.substrate_of(net)
-    credit = rule.credit(substrate, X, Y, COSTS[cost], shares[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, X, Y, LOSSES[loss], shares[:, None], np.random.RandomState(0))
     return np.concatenate([change.ravel() for change in credit.changes])

@@ -22,7 +22,7 @@ from sklearn_eqprop.learning import (
     trained_parameters,
 )
 from tests.dense_truth import random_net, random_task
-from tests.engine import COSTS, network_of
+from tests.engine import LOSSES, network_of
 
 SIZES = (4, 6, 5, 3)
 VERBS = {"settle", "settle_nudged", "local_change"}
@@ -52,17 +52,17 @@ def _result(states):
 class DenseSystem:
     """A substrate made of the tests' own dense network; its weights are not the record's."""
 
-    def __init__(self, net, cost):
-        self._net, self._cost = net, cost
+    def __init__(self, net, loss):
+        self._net, self._loss = net, loss
 
     def settle(self, inputs):
         return FreePhase(inputs, _result(self._net.split(self._net.equilibrium(inputs))))
 
-    def settle_nudged(self, free, cost, target, strengths):
-        assert cost is COSTS[self._cost]
+    def settle_nudged(self, free, loss, target, strengths):
+        assert loss is LOSSES[self._loss]
         rest = np.concatenate(free.result.states, axis=1)
         nudged = [
-            self._net.equilibrium(free.inputs, self._cost, target, beta, rest) for beta in strengths
+            self._net.equilibrium(free.inputs, self._loss, target, beta, rest) for beta in strengths
         ]
         return [_result(self._net.split(S - rest)) for S in nudged]
 
@@ -76,25 +76,25 @@ class DenseSystem:
         return self._net.with_theta(theta).blocks()
 
 
-@pytest.mark.parametrize("cost", COSTS)
-def test_a_step_follows_the_system_that_settles_not_the_record(cost):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_follows_the_system_that_settles_not_the_record(loss):
     # The record holds other weights than the system; the step is ν of the system (Theorem 1).
     net, record = random_net(SIZES, "tanh"), network_of(random_net(SIZES, "tanh", seed=1))
-    X, Y = random_task(3, SIZES, cost)
+    X, Y = random_task(3, SIZES, loss)
     before = [parameter.array.copy() for parameter in record.parameters()]
-    system = Watched(DenseSystem(net, cost))
+    system = Watched(DenseSystem(net, loss))
     trainer = Trainer(
         system,
         record,
         VectorFieldRule(NUDGINGS["centered"], 1e-4),
-        COSTS[cost],
+        LOSSES[loss],
         SGD(trained_parameters(record, "local"), 0.0, np),
         None,
         LearningSettings((0.1, 0.2, 0.3), 0.0, "local", layerwise_rescale=False),
     )
     trainer.train_on(X, Y, None, 1.0, np.random.RandomState(0))
     assert system.asked_for == VERBS
-    nu = net.with_theta(net.theorem_1(X, cost, Y, np.full(3, 1 / 3))).blocks()
+    nu = net.with_theta(net.theorem_1(X, loss, Y, np.full(3, 1 / 3))).blocks()
     for parameter, old, block in zip(record.parameters(), before, nu, strict=True):
         rate = 0.1 * parameter.layer
         assert np.abs(parameter.array - old - rate * block).max() < 1e-7
@@ -121,11 +121,11 @@ class Chip:
         rest = [np.zeros_like(self._drive), np.zeros((len(inputs), b2.size))]
         return FreePhase(inputs, _result(self._run(rest, 20)))
 
-    def settle_nudged(self, free, cost, target, strengths):
+    def settle_nudged(self, free, loss, target, strengths):
         results = []
         for beta in strengths:
             states = self._run(
-                free.result.states, 12, lambda o, beta=beta: beta * cost.force(np, o, target)
+                free.result.states, 12, lambda o, beta=beta: beta * loss.force(np, o, target)
             )
             moved = [s - s0 for s, s0 in zip(states, free.result.states, strict=True)]
             results.append(_result(moved))

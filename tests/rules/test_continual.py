@@ -18,8 +18,8 @@ from sklearn_eqprop._training.trainer import (
     trained_parameters,
 )
 from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
-from tests.dense_truth import ALL_COSTS, DenseNet, random_net, random_task
-from tests.engine import ALL_COSTS as COSTS
+from tests.dense_truth import ALL_LOSSES, DenseNet, random_net, random_task
+from tests.engine import ALL_LOSSES as LOSSES
 from tests.engine import joined, network_of, update
 
 SIZES = (4, 6, 5, 3)
@@ -31,7 +31,7 @@ EPSILON = 0.5
 N_STEPS = 12
 
 
-def _trainer(net, cost, beta, *, nudging="one_sided", optimizer=None, n_steps=N_STEPS, **settings):
+def _trainer(net, loss, beta, *, nudging="one_sided", optimizer=None, n_steps=N_STEPS, **settings):
     settings = {
         "learning_rates": RATES,
         "alpha": 0.0,
@@ -48,14 +48,14 @@ def _trainer(net, cost, beta, *, nudging="one_sided", optimizer=None, n_steps=N_
         substrate,
         network,
         ContinualRule(NUDGINGS[nudging], beta),
-        COSTS[cost],
+        LOSSES[loss],
         optimizer or SGD(blocks, 0.0, np),
         None,
         LearningSettings(**settings),
     )
 
 
-def _literal(net, X, Y, cost, strengths, rates, scales=None):
+def _literal(net, X, Y, loss, strengths, rates, scales=None):
     """Weights move in every step of s <- clip(s + ε μ^β(s)); returns the blocks at the end."""
     blocks = [block.copy() for block in net.blocks()]
     n, depth = len(X), net.n_layers
@@ -67,7 +67,7 @@ def _literal(net, X, Y, cost, strengths, rates, scales=None):
         S = start
         for _ in range(N_STEPS):
             now = net.with_theta(np.concatenate([block.ravel() for block in blocks]))
-            new = np.clip(S + EPSILON * now.field(S, X, cost, Y, beta), net.low, net.high)
+            new = np.clip(S + EPSILON * now.field(S, X, loss, Y, beta), net.low, net.high)
             deltas = net.split((new - S) / (n * beta * len(strengths)))
             pre = [X, *net.split(net.rho(S))]
             of_pair = {(j, i): pre[j].T @ deltas[i - 1] for j, i in net.connections}
@@ -88,16 +88,16 @@ def _assert_same(trainer, X, Y, truth, accuracy=1e-12):
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("cost", ["squared_error", "log_loss", "huber"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", "huber"])
 @pytest.mark.parametrize("activation", ["tanh", "hard_sigmoid", "relu"])
-def test_plain_sgd_is_the_literal_loop(activation, cost, tied):
+def test_plain_sgd_is_the_literal_loop(activation, loss, tied):
     net = random_net(SIZES, activation, tied=tied, gain=0.6, loop=0.4)
-    X, Y = random_task(4, SIZES, cost)
-    truth = _literal(net, X, Y, cost, (0.5,), RATES)
-    _assert_same(_trainer(net, cost, 0.5), X, Y, truth)
+    X, Y = random_task(4, SIZES, loss)
+    truth = _literal(net, X, Y, loss, (0.5,), RATES)
+    _assert_same(_trainer(net, loss, 0.5), X, Y, truth)
     # The weights do move on the way: frozen ones end elsewhere.
     frozen = ContinualRule(NUDGINGS["one_sided"], 0.5).credit(
-        _trainer(net, cost, 0.5).substrate, X, Y, COSTS[cost], 0.25, np.random.RandomState(0)
+        _trainer(net, loss, 0.5).substrate, X, Y, LOSSES[loss], 0.25, np.random.RandomState(0)
     )
     end = net.coefs[0] + RATES[0] * frozen.changes[0]
     assert np.abs(end - truth[0]).max() > 1e-6
@@ -111,15 +111,15 @@ def test_centred_nudging_runs_both_signs_in_turn():
 
 
 @pytest.mark.parametrize("strengths", [(0.5,), (0.5, -0.5)], ids=["one_sided", "centered"])
-@pytest.mark.parametrize("cost", ["squared_error", "log_loss", "huber"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", "huber"])
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_any_graph_is_the_literal_loop(graph, activation, cost, strengths):
+def test_any_graph_is_the_literal_loop(graph, activation, loss, strengths):
     net = random_graph_net(GRAPHS[graph], activation, SIZES)
-    X, Y = random_task(4, SIZES, cost)
-    truth = _literal(net, X, Y, cost, strengths, RATES)
+    X, Y = random_task(4, SIZES, loss)
+    truth = _literal(net, X, Y, loss, strengths, RATES)
     nudging = "centered" if len(strengths) > 1 else "one_sided"
-    _assert_same(_trainer(net, cost, 0.5, nudging=nudging), X, Y, truth)
+    _assert_same(_trainer(net, loss, 0.5, nudging=nudging), X, Y, truth)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
@@ -158,9 +158,9 @@ def _literal_with_fixed_feedback(net, X, Y, rates, scales):
     return blocks
 
 
-def _continual_update(net, X, Y, cost, rate, beta):
+def _continual_update(net, X, Y, loss, rate, beta):
     """What the rule hands to the optimiser when weights move at a rate on the way."""
-    trainer = _trainer(net, cost, beta, learning_rates=(rate,) * 3, n_steps=400)
+    trainer = _trainer(net, loss, beta, learning_rates=(rate,) * 3, n_steps=400)
     before = [block.copy() for block in net.blocks()]
     trainer.train_on(X, Y, None, 1.0, np.random.RandomState(0))
     parameters = trainer.network.parameters()
@@ -168,21 +168,21 @@ def _continual_update(net, X, Y, cost, rate, beta):
     return np.concatenate([move.ravel() for move in moves])
 
 
-@pytest.mark.parametrize("cost", ["squared_error", "log_loss"])
-def test_slow_weights_follow_the_two_phase_rule_to_the_order_of_the_rate(cost):
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss"])
+def test_slow_weights_follow_the_two_phase_rule_to_the_order_of_the_rate(loss):
     net = random_net(SIZES, "tanh", gain=0.6, loop=0.4)
-    X, Y = random_task(4, SIZES, cost)
+    X, Y = random_task(4, SIZES, loss)
     beta = 1e-3
     shares = np.full(4, 0.25)
-    truth = net.theorem_1(X, cost, Y, shares)
+    truth = net.theorem_1(X, loss, Y, shares)
     rates = np.array([8e-6, 4e-6, 2e-6])
-    found = [_continual_update(net, X, Y, cost, rate, beta) for rate in rates]
+    found = [_continual_update(net, X, Y, loss, rate, beta) for rate in rates]
     # The limit of a vanishing rate differs from ν by O(β): measured from the slowest weights.
-    still = _continual_update(net, X, Y, cost, 1e-9, beta)
+    still = _continual_update(net, X, Y, loss, 1e-9, beta)
     assert np.linalg.norm(still - truth) < 5 * beta * np.linalg.norm(truth)
     errors = [np.linalg.norm(one - still) for one in found]
     assert abs(np.polyfit(np.log(rates), np.log(errors), 1)[0] - 1) < 0.05
-    two_phase = update(net, X, Y, cost, beta, shares)
+    two_phase = update(net, X, Y, loss, beta, shares)
     assert np.linalg.norm(still - two_phase) < 5 * beta * np.linalg.norm(truth)
 
 
@@ -205,7 +205,7 @@ def test_leverage_bounds_how_far_moving_weights_move_the_states():
     X, Y = random_task(4, SIZES)
     share = np.array([[0.5], [0.1], [0.15], [0.25]]) / -0.5
     substrate = _trainer(net, "squared_error", -0.5).substrate
-    flow = substrate.flow(substrate.settle(X), COSTS["squared_error"], Y, -0.5, share)
+    flow = substrate.flow(substrate.settle(X), LOSSES["squared_error"], Y, -0.5, share)
     layers = [X, *net.split(net.rho(net.equilibrium(X)))]
     sources = [(0, 2), (1, 3), (2,)]
     for found, ends in zip(flow.leverages, sources, strict=True):
@@ -267,16 +267,16 @@ def test_the_phase_is_reported():
     X, Y = random_task(4, SIZES, "poisson")
     rule = ContinualRule(NUDGINGS["centered"], 0.5)
     substrate = _trainer(net, "poisson", 0.5, n_steps=500).substrate
-    credit = rule.credit(substrate, X, Y, COSTS["poisson"], 0.25, np.random.RandomState(0))
-    slope = ALL_COSTS["poisson"][1](credit.free.result.states[-1], Y)
+    credit = rule.credit(substrate, X, Y, LOSSES["poisson"], 0.25, np.random.RandomState(0))
+    slope = ALL_LOSSES["poisson"][1](credit.free.result.states[-1], Y)
     for result, beta in zip(credit.nudged, (0.5, -0.5), strict=True):
         assert result.converged.all()
         assert 10 < result.n_steps.max() < 500
         S = joined(result.states) + joined(credit.free.result.states)
-        balance = net.drive(S, X) - S  # a cost of unbounded curvature: the force is held
+        balance = net.drive(S, X) - S  # a loss of unbounded curvature: the force is held
         balance[:, net.span(3)] -= beta * slope
         assert np.abs(balance).max() < 1e-12
     cut = _trainer(net, "poisson", 0.5, n_steps=3).substrate
-    result = rule.credit(cut, X, Y, COSTS["poisson"], 0.25, np.random.RandomState(0)).nudged[0]
+    result = rule.credit(cut, X, Y, LOSSES["poisson"], 0.25, np.random.RandomState(0)).nudged[0]
     assert not result.converged.any()
     assert (result.n_steps == 3).all()

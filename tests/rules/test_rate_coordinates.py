@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.dense_truth import ACTIVATIONS, COSTS, random_net, random_task
+from tests.dense_truth import ACTIVATIONS, LOSSES, random_net, random_task
 from tests.engine import update
 
 SIZES = (4, 6, 5, 4, 3)
@@ -11,9 +11,9 @@ BETAS = (0.04, 0.02, 0.01, 0.005)
 SHARES = np.array([0.5, 0.1, 0.15, 0.25])
 
 
-def _problem(activation, cost, *, tied=True):
+def _problem(activation, loss, *, tied=True):
     net = random_net(SIZES, activation, tied=tied, gain=0.5 if tied else 0.9, loop=0.4)
-    X, Y = random_task(4, SIZES, cost)
+    X, Y = random_task(4, SIZES, loss)
     assert net.margin(net.equilibrium(X), X) > 1e-3
     return net, X, Y
 
@@ -22,12 +22,12 @@ def _cosine(one, other):
     return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ["tanh", "logistic"])
-def test_tied_weights_give_minus_the_gradient_of_the_objective(activation, cost):
-    net, X, Y = _problem(activation, cost)
-    truth = -net.gradient(X, cost, Y, SHARES)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered", coordinates="rate")
+def test_tied_weights_give_minus_the_gradient_of_the_objective(activation, loss):
+    net, X, Y = _problem(activation, loss)
+    truth = -net.gradient(X, loss, Y, SHARES)
+    found = update(net, X, Y, loss, 1e-4, SHARES, "centered", coordinates="rate")
     assert np.abs(truth).max() > 0.02
     assert np.abs(found - truth).max() < 5e-8
     start = 0
@@ -69,7 +69,7 @@ def test_untied_weights_read_the_displacement_times_the_slope(activation):
     for s, x, y, share in zip(net.equilibrium(X), X, Y, SHARES, strict=True):
         free = net.interior(s)
         C_s = np.zeros(s.size)
-        C_s[outputs] = COSTS["squared_error"][1](s[outputs], y)
+        C_s[outputs] = LOSSES["squared_error"][1](s[outputs], y)
         A = net.jacobian(s)[np.ix_(free, free)]
         displacement = net.slope(s)[free] * np.linalg.solve(A, C_s[free])
         truth = truth + share * (displacement @ net.dmu_dtheta(s, x)[free])

@@ -8,10 +8,10 @@ from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from tests.clamped_truth import clamped_equilibrium, contrast_of_products, generec
 from tests.dense_graph import CHAIN, GRAPHS, random_graph_net
 from tests.dense_truth import ACTIVATIONS, random_net, random_task
-from tests.engine import COSTS, METHODS, joined, network_of, nudged_phases, substrate_of
-from tests.learning.clamped_truth import clamped_equilibrium, contrast_of_products, generec
+from tests.engine import LOSSES, METHODS, joined, network_of, nudged_phases, substrate_of
 
 SIZES = (4, 6, 5, 3)
 SHARES = np.array([0.5, 0.1, 0.15, 0.25])
@@ -30,7 +30,7 @@ def _problem(activation, *, tied=False, graph=None):
 def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
     substrate = substrate_of(net, method, step_size=STEPS[method], rate_coordinates=rates)
     credit = ClampedRule().credit(
-        substrate, X, Y, COSTS["squared_error"], SHARES[:, None], np.random.RandomState(0)
+        substrate, X, Y, LOSSES["squared_error"], SHARES[:, None], np.random.RandomState(0)
     )
     return credit.changes
 
@@ -90,7 +90,7 @@ def test_it_is_the_limit_of_ever_stronger_nudges(activation):
     held = joined(substrate.settle_clamped(free, Y).states) + joined(free.result.states)
     distances = []
     for beta in (10.0, 100.0, 1000.0):
-        [nudged] = nudged_phases(substrate, free, COSTS["squared_error"], Y, (beta,))
+        [nudged] = nudged_phases(substrate, free, LOSSES["squared_error"], Y, (beta,))
         distances.append(np.abs(joined(nudged.states) - held).max())
     slope = np.polyfit(np.log([10.0, 100.0, 1000.0]), np.log(distances), 1)[0]
     assert abs(slope + 1) < 0.1

@@ -1,14 +1,14 @@
-"""A cost that the user brings: it settles, it follows Theorem 1, and it is tried out first."""
+"""A wrapped that the user brings: it settles, it follows Theorem 1, and it is tried out first."""
 
 import math
 
 import numpy as np
 import pytest
 
-from sklearn_eqprop._losses.user_loss import UserCost
+from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.two_phase import VectorFieldRule
-from tests.dense_truth import COSTS as TRUTH
+from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, nudged_phases, substrate_of
 
@@ -76,11 +76,11 @@ def _outputs_and_targets(n_rows=30):
 @LOSSES
 def test_resolve_brings_any_output_to_rest(loss, beta, dtype):
     output, target = (array.astype(dtype) for array in _outputs_and_targets())
-    cost = UserCost(loss())
+    wrapped = WrappedLoss(loss())
     drive, moved = np.zeros_like(output), np.zeros_like(output)
     with np.errstate(over="ignore"):  # trial steps may go too far
         for _ in range(8):
-            moved = cost.resolve(np, drive, moved, output, target, beta)
+            moved = wrapped.resolve(np, drive, moved, output, target, beta)
     assert moved.dtype == dtype
     residual = np.abs(-beta * loss().derivative(output + moved, target) - moved)
     force = np.abs(beta * loss().derivative(output, target)).max(axis=1, keepdims=True)
@@ -90,12 +90,12 @@ def test_resolve_brings_any_output_to_rest(loss, beta, dtype):
 @LOSSES
 def test_resolve_treats_every_sample_alone(loss):
     output, target = _outputs_and_targets(8)
-    cost = UserCost(loss())
+    wrapped = WrappedLoss(loss())
     nothing = np.zeros_like(output)
-    together = cost.resolve(np, nothing, nothing, output, target, 0.7)
+    together = wrapped.resolve(np, nothing, nothing, output, target, 0.7)
     for row in range(8):
         rows = [row]
-        alone = cost.resolve(np, nothing[rows], nothing[rows], output[rows], target[rows], 0.7)
+        alone = wrapped.resolve(np, nothing[rows], nothing[rows], output[rows], target[rows], 0.7)
         assert np.abs(together[rows] - alone).max() < 1e-12
 
 
@@ -106,8 +106,8 @@ def test_nudged_equilibria_are_those_of_the_equations(loss, method):
     X, Y = random_task(5, SIZES, "poisson")
     substrate = substrate_of(net, method, step_size=0.1 if method == "euler" else 1.0)
     free = substrate.settle(X)
-    beta = 0.05 if method == "euler" else 0.5  # Euler must step as finely as the cost is curved
-    [result] = nudged_phases(substrate, free, UserCost(loss()), Y, (beta,))
+    beta = 0.05 if method == "euler" else 0.5  # Euler must step as finely as the wrapped is curved
+    [result] = nudged_phases(substrate, free, WrappedLoss(loss()), Y, (beta,))
     assert result.converged.all()
     S = joined(result.states)
     balance = net.drive(S, X) - S
@@ -123,8 +123,10 @@ def test_update_follows_the_theorem(loss, name, nudging):
     X, Y = random_task(4, SIZES, name)
     truth = net.theorem_1(X, name, Y, SHARES)
     rule = VectorFieldRule(NUDGINGS[nudging], 1e-5)
-    cost = UserCost(loss())
-    credit = rule.credit(substrate_of(net), X, Y, cost, SHARES[:, None], np.random.RandomState(0))
+    wrapped = WrappedLoss(loss())
+    credit = rule.credit(
+        substrate_of(net), X, Y, wrapped, SHARES[:, None], np.random.RandomState(0)
+    )
     found = np.concatenate([change.ravel() for change in credit.changes])
     assert np.linalg.norm(found - truth) < 1e-4 * np.linalg.norm(truth)
 
@@ -134,12 +136,12 @@ def test_a_bound_of_the_curvature_is_taken_at_its_word():
         curvature = 0.5
 
     output, target = random_task(6, (3, 3), "log_loss")
-    assert UserCost(Bounded()).curvature == 0.5
-    assert math.isinf(UserCost(CrossEntropy()).curvature)
+    assert WrappedLoss(Bounded()).curvature == 0.5
+    assert math.isinf(WrappedLoss(CrossEntropy()).curvature)
     start = np.zeros_like(output)
     found = start
     for _ in range(60):
-        found = UserCost(Bounded()).resolve(np, start, found, output, target, -1.5)
+        found = WrappedLoss(Bounded()).resolve(np, start, found, output, target, -1.5)
     slope = TRUTH["log_loss"][1](output + found, target)
     assert np.abs(1.5 * slope - found).max() < 1e-12
 
@@ -152,9 +154,9 @@ def test_a_loss_that_works_in_place_does_no_harm():
 
     output, target = _outputs_and_targets()
     kept = output.copy(), target.copy()
-    cost = UserCost(InPlace())
-    assert np.array_equal(cost.force(np, output, target), target - output)
-    cost.try_out(np, target)
+    wrapped = WrappedLoss(InPlace())
+    assert np.array_equal(wrapped.force(np, output, target), target - output)
+    wrapped.try_out(np, target)
     assert np.array_equal(output, kept[0])
     assert np.array_equal(target, kept[1])
 
@@ -162,7 +164,7 @@ def test_a_loss_that_works_in_place_does_no_harm():
 @LOSSES
 def test_good_losses_pass_the_trial(loss):
     for dtype in (np.float64, np.float32):
-        UserCost(loss()).try_out(np, _outputs_and_targets()[1].astype(dtype))
+        WrappedLoss(loss()).try_out(np, _outputs_and_targets()[1].astype(dtype))
 
 
 def test_kinks_pass_the_trial():
@@ -175,7 +177,7 @@ def test_kinks_pass_the_trial():
 
     for shift in np.linspace(0, 0.02, 41):  # some of them within a step of an output
         target = np.random.RandomState(0).standard_normal((5, 3)) + shift
-        UserCost(Pinball()).try_out(np, target)
+        WrappedLoss(Pinball()).try_out(np, target)
 
 
 def _bad(**methods):
@@ -217,14 +219,14 @@ BAD = {
 def test_bad_losses_do_not(case):
     loss, message = BAD[case]
     with pytest.raises(ValueError, match=message):
-        UserCost(loss).try_out(np, _outputs_and_targets()[1])
+        WrappedLoss(loss).try_out(np, _outputs_and_targets()[1])
 
 
 @pytest.mark.parametrize("curvature", [-1, "steep", math.nan])
 def test_bad_curvature(curvature):
     loss = _bad(curvature=curvature)
     with pytest.raises(ValueError, match=r"loss\.curvature=.* must be a number >= 0"):
-        UserCost(loss)
+        WrappedLoss(loss)
 
 
 def test_a_curvature_that_the_derivative_gives_the_lie():
@@ -233,11 +235,11 @@ def test_a_curvature_that_the_derivative_gives_the_lie():
 
     target = _outputs_and_targets()[1]
     with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ a unit"):
-        UserCost(Steep()).try_out(np, target)
+        WrappedLoss(Steep()).try_out(np, target)
     Steep.curvature = 0.25  # no single output's is larger
-    UserCost(Steep()).try_out(np, target)
+    WrappedLoss(Steep()).try_out(np, target)
 
 
 def test_a_class_in_place_of_an_object():
     with pytest.raises(ValueError, match=r"is a class; pass an object of it, Squared\(\.\.\.\)"):
-        UserCost(Squared)
+        WrappedLoss(Squared)

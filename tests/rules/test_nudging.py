@@ -5,9 +5,9 @@ import pytest
 
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._substrates.pushes import Nudge
-from tests.dense_truth import COSTS as TRUTH
+from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_task
-from tests.engine import COSTS
+from tests.engine import LOSSES
 
 COEFFICIENTS = np.random.RandomState(0).standard_normal((4, 3, 2))
 
@@ -52,29 +52,29 @@ def test_random_sign_is_one_sided_with_either_sign():
     assert abs(np.mean(signs)) < 0.15  # three standard deviations
 
 
-@pytest.mark.parametrize("cost", COSTS)
-def test_nudge_is_minus_beta_times_the_slope_of_the_cost(cost):
-    _, target = random_task(5, (1, 3), cost)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nudge_is_minus_beta_times_the_slope_of_the_cost(loss):
+    _, target = random_task(5, (1, 3), loss)
     output = np.random.RandomState(3).standard_normal((5, 3))
     betas = np.array([[0.5], [-0.5], [0.1], [0.2], [-0.3]])
-    truth = -betas * TRUTH[cost][1](output, target)
-    nudge = Nudge(COSTS[cost], target, betas, 0.0, np)
+    truth = -betas * TRUTH[loss][1](output, target)
+    nudge = Nudge(LOSSES[loss], target, betas, 0.0, np)
     drive = output[::-1]
     velocity = nudge.velocity(drive, output)
     assert np.abs(velocity - (drive - output + truth)).max() < 1e-15
     rows = np.array([4, 1])
     assert np.array_equal(nudge.take(rows).velocity(drive[rows], output[rows]), velocity[rows])
-    one = Nudge(COSTS[cost], target, 0.5, 0.0, np)
+    one = Nudge(LOSSES[loss], target, 0.5, 0.0, np)
     velocity = one.velocity(drive, output)
     assert np.array_equal(one.take(rows).velocity(drive[rows], output[rows]), velocity[rows])
 
 
-@pytest.mark.parametrize("cost", COSTS)
-def test_nudge_counts_displacements_from_its_origin(cost):
-    _, target = random_task(5, (1, 3), cost)
+@pytest.mark.parametrize("loss", LOSSES)
+def test_nudge_counts_displacements_from_its_origin(loss):
+    _, target = random_task(5, (1, 3), loss)
     origin, moved, drive = np.random.RandomState(3).standard_normal((3, 5, 3))
-    from_origin = Nudge(COSTS[cost], target, 0.4, origin, np)
-    from_zero = Nudge(COSTS[cost], target, 0.4, 0.0, np)
+    from_origin = Nudge(LOSSES[loss], target, 0.4, origin, np)
+    from_zero = Nudge(LOSSES[loss], target, 0.4, 0.0, np)
     velocity = from_origin.velocity(drive, moved)
     shifted = from_zero.velocity(origin + drive, origin + moved)
     assert np.abs(velocity - shifted).max() < 1e-14
@@ -89,7 +89,7 @@ def test_pushes_that_have_all_but_faded_are_none(dtype):
     faint = np.sqrt(np.finfo(dtype).tiny)
     target = np.array([[0.5 * faint, 0.2 * faint], [3 * faint, 0.5 * faint]], dtype=dtype)
     zero = np.zeros_like(target)
-    nudge = Nudge(COSTS["squared_error"], target, 1.0, zero, np)
+    nudge = Nudge(LOSSES["squared_error"], target, 1.0, zero, np)
     np.testing.assert_array_equal(nudge.velocity(zero, zero), [[0, 0], [target[1, 0], 0]])
     np.testing.assert_array_equal(nudge.resolve(zero, zero), [[0, 0], [target[1, 0] / 2, 0]])
 
@@ -98,5 +98,5 @@ def test_pushes_that_have_all_but_faded_are_none(dtype):
 def test_a_small_beta_makes_no_push_faint(beta):
     target = np.array([[1.0, -1.0]], dtype=np.float32)
     zero = np.zeros_like(target)
-    nudge = Nudge(COSTS["squared_error"], target, np.float32(beta), zero, np)
+    nudge = Nudge(LOSSES["squared_error"], target, np.float32(beta), zero, np)
     np.testing.assert_allclose(nudge.velocity(zero, zero), beta * target, rtol=1e-6)

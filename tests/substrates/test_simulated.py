@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from tests.dense_truth import random_net, random_task
-from tests.engine import COSTS, METHODS, joined, nudged_phases, substrate_of
+from tests.engine import LOSSES, METHODS, joined, nudged_phases, substrate_of
 
 SIZES = (4, 6, 5, 3)
 TOLERANCE = 1e-4
 
 
-def _setting(cost="log_loss"):
+def _setting(loss="log_loss"):
     net = random_net(SIZES, "tanh", gain=0.9, loop=0.5)
-    return net, *random_task(5, SIZES, cost)
+    return net, *random_task(5, SIZES, loss)
 
 
 @pytest.mark.parametrize("beta", [1.0, 1e-3, -1e-3, 1e-6, -1e-6])
@@ -22,14 +22,14 @@ def test_nudged_phase_settles_to_the_tolerance_times_beta(method, beta):
     net, X, Y = _setting()
     free = substrate_of(net).settle(X)
     loose = substrate_of(net, method, tolerance=TOLERANCE)
-    [result] = nudged_phases(loose, free, COSTS["log_loss"], Y, (beta,))
+    [result] = nudged_phases(loose, free, LOSSES["log_loss"], Y, (beta,))
     found = joined(result.states)
     residual = net.residual(found, X, "log_loss", Y, beta)
     assert result.converged.all()
     assert (residual <= TOLERANCE * abs(beta) + 1e-14).all()
     assert result.n_steps.min() > 2
     displacement = (found - joined(free.result.states)) / beta
-    [exact] = nudged_phases(substrate_of(net), free, COSTS["log_loss"], Y, (beta,))
+    [exact] = nudged_phases(substrate_of(net), free, LOSSES["log_loss"], Y, (beta,))
     truth = (joined(exact.states) - joined(free.result.states)) / beta
     assert np.abs(truth[:, net.span(1)]).max() > 1e-2
     assert np.abs(displacement - truth).max() < 10 * TOLERANCE
@@ -42,7 +42,7 @@ def test_nudged_steps_hardly_depend_on_beta(method):
     free = substrate_of(net).settle(X)
     loose = substrate_of(net, method, tolerance=TOLERANCE)
     steps = [
-        nudged_phases(loose, free, COSTS["log_loss"], Y, (beta,))[0].n_steps
+        nudged_phases(loose, free, LOSSES["log_loss"], Y, (beta,))[0].n_steps
         for beta in (1e-2, 1e-4, 1e-6)
     ]
     for fainter in steps[1:]:
@@ -55,7 +55,7 @@ def test_a_nudge_below_rounding_is_given_up(method):
     net, X, Y = _setting()
     free = substrate_of(net).settle(X)
     loose = substrate_of(net, method, tolerance=TOLERANCE, max_iter=200)
-    [result] = nudged_phases(loose, free, COSTS["log_loss"], Y, (1e-13,))
+    [result] = nudged_phases(loose, free, LOSSES["log_loss"], Y, (1e-13,))
     assert result.converged.all()
     assert result.n_steps.max() < 20
 
@@ -79,9 +79,9 @@ def test_several_strengths_settle_as_each_would_alone():
     free = substrate.settle(X)
     kept = [state.copy() for state in free.result.states]
     strengths = (0.5, -0.5)
-    together = nudged_phases(substrate, free, COSTS["log_loss"], Y, strengths)
+    together = nudged_phases(substrate, free, LOSSES["log_loss"], Y, strengths)
     for result, beta in zip(together, strengths, strict=True):
-        [alone] = nudged_phases(substrate, free, COSTS["log_loss"], Y, (beta,))
+        [alone] = nudged_phases(substrate, free, LOSSES["log_loss"], Y, (beta,))
         assert np.abs(joined(result.states) - joined(alone.states)).max() < 1e-7
         assert (result.n_steps >= alone.n_steps).all()  # the phases of a sample stop together
     assert np.array_equal(together[0].n_steps, together[1].n_steps)

@@ -38,18 +38,18 @@ class Chip:
     def settle(self, inputs):
         raise AssertionError
 
-    def settle_nudged(self, free, cost, target, strengths):
+    def settle_nudged(self, free, loss, target, strengths):
         raise AssertionError
 
     def local_change(self, free, deltas):
         raise AssertionError
 
 
-def trainer(substrate, rule, cost, feedback_learning="local", **options):
+def trainer(substrate, rule, loss, feedback_learning="local", **options):
     network = small_network()
     settings = LearningSettings((0.1, 0.1), 0.0, feedback_learning, True)
     optimizer = Adam(trained_parameters(network, feedback_learning), np)
-    return Trainer(substrate, network, rule, cost, optimizer, None, settings, **options)
+    return Trainer(substrate, network, rule, loss, optimizer, None, settings, **options)
 
 
 def small_network():
@@ -119,7 +119,7 @@ class PlainRule:
 
     attenuated = False
 
-    def credit(self, substrate, inputs, target, cost, weights, rng):
+    def credit(self, substrate, inputs, target, loss, weights, rng):
         raise AssertionError
 
 

@@ -5,9 +5,9 @@ import functools
 import numpy as np
 import pytest
 
-from tests.dense_truth import ACTIVATIONS, CLIPPED, COSTS, random_net, random_task
+from tests import every_loss
+from tests.dense_truth import ACTIVATIONS, CLIPPED, LOSSES, random_net, random_task
 from tests.engine import METHODS, update
-from tests.learning import every_cost
 
 SIZES = (4, 6, 5, 3)
 SHARES = np.array([0.5, 0.1, 0.4])
@@ -15,9 +15,9 @@ BETAS = (0.04, 0.02, 0.01, 0.005)
 RULES = ("asymmetric", "recurrent_backprop")
 
 
-def _problem(activation, cost, tied=False):
+def _problem(activation, loss, tied=False):
     net = random_net(SIZES, activation, tied=tied, gain=0.5 if tied else 0.9, loop=0.4)
-    X, Y = random_task(3, SIZES, cost)
+    X, Y = random_task(3, SIZES, loss)
     free = net.equilibrium(X)
     assert net.margin(free, X) > 5e-4
     if activation in CLIPPED:
@@ -31,20 +31,20 @@ def _cosine(one, other):
 
 @functools.cache
 def _gradients(activation, tied):
-    """A net, inputs, and targets and dJ/dθ of every cost."""
+    """A net, inputs, and targets and dJ/dθ of every loss."""
     net, X, _ = _problem(activation, "squared_error", tied)
-    targets = every_cost.targets_of(net, X)
-    return net, X, targets, every_cost.gradients(net, X, targets, SHARES)
+    targets = every_loss.targets_of(net, X)
+    return net, X, targets, every_loss.gradients(net, X, targets, SHARES)
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("cost", every_cost.COSTS)
+@pytest.mark.parametrize("loss", every_loss.LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("gradient", RULES)
-def test_update_is_minus_the_gradient(gradient, activation, cost, tied):
+def test_update_is_minus_the_gradient(gradient, activation, loss, tied):
     net, X, targets, gradients = _gradients(activation, tied)
-    truth = -gradients[cost]
-    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
+    truth = -gradients[loss]
+    found = every_loss.update(net, X, targets[loss], loss, gradient, SHARES)
     assert np.abs(truth).max() > 0.02
     assert np.abs(found - truth).max() < 5e-8
     start = 0
@@ -64,14 +64,14 @@ def test_whatever_the_method_of_relaxation(gradient, method):
 
 
 @pytest.mark.parametrize(("nudging", "order"), [("one_sided", 1), ("centered", 2)])
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ["tanh", "hard_sigmoid"])
-def test_order_of_the_error_in_beta(activation, cost, nudging, order):
-    net, X, Y = _problem(activation, cost)
-    truth = update(net, X, Y, cost, 1.0, SHARES, gradient="recurrent_backprop")
+def test_order_of_the_error_in_beta(activation, loss, nudging, order):
+    net, X, Y = _problem(activation, loss)
+    truth = update(net, X, Y, loss, 1.0, SHARES, gradient="recurrent_backprop")
     errors = [
         np.linalg.norm(
-            update(net, X, Y, cost, beta, SHARES, nudging, gradient="asymmetric") - truth
+            update(net, X, Y, loss, beta, SHARES, nudging, gradient="asymmetric") - truth
         )
         for beta in BETAS
     ]

@@ -1,14 +1,14 @@
-"""Every credit rule, cost and activation on any graph: finite differences of J, and Theorem 1."""
+"""Every credit rule, loss and activation on any graph: finite differences of J, and Theorem 1."""
 
 import functools
 
 import numpy as np
 import pytest
 
+from tests import every_loss
 from tests.dense_graph import CHAIN, GRAPHS, SIZES, random_graph_net
 from tests.dense_truth import CLIPPED, random_task
 from tests.engine import METHODS, joined, network_of, update
-from tests.learning import every_cost
 
 SHARES = np.array([0.5, 0.1, 0.4])
 EXACT = ("asymmetric", "recurrent_backprop")
@@ -21,7 +21,7 @@ TIED = (*CHAIN, (1, 3), (3, 1), (0, 2))
 
 @functools.cache
 def _problem(graph, activation, tied=False):
-    """First random network without a unit near a kink, inputs, and a target for every cost."""
+    """First random network without a unit near a kink, inputs, and a target for every loss."""
     pairs = GRAPHS.get(graph, TIED)
     X, _ = random_task(3, SIZES)
     for seed in range(20):
@@ -30,18 +30,18 @@ def _problem(graph, activation, tied=False):
         inside = net.interior(free)[:, net.hidden]
         mixed = activation not in CLIPPED or (inside.any() and not inside.all())
         if net.margin(free, X) > KINK_MARGIN and mixed:
-            return net, X, every_cost.targets_of(net, X)
+            return net, X, every_loss.targets_of(net, X)
     raise AssertionError((graph, activation))
 
 
 @functools.cache
 def _gradients(graph, activation, tied=False):
-    return every_cost.gradients(*_problem(graph, activation, tied), SHARES)
+    return every_loss.gradients(*_problem(graph, activation, tied), SHARES)
 
 
 @functools.cache
 def _nus(graph, activation):
-    return every_cost.theorem_1(*_problem(graph, activation), SHARES)
+    return every_loss.theorem_1(*_problem(graph, activation), SHARES)
 
 
 def _cosine(one, other):
@@ -54,14 +54,14 @@ def _assert_every_block_agrees(net, found, truth):
         assert _cosine(found[part], truth[part]) > 0.99999, block.shape
 
 
-@pytest.mark.parametrize("cost", every_cost.COSTS)
+@pytest.mark.parametrize("loss", every_loss.LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("gradient", EXACT)
-def test_exact_rules_give_minus_the_gradient(gradient, graph, activation, cost):
+def test_exact_rules_give_minus_the_gradient(gradient, graph, activation, loss):
     net, X, targets = _problem(graph, activation)
-    truth = -_gradients(graph, activation)[cost]
-    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
+    truth = -_gradients(graph, activation)[loss]
+    found = every_loss.update(net, X, targets[loss], loss, gradient, SHARES)
     assert np.abs(truth).max() > 0.02
     assert np.abs(found - truth).max() < 5e-8
     _assert_every_block_agrees(net, found, truth)
@@ -87,20 +87,20 @@ def test_exact_rules_need_no_feedback(gradient):
     _assert_every_block_agrees(net, found, truth)
 
 
-@pytest.mark.parametrize("cost", every_cost.COSTS)
+@pytest.mark.parametrize("loss", every_loss.LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("graph", GRAPHS)
 @pytest.mark.parametrize("gradient", OF_THEOREM_1)
-def test_the_other_rules_follow_theorem_1(gradient, graph, activation, cost):
+def test_the_other_rules_follow_theorem_1(gradient, graph, activation, loss):
     net, X, targets = _problem(graph, activation)
-    truth = _nus(graph, activation)[cost]
-    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
+    truth = _nus(graph, activation)[loss]
+    found = every_loss.update(net, X, targets[loss], loss, gradient, SHARES)
     assert np.linalg.norm(found - truth) < 1e-6 * np.linalg.norm(truth)
     for part in net.parts():
         assert np.linalg.norm(truth[part]) > 1e-5
         assert np.linalg.norm(found[part] - truth[part]) < 1e-5 * np.linalg.norm(truth[part])
     # Which is not the gradient: the tests of the two kinds of rule can tell them apart.
-    assert _cosine(truth, -_gradients(graph, activation)[cost]) < 0.995
+    assert _cosine(truth, -_gradients(graph, activation)[loss]) < 0.995
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -112,14 +112,14 @@ def test_the_vector_field_rule_whatever_the_method_of_relaxation(method):
     assert np.linalg.norm(found - truth) < 1e-6 * np.linalg.norm(truth)
 
 
-@pytest.mark.parametrize("cost", every_cost.COSTS)
+@pytest.mark.parametrize("loss", every_loss.LOSSES)
 @pytest.mark.parametrize("activation", ["hard_sigmoid", "relu"])
 @pytest.mark.parametrize("gradient", OF_THEOREM_1)
-def test_tied_graphs_give_minus_the_gradient(gradient, activation, cost):
+def test_tied_graphs_give_minus_the_gradient(gradient, activation, loss):
     # Every connection between layers has its transposed partner: A is symmetric.
     net, X, targets = _problem("tied", activation, tied=True)
-    truth = -_gradients("tied", activation, tied=True)[cost]
-    found = every_cost.update(net, X, targets[cost], cost, gradient, SHARES)
+    truth = -_gradients("tied", activation, tied=True)[loss]
+    found = every_loss.update(net, X, targets[loss], loss, gradient, SHARES)
     assert np.abs(truth).max() > 0.02
     assert np.abs(found - truth).max() < 5e-8
 

@@ -15,7 +15,7 @@ from sklearn_eqprop._training.optimizers import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_graph import GRAPHS, SIZES, GraphNet, random_graph_net
 from tests.dense_truth import random_task
-from tests.engine import COSTS, network_of, substrate_of
+from tests.engine import LOSSES, network_of, substrate_of
 
 RATES = (0.3, 0.2, 0.1)
 SHARES = np.full(4, 0.25)
@@ -119,9 +119,9 @@ def _trainer(net, **settings):
     blocks = trained_parameters(substrate.network, settings["feedback_learning"])
     rule = VectorFieldRule(NUDGINGS["centered"], 1e-4)
     optimizer = SGD(blocks, 0.0, np)
-    cost = COSTS["squared_error"]
+    loss = LOSSES["squared_error"]
     settings = LearningSettings(**settings)
-    return Trainer(substrate, substrate.network, rule, cost, optimizer, None, settings)
+    return Trainer(substrate, substrate.network, rule, loss, optimizer, None, settings)
 
 
 def _moves(net, trainer, X, Y):

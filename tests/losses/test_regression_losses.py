@@ -10,15 +10,15 @@ from scipy.special import lambertw
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from tests.dense_truth import REGRESSION_COSTS as TRUTH
+from tests.dense_truth import REGRESSION_LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, network_of, nudged_phases, substrate_of, update
-from tests.engine import REGRESSION_COSTS as COSTS
+from tests.engine import REGRESSION_LOSSES as LOSSES
 
 SIZES = (4, 6, 5, 3)
 SHARES = np.array([0.5, 0.1, 0.15, 0.25])
 BETAS = (0.04, 0.02, 0.01, 0.005)
-NAMES = pytest.mark.parametrize("name", COSTS)
+NAMES = pytest.mark.parametrize("name", LOSSES)
 
 
 def _outputs_and_targets(name, n_rows=40):
@@ -30,7 +30,7 @@ def _outputs_and_targets(name, n_rows=40):
 @NAMES
 def test_value_is_the_textbook_formula(name):
     output, target = _outputs_and_targets(name)
-    found = COSTS[name].value(np, output, target)
+    found = LOSSES[name].value(np, output, target)
     assert found.shape == (40,)
     assert np.abs(found - TRUTH[name][0](output, target)).max() < 1e-12
 
@@ -42,9 +42,9 @@ def test_force_is_minus_the_slope_of_the_value(name):
     step = 1e-5
     for unit in range(4):
         shift = step * np.eye(4)[unit]
-        values = [COSTS[name].value(np, output + sign * shift, target) for sign in (1, -1)]
+        values = [LOSSES[name].value(np, output + sign * shift, target) for sign in (1, -1)]
         slope = (values[0] - values[1]) / (2 * step)
-        found = COSTS[name].force(np, output, target)[:, unit]
+        found = LOSSES[name].force(np, output, target)[:, unit]
         assert np.abs(found + slope).max() < 1e-7
 
 
@@ -64,12 +64,12 @@ def test_constant_loss_is_that_of_the_best_constant(name, weighted):
         ).fun
         for column in target.T
     )
-    found = COSTS[name].constant_loss(target, weight if weighted else None)
+    found = LOSSES[name].constant_loss(target, weight if weighted else None)
     assert abs(found - truth) < 1e-6
 
 
 def test_constant_loss_of_no_events():
-    assert COSTS["poisson"].constant_loss(np.zeros((5, 2)), None) == 0
+    assert LOSSES["poisson"].constant_loss(np.zeros((5, 2)), None) == 0
 
 
 def _proximal_point(name, drive, target, beta):
@@ -91,7 +91,7 @@ def test_resolve_is_the_proximal_point(name, beta):
     drive = 2 * output[::-1]
     truth = _proximal_point(name, drive, target, beta)
     origin = output
-    found = COSTS[name].resolve(np, drive - origin, np.zeros_like(drive), origin, target, beta)
+    found = LOSSES[name].resolve(np, drive - origin, np.zeros_like(drive), origin, target, beta)
     assert np.abs(found + origin - truth).max() < 1e-12
     assert np.abs(truth - drive).max() > 0.5 * beta
 
@@ -99,7 +99,7 @@ def test_resolve_is_the_proximal_point(name, beta):
 def test_resolve_of_poisson_is_exact_however_strong_the_nudge():
     scale, total = np.meshgrid(np.logspace(-8, 4, 40), np.r_[-np.logspace(-6, 2, 20), 1e-3, 1, 300])
     total = np.maximum(total, -scale)  # as no target is below 0
-    found = COSTS["poisson"].resolve(np, total, 0.0, np.log(scale), np.exp(np.log(scale)), 1.0)
+    found = LOSSES["poisson"].resolve(np, total, 0.0, np.log(scale), np.exp(np.log(scale)), 1.0)
     size = np.abs(found) + scale * np.abs(np.expm1(found))
     assert (np.abs(found + scale * np.expm1(found) - total) <= 1e-13 * size).all()
 
@@ -109,7 +109,7 @@ def test_resolve_of_poisson_is_exact_however_strong_the_nudge():
 def test_pushed_away_an_output_rests_where_its_force_balances(name, beta):
     output, target = _outputs_and_targets(name)
     drive = output[::-1]
-    found = COSTS[name].resolve(np, drive, output, 0.0, target, beta)
+    found = LOSSES[name].resolve(np, drive, output, 0.0, target, beta)
     assert np.abs(drive - beta * TRUTH[name][1](found, target) - found).max() < 1e-14
     assert (np.sign(found - target) == np.sign(drive - target)).all()
 
@@ -119,8 +119,8 @@ def test_resolve_and_velocity_change_nothing_they_are_given(name):
     output, target = _outputs_and_targets(name)
     drive = output + 1
     kept = [array.copy() for array in (drive, output, target)]
-    COSTS[name].resolve(np, drive, output, 0.0, target, 0.5)
-    COSTS[name].velocity(np, drive, output, 0.0, target, 0.5)
+    LOSSES[name].resolve(np, drive, output, 0.0, target, 0.5)
+    LOSSES[name].velocity(np, drive, output, 0.0, target, 0.5)
     for array, copy in zip((drive, output, target), kept, strict=True):
         assert np.array_equal(array, copy)
 
@@ -129,9 +129,9 @@ def test_resolve_and_velocity_change_nothing_they_are_given(name):
 def test_resolve_takes_one_beta_a_sample(name):
     output, target = _outputs_and_targets(name, 6)
     betas = np.array([0.5, -0.5, 0.1, 0.2, -0.1, 0.4])
-    together = COSTS[name].resolve(np, output, output, 0.0, target, betas[:, None])
+    together = LOSSES[name].resolve(np, output, output, 0.0, target, betas[:, None])
     for row, beta in enumerate(betas):
-        alone = COSTS[name].resolve(np, output[[row]], output[[row]], 0.0, target[[row]], beta)
+        alone = LOSSES[name].resolve(np, output[[row]], output[[row]], 0.0, target[[row]], beta)
         assert np.array_equal(together[[row]], alone)
 
 
@@ -145,7 +145,7 @@ def test_update_follows_the_theorem(name, nudging, order, activation):
     assert net.margin(free, X) > 1e-3
     gaps = np.abs(net.split(free)[-1] - Y)
     if name != "poisson":
-        assert min(gaps.min(), np.abs(gaps - 1).min()) > 1e-3  # no kink of the cost within reach
+        assert min(gaps.min(), np.abs(gaps - 1).min()) > 1e-3  # no kink of the loss within reach
     truth = net.theorem_1(X, name, Y, SHARES)
     errors = [
         np.linalg.norm(update(net, X, Y, name, beta, SHARES, nudging) - truth)
@@ -168,7 +168,7 @@ def test_nudged_equilibria_are_those_of_the_equations(name, method):
         Y[:3] = outputs[:3] + 0.05
     substrate = substrate_of(net, method, step_size=0.3 if method == "euler" else 1.0)
     free = substrate.settle(X)
-    [result] = nudged_phases(substrate, free, COSTS[name], Y, (0.4,))
+    [result] = nudged_phases(substrate, free, LOSSES[name], Y, (0.4,))
     assert result.converged.all()
     S = joined(result.states)
     assert net.residual(S, X)[0] > 1e-3
@@ -196,7 +196,7 @@ def test_a_push_away_of_unbounded_curvature_holds_its_force(method):
     free = substrate.settle(X)
     strengths = (0.9, -0.9)
     for result, beta in zip(
-        nudged_phases(substrate, free, COSTS["poisson"], Y, strengths), strengths, strict=True
+        nudged_phases(substrate, free, LOSSES["poisson"], Y, strengths), strengths, strict=True
     ):
         assert result.converged.all()
         S = joined(result.states)
@@ -217,14 +217,14 @@ def test_training_tolerance_is_relative_to_the_push_on_each_sample(name):
     loose = SimulatedNetwork(network_of(net), RELAXATIONS["gauss_seidel"](1.0), limits)
     tight = substrate_of(net)
     free = tight.settle(X)
-    [found] = loose.settle_nudged(free, COSTS[name], Y, (0.3,))
-    [truth] = tight.settle_nudged(free, COSTS[name], Y, (0.3,))
+    [found] = loose.settle_nudged(free, LOSSES[name], Y, (0.3,))
+    [truth] = tight.settle_nudged(free, LOSSES[name], Y, (0.3,))
     for layer, exact in zip(found.states, truth.states, strict=True):
         size = np.abs(exact).max(axis=1)
         assert (np.abs(layer - exact).max(axis=1) < 0.02 * size).all()
 
 
 def test_curvatures():
-    assert COSTS["absolute_error"].curvature == 0
-    assert COSTS["huber"].curvature == 1
-    assert math.isinf(COSTS["poisson"].curvature)
+    assert LOSSES["absolute_error"].curvature == 0
+    assert LOSSES["huber"].curvature == 1
+    assert math.isinf(LOSSES["poisson"].curvature)

@@ -10,9 +10,9 @@ from sklearn_eqprop._rules.two_phase import VectorFieldRule
 from sklearn_eqprop._training.optimizers import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
-from tests.dense_truth import COSTS as TRUTH
+from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
-from tests.engine import COSTS, substrate_of
+from tests.engine import LOSSES, substrate_of
 
 SIZES = (4, 6, 5, 3)
 RATES = (0.3, 0.2, 0.1)
@@ -21,7 +21,7 @@ BETA = 1e-4
 ACCURACY = 1e-8
 
 
-def _trainer(net, cost, **settings):
+def _trainer(net, loss, **settings):
     settings = {
         "learning_rates": RATES,
         "alpha": 0.0,
@@ -35,7 +35,7 @@ def _trainer(net, cost, **settings):
         substrate,
         substrate.network,
         VectorFieldRule(NUDGINGS["centered"], BETA),
-        COSTS[cost],
+        LOSSES[loss],
         SGD(blocks, 0.0, np),
         None,
         LearningSettings(**settings),
@@ -50,8 +50,8 @@ def _moves(net, trainer, X, Y, weight=None, rate_factor=1.0):
     return parameters, [parameter.array - block for parameter, block in pairs], loss
 
 
-def _theorem_blocks(net, X, Y, cost, shares):
-    return net.with_theta(net.theorem_1(X, cost, Y, shares)).blocks()
+def _theorem_blocks(net, X, Y, loss, shares):
+    return net.with_theta(net.theorem_1(X, loss, Y, shares)).blocks()
 
 
 def _assert_close(found, truth):
@@ -60,16 +60,16 @@ def _assert_close(found, truth):
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
-@pytest.mark.parametrize("cost", COSTS)
-def test_a_step_is_the_mean_update_times_the_rate_of_its_layer(cost, tied):
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_step_is_the_mean_update_times_the_rate_of_its_layer(loss, tied):
     net = random_net(SIZES, "tanh", tied=tied, gain=0.6)
-    X, Y = random_task(4, SIZES, cost)
-    nu = _theorem_blocks(net, X, Y, cost, np.full(4, 0.25))
-    parameters, moves, loss = _moves(net, _trainer(net, cost), X, Y, rate_factor=0.5)
+    X, Y = random_task(4, SIZES, loss)
+    nu = _theorem_blocks(net, X, Y, loss, np.full(4, 0.25))
+    parameters, moves, found = _moves(net, _trainer(net, loss), X, Y, rate_factor=0.5)
     rates = [0.5 * RATES[parameter.layer - 1] for parameter in parameters]
     _assert_close(moves, [rate * block for rate, block in zip(rates, nu, strict=True)])
     output = net.split(net.equilibrium(X))[-1]
-    assert abs(loss - TRUTH[cost][0](output, Y).mean()) < 1e-13
+    assert abs(found - TRUTH[loss][0](output, Y).mean()) < 1e-13
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])

@@ -7,7 +7,7 @@ at a bound are left out of A. The package settles both phases by itself, to 1e-1
 import numpy as np
 import pytest
 
-from tests.dense_truth import ACTIVATIONS, CLIPPED, COSTS, random_net, random_task
+from tests.dense_truth import ACTIVATIONS, CLIPPED, LOSSES, random_net, random_task
 from tests.engine import METHODS, update
 
 SIZES = (4, 6, 5, 4, 3)
@@ -19,7 +19,7 @@ SHARES = np.array([0.5, 0.1, 0.15, 0.25])
 SEEDS = {"hard_sigmoid": 0, "relu": 0}
 
 
-def _problem(activation, cost, tied=False):
+def _problem(activation, loss, tied=False):
     net = random_net(
         SIZES,
         activation,
@@ -28,16 +28,16 @@ def _problem(activation, cost, tied=False):
         loop=0.4,
         seed=SEEDS.get(activation, 0),
     )
-    X, Y = random_task(4, SIZES, cost)
-    _assert_no_kink(net, X, cost, Y)
+    X, Y = random_task(4, SIZES, loss)
+    _assert_no_kink(net, X, loss, Y)
     return net, X, Y
 
 
-def _assert_no_kink(net, X, cost, Y):
+def _assert_no_kink(net, X, loss, Y):
     free = net.equilibrium(X)
     assert net.margin(free, X) > KINK_MARGIN
     for beta in (max(BETAS), -max(BETAS)):
-        assert np.array_equal(net.interior(net.equilibrium(X, cost, Y, beta)), net.interior(free))
+        assert np.array_equal(net.interior(net.equilibrium(X, loss, Y, beta)), net.interior(free))
     if net.activation in CLIPPED:
         interior = net.interior(free)[:, net.hidden]
         assert interior.any()
@@ -52,13 +52,13 @@ def _relative_error(found, truth):
     return np.linalg.norm(found - truth) / np.linalg.norm(truth)
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_update_follows_the_theorem_as_beta_vanishes(activation, cost):
-    net, X, Y = _problem(activation, cost)
-    truth = net.theorem_1(X, cost, Y, SHARES)
+def test_update_follows_the_theorem_as_beta_vanishes(activation, loss):
+    net, X, Y = _problem(activation, loss)
+    truth = net.theorem_1(X, loss, Y, SHARES)
     # Smaller still, and the rounding of states shows behind two layers of feedback.
-    found = update(net, X, Y, cost, 3e-6, SHARES)
+    found = update(net, X, Y, loss, 3e-6, SHARES)
     assert _cosine(found, truth) > 1 - 1e-10
     assert _relative_error(found, truth) < 1e-5
     # Every block, not just the largest: deep signals are small.
@@ -79,26 +79,26 @@ def test_whatever_the_method_of_relaxation(method):
 
 
 @pytest.mark.parametrize(("nudging", "order"), [("one_sided", 1), ("centered", 2)])
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_order_of_the_error_in_beta(activation, cost, nudging, order):
-    net, X, Y = _problem(activation, cost)
-    truth = net.theorem_1(X, cost, Y, SHARES)
+def test_order_of_the_error_in_beta(activation, loss, nudging, order):
+    net, X, Y = _problem(activation, loss)
+    truth = net.theorem_1(X, loss, Y, SHARES)
     errors = [
-        _relative_error(update(net, X, Y, cost, beta, SHARES, nudging), truth) for beta in BETAS
+        _relative_error(update(net, X, Y, loss, beta, SHARES, nudging), truth) for beta in BETAS
     ]
     slope = np.polyfit(np.log(BETAS), np.log(errors), 1)[0]
     assert abs(slope - order) < 0.05
     assert errors[-1] < 10 * BETAS[-1] ** order
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ["hard_sigmoid", "relu", "identity"])
-def test_tied_weights_give_minus_the_gradient_of_the_objective(activation, cost):
+def test_tied_weights_give_minus_the_gradient_of_the_objective(activation, loss):
     # ρ' = 1 for units away from a bound: A is symmetric. Truth: finite differences of J.
-    net, X, Y = _problem(activation, cost, tied=True)
-    gradient = net.gradient(X, cost, Y, SHARES)
-    found = update(net, X, Y, cost, 1e-4, SHARES, "centered")
+    net, X, Y = _problem(activation, loss, tied=True)
+    gradient = net.gradient(X, loss, Y, SHARES)
+    found = update(net, X, Y, loss, 1e-4, SHARES, "centered")
     assert np.abs(gradient).max() > 0.05
     assert np.abs(found + gradient).max() < 5e-8
 
@@ -112,19 +112,19 @@ def test_without_symmetry_the_update_is_not_the_gradient(activation, tied):
     assert _cosine(found, -gradient) < 0.999
 
 
-@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-def test_the_dense_truth_itself(activation, cost):
+def test_the_dense_truth_itself(activation, loss):
     # dJ/dθ = -C_s A^{-1} ∂μ/∂θ [25] against finite differences of J.
-    net, X, Y = _problem(activation, cost)
+    net, X, Y = _problem(activation, loss)
     formula = 0.0
     for s, x, y, share in zip(net.equilibrium(X), X, Y, SHARES, strict=True):
         free = net.interior(s)
         C_s = np.zeros(s.size)
-        C_s[net.span(net.n_layers)] = COSTS[cost][1](s[net.span(net.n_layers)], y)
+        C_s[net.span(net.n_layers)] = LOSSES[loss][1](s[net.span(net.n_layers)], y)
         inverse = np.linalg.inv(net.jacobian(s)[np.ix_(free, free)])
         formula = formula - share * (C_s[free] @ inverse @ net.dmu_dtheta(s, x)[free])
-    assert np.abs(formula - net.gradient(X, cost, Y, SHARES)).max() < 5e-9
+    assert np.abs(formula - net.gradient(X, loss, Y, SHARES)).max() < 5e-9
 
 
 def test_one_output_and_no_hidden_layer():

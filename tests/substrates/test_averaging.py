@@ -9,12 +9,12 @@ from sklearn_eqprop._rules.two_phase import VectorFieldRule
 from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 from tests.dense_graph import CHAIN, GRAPHS, GraphNet, random_graph_net
 from tests.dense_truth import random_task
-from tests.engine import ALL_COSTS as COSTS
+from tests.engine import ALL_LOSSES as LOSSES
 from tests.engine import joined, network_of, update
 from tests.trajectories import (
     RINGING,
     after_transient,
-    average_cost,
+    average_loss,
     ringing_net,
     run,
     swing,
@@ -30,9 +30,9 @@ def _substrate(net, lengths, step_size=EPSILON, **options):
     return AveragingNetwork(network_of(net), step_size, RunLengths(*lengths), **options)
 
 
-def _credit(substrate, X, Y, cost="squared_error", nudging="centered", beta=0.4, shares=SHARES):
+def _credit(substrate, X, Y, loss="squared_error", nudging="centered", beta=0.4, shares=SHARES):
     rule = VectorFieldRule(NUDGINGS[nudging], beta)
-    return rule.credit(substrate, X, Y, COSTS[cost], shares, np.random.RandomState(0))
+    return rule.credit(substrate, X, Y, LOSSES[loss], shares, np.random.RandomState(0))
 
 
 def _vector(credit):
@@ -56,24 +56,24 @@ def _literal_update(net, X, pre, moved):
 
 
 @pytest.mark.parametrize("nudging", STRENGTHS)
-@pytest.mark.parametrize("cost", ["squared_error", "log_loss", "huber"])
+@pytest.mark.parametrize("loss", ["squared_error", "log_loss", "huber"])
 @pytest.mark.parametrize("activation", ["tanh", "hard_sigmoid", "relu", "identity"])
-def test_runs_are_the_plain_loop(activation, cost, nudging):
+def test_runs_are_the_plain_loop(activation, loss, nudging):
     # Cut short on purpose: states still move all along, in an odd number of steps.
     net = random_graph_net(GRAPHS["all"], activation)
-    X, Y = random_task(4, SIZES, cost)
-    credit = _credit(_substrate(net, (3, 7)), X, Y, cost, nudging)
+    X, Y = random_task(4, SIZES, loss)
+    credit = _credit(_substrate(net, (3, 7)), X, Y, loss, nudging)
     start = after_transient(net, X, EPSILON, 3)
     free = run(net, X, start, EPSILON, 7)
     assert len(free.path) == 4
     assert swing(free.path) > 1e-3
     assert np.abs(joined(credit.free.result.states) - free.states).max() < 1e-14
     assert np.abs(joined(credit.free.rates) - free.rates).max() < 1e-14
-    value = credit.free.cost(np, COSTS[cost], Y)
-    assert np.abs(value - average_cost(net, X, Y, cost, EPSILON, 3, 7)).max() < 1e-13
+    value = credit.free.loss(np, LOSSES[loss], Y)
+    assert np.abs(value - average_loss(net, X, Y, loss, EPSILON, 3, 7)).max() < 1e-13
     strengths = STRENGTHS[nudging]
     moved = [
-        run(net, X, start, EPSILON, 7, cost, Y, beta).states - free.states for beta in strengths
+        run(net, X, start, EPSILON, 7, loss, Y, beta).states - free.states for beta in strengths
     ]
     for result, displacement in zip(credit.nudged[1:], moved[1:], strict=True):
         assert np.abs(joined(result.states) - displacement).max() < 1e-14
@@ -143,16 +143,16 @@ def test_at_a_fixed_point_it_is_the_rule_of_fixed_points(activation, tied, coord
 
 
 def _finite_differences(net, X, Y, step_size, lengths, step):
-    """Slope of the average cost of the plain loop."""
+    """Slope of the average loss of the plain loop."""
     theta, slopes = net.theta(), []
     for index in range(theta.size):
-        costs = []
+        losses = []
         for sign in (1, -1):
             moved = theta.copy()
             moved[index] += sign * step
-            cost = average_cost(net.with_theta(moved), X, Y, "squared_error", step_size, *lengths)
-            costs.append(float(SHARES[:, 0] @ cost))
-        slopes.append((costs[0] - costs[1]) / (2 * step))
+            loss = average_loss(net.with_theta(moved), X, Y, "squared_error", step_size, *lengths)
+            losses.append(float(SHARES[:, 0] @ loss))
+        slopes.append((losses[0] - losses[1]) / (2 * step))
     return np.array(slopes)
 
 
