@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
-from tests.learning.test_own_substrate import VERBS, Watched
+from tests.substrates.test_own_substrate import VERBS, Watched
 
 pytest.importorskip("matplotlib")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 
+from sklearn_eqprop._training import updates
 from sklearn_eqprop._training.optimizers import SGD, Adam
 from sklearn_eqprop._training.updates import BlockUpdate, apply_updates
-from sklearn_eqprop.learning import updates
 
 SHAPES = ((3, 2), (4,), (2, 5))
 RATES = (0.1, 0.02, 0.5)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._training import updates
 from sklearn_eqprop._training.optimizers import SGD, Adam, PlainSteps
 from sklearn_eqprop._training.updates import BlockUpdate, Follower, apply_updates
-from sklearn_eqprop.learning import updates
 
 SHAPES = [(5, 3), (4,)]
 RATES, SCALES, DECAYS = (0.1, 0.3), (0.25, 1.0), (0.2, 0.0)
