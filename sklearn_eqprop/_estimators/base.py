@@ -1,22 +1,291 @@
-"""What the classifier and the regressor share."""
+"""What the classifier and the regressor share: parameters, fit, equilibria, model files."""
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from dataclasses import KW_ONLY, dataclass
+from numbers import Real
+from typing import Any, ClassVar, Self
 
-from sklearn_eqprop._estimators.notebook_display import NotebookDisplay
-from sklearn_eqprop._estimators.parameters.parameters import PARAMETER_CONSTRAINTS
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_eqprop._estimators.data.device_memory import explains_full_device
+from sklearn_eqprop._estimators.data.inputs import validated_pair
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.fitted.drawing import drawing_of
+from sklearn_eqprop._estimators.fitted.model_file import packed_estimator, unpacked_estimator
+from sklearn_eqprop._estimators.fitted.settle import (
+    Nudge,
+    prediction_backend,
+    settle_validated,
+    settled_layers,
+)
+from sklearn_eqprop._estimators.fitting.fit import fit
+from sklearn_eqprop._estimators.fitting.start import Call
+from sklearn_eqprop._estimators.parameters.checks import (
+    check_beta,
+    check_clamped_loss,
+    check_clamped_objective,
+)
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.constraints import SHARED
+from sklearn_eqprop._estimators.targets import Labels, Numbers
+from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._sklearn_compat import (
+    CallbackSupportMixin,
+    InvalidParameterError,
+    _fit_context,
+)
 
 
-class BaseEqProp(NotebookDisplay):
-    """Common part of the estimators; see `EqPropClassifier` for the parameters."""
+@dataclass(eq=False, repr=False)
+class BaseEqProp(
+    CallbackSupportMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """Common part of `EqPropClassifier` and `EqPropRegressor`, which explain the parameters.
 
-    _parameter_constraints: dict[str, list[Any]] = PARAMETER_CONSTRAINTS
+    The fields of this dataclass are the parameters: `dataclass` writes the constructor, and a
+    subclass states only the defaults that differ.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = SHARED
+    #: Whether the output layer stands for labels or for numbers.
+    _targets: ClassVar[type[Labels] | type[Numbers]]
+
+    hidden_layer_sizes: Any = (100,)
+    _: KW_ONLY
+    activation: str = "relu"
+    feedback: str = "untied"
+    gradient: str = "vector_field"
+    credit_coordinates: str = "auto"
+    nudging: str = "one_sided"
+    feedback_init: str = "transpose"
+    feedback_scale: float = 0.3
+    feedback_learning: str = "kolen_pollack"
+    objective: str = "fixed_point"
+    connections: Any = None
+    loop_gain: float | str | None = "auto"
+    layerwise_rescale: bool = True
+    beta: float = 0.5
+    relaxation: str = "gauss_seidel"
+    step_size: float = 1.0
+    max_relax_iter: int = 200
+    max_nudge_iter: int = 200
+    relax_tol: float | str = "auto"
+    loss: Any = "squared_error"
+    optimizer: str = "adam"
+    learning_rate_init: Any = 1e-3
+    learning_rate: str = "constant"
+    momentum: float = 0.9
+    alpha: float = 1e-4
+    batch_size: int | str = "auto"
+    max_iter: int = 200
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    scoring: Any = None
+    restore_best_weights: bool = False
+    n_iter_no_change: int | None = 10
+    tol: float = 1e-4
+    shuffle: bool = True
+    warm_start: bool = False
+    verbose: bool | int = False
+    random_state: Any = None
+    transform_layers: Any = None
+    input_shape: tuple[int, ...] | None = None
+    backend: str = "auto"
+    dtype: str = "auto"
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Inputs. Scale them to zero mean and unit variance (StandardScaler).
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets: class labels or a 0/1 matrix (multilabel) for the classifier, numbers on any
+            scale for the regressor.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights >= 0. A sample of weight 0 is left out.
+        X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
+            Samples that judge training, with ``early_stopping=True``.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
+            Their targets.
+        sample_weight_val : array-like of shape (n_val,), default=None
+            Their weights in the score.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a parameter, X, y or a weight is not usable. The estimator does not change.
+        DivergenceError
+            If numbers stop being finite. The weights of the last good epoch are kept.
+        """
+        fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
+        return self
+
+    @explains_full_device
+    def relax(self, X: Any, y: Any = None, beta: float = 0.0) -> Result:
+        """Let the network settle, and return the equilibrium of every row.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+            Inputs, which are clamped.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Targets towards which the output is nudged; needed if `beta` is not 0.
+        beta : float, default=0.0
+            Influence parameter. 0 gives the free fixed point (Eq. 10, Scellier et al. 2018). Any
+            other value gives the nudged fixed point that follows from it (Eq. 16). Infinity holds
+            the output at the target.
+
+        Returns
+        -------
+        Result
+            With ``states`` (list of L arrays (n_samples, n_l), layers 1 to L), ``n_steps``,
+            ``residual``, ``converged`` (arrays of shape (n_samples,)) and ``reason`` (str). With
+            ``objective='trajectory'`` the states are averages over the last ``n_averaged`` of
+            ``n_steps`` steps, ``residual`` is what still moves at their end, and ``converged`` is
+            False only for samples that run away.
+
+        Raises
+        ------
+        ValueError
+            If `beta` is not 0 and `y` is missing or does not fit; if `beta` is so negative that the
+            nudged phase would be unstable; or if it is infinite and the loss is not the squared
+            error, or the objective is 'trajectory'.
+        DivergenceError
+            If a state is not finite.
+        """
+        check_is_fitted(self)
+        if not isinstance(beta, Real) or isinstance(beta, (bool, np.bool_)):
+            msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
+            raise InvalidParameterError(msg)
+        if beta == 0:
+            return settled_layers(self, X).result_given_back()
+        if y is None:
+            msg = f"beta={beta!r} needs y: pass the targets towards which the output is nudged."
+            raise ValueError(msg)
+        config = Config.of(self)
+        if beta == math.inf:
+            check_clamped_objective(config, math.inf)
+            check_clamped_loss(config)
+        targets = self._targets.of(self, config)
+        check_beta(config, targets.loss, beta, pushes_away=beta < 0, held=False)
+        backend = prediction_backend(config)
+        X, y, home = validated_pair(self, X, targets.plain(y), backend)
+        arrays = FittedArrays.of(self)
+        target = targets.encode(targets.checked(y, config), arrays.dtype)
+        nudge = Nudge(targets.loss, target, float(beta))
+        network = arrays.network(config.activation, backend)
+        return settle_validated(config, network, X, home, nudge=nudge).result_given_back()
+
+    @explains_full_device
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the equilibrium states of the hidden layers (averages, see `objective`).
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_units)
+            States s_1 .. s_{L-1} of the free phase, or those of `transform_layers`, side by side,
+            input side first. Convolutional layers are flattened by height, width and filter.
+
+        Raises
+        ------
+        ValueError
+            If there is no hidden layer, or `transform_layers` names a layer that does not exist.
+        """
+        settled = settled_layers(self, X)
+        states = settled.result.states
+        layers = Config.of(self).chosen_layers(len(states))
+        if not layers:
+            msg = (
+                "transform needs a hidden layer, but hidden_layer_sizes is empty. "
+                "transform_layers=1 would return the output."
+            )
+            raise ValueError(msg)
+        chosen = [states[layer - 1] for layer in layers]
+        return settled.give_back(settled.backend.xp.concatenate(chosen, axis=1))
+
+    @property
+    def _n_features_out(self) -> int:
+        """Number of columns of `transform`, for get_feature_names_out."""
+        sizes = FittedArrays.of(self).layout.sizes
+        return sum(sizes[layer] for layer in Config.of(self).chosen_layers(len(sizes) - 1))
+
+    @property
+    def feedback_coefs_(self) -> list[np.ndarray] | tuple[np.ndarray, ...]:
+        """Feedback weights, one array (n_source, n_target) per feedback connection.
+
+        Beside a convolution they are kernels of its shape, which feedback uses in reverse. Assign
+        other arrays to replace them. With ``feedback='tied'`` they are the transposes of their
+        partners in ``coefs_`` (kernels are not transposed), follow these and cannot be assigned.
+        """
+        if not hasattr(self, "coefs_"):
+            msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
+            raise AttributeError(msg)
+        weights: list[np.ndarray] | None = self._feedback_coefs
+        if weights is None:
+            partners = self._layout.wiring.partners
+            of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
+            return tuple(coef.T if coef.ndim == 2 else coef for coef in of_partners)
+        return weights
+
+    @feedback_coefs_.setter
+    def feedback_coefs_(self, value: list[np.ndarray]) -> None:
+        if hasattr(self, "coefs_") and self._feedback_coefs is None:
+            msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
+            raise AttributeError(msg)
+        if value is None:
+            msg = "feedback_coefs_=None: assign arrays, one per feedback connection."
+            raise ValueError(msg)
+        self._feedback_coefs = value
 
     def __sklearn_tags__(self) -> Any:
-        """See scikit-learn's developer guide."""
+        """Return scikit-learn's tags of the estimator."""
         tags = super().__sklearn_tags__()
         preserved = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = preserved
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the content of a model file."""
+        return packed_estimator(super().__getstate__())
+
+    def __setstate__(self, stored: dict[str, Any]) -> None:
+        """Restore the content of a model file."""
+        super().__setstate__(unpacked_estimator(stored))
+
+    def _repr_html_inner(self) -> str:
+        """Return scikit-learn's diagram with a picture of the network below it."""
+        html: str = super()._repr_html_inner()
+        return html + drawing_of(self)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """Return scikit-learn's representations, the HTML one with a picture of the network."""
+        bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
+        if "text/html" in bundle:
+            bundle["text/html"] += drawing_of(self)
+        return bundle

@@ -1,4 +1,4 @@
-"""What a user is told: a line an epoch, and once a fit what went wrong."""
+"""Warnings after a fit: training that did not learn, dynamics that did not settle."""
 
 from __future__ import annotations
 
@@ -7,84 +7,75 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._estimators.fitting.training_state import EndedBy, FitSettings, TrainingState
+from sklearn_eqprop._estimators.fitting.loop import LITTLE
+from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._relaxation import RUNAWAY
-from sklearn_eqprop._training.epoch import EpochRecord
 from sklearn_eqprop._warnings import warn_at_call
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
-#: Epochs after which training must have done better than a constant prediction.
+#: Number of epochs after which training must be better than a constant prediction.
 PATIENT_EPOCHS = 10
-#: Share of the loss of a constant prediction by which less is no better.
-LITTLE = 1e-3
-#: Weight decay, relative to the loss of a sample, that may well be why nothing was learned.
+#: Weight decay, relative to the loss of a sample, that may be the reason why nothing was learned.
 STRONG_DECAY = 0.05
 
 
 def warn_about_training(
-    state: TrainingState, ended_by: EndedBy, settings: FitSettings, n_epochs: int, dtype: Any
+    config: Config,
+    state: TrainingState,
+    ended_by: EndedBy,
+    n_epochs: int,
+    dtype: Any,
+    *,
+    incremental: bool,
 ) -> None:
-    """Report, once a fit of some epochs, what went wrong.
+    """Warn about a fit that was interrupted, did not learn, did not end or did not settle.
 
-    Training that was interrupted, did not learn or did not end; dynamics that did not
-    settle; feedback too weak for the arithmetic.
+    Parameters
+    ----------
+    config : Config
+    state : TrainingState
+    ended_by : EndedBy
+    n_epochs : int
+        Epochs of this call.
+    dtype : dtype
+        Of the weights.
+    incremental : bool
+        Whether this was ``partial_fit``.
     """
     if ended_by is EndedBy.INTERRUPT:
         warn_at_call("Training interrupted by user.", UserWarning)
     if not n_epochs:
         return
-    if not settings.incremental:  # a later slice may just be a harder one
-        _warn_about_loss(state, ended_by, settings, n_epochs)
-    _warn_about_settling(state, n_epochs, averaged=settings.averaged)
-    _warn_about_weak_feedback(state, settings, dtype)
-
-
-def print_epoch(
-    state: TrainingState,
-    epoch: EpochRecord,
-    settings: FitSettings,
-    n_done: int,
-    n_samples: int,
-    seconds: float,
-) -> None:
-    """One line on the epoch that has just ended, one of `n_done` that took `seconds` each."""
-    score = f"  validation {state.validation_scores[-1]:.4f}" if settings.early_stopping else ""
-    moving = f"settled {1 - max(epoch.free_unconverged, epoch.nudged_unconverged):.1%}"
-    if settings.averaged:  # nothing has to settle
-        moving = f"moving {epoch.free_residual:.2g}"
-    print(
-        f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
-        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  {moving}  "
-        f"{n_samples / seconds:,.0f} samples/s  "
-        f"at most {seconds * (settings.max_iter - n_done):.0f} s left",
-        flush=True,
-    )
+    if not incremental:  # a later slice may be a more difficult one
+        _warn_about_loss(config, state, ended_by, n_epochs)
+    _warn_about_settling(state, n_epochs, averages=config.averages)
+    _warn_about_weak_feedback(state, dtype, averages=config.averages)
 
 
 def _warn_about_loss(
-    state: TrainingState, ended_by: EndedBy, settings: FitSettings, n_epochs: int
+    config: Config, state: TrainingState, ended_by: EndedBy, n_epochs: int
 ) -> None:
-    curve = state.loss_curve
+    curve, tol = state.loss_curve, config.tol
     first, last, best = curve[0], curve[-1], min(curve)
-    # A fit may go on from slices of other data, which were easier, or from where all is learned.
+    # A fit may continue after slices of other data, which were easier, or after all was learned.
     of_fit = curve[-n_epochs:]
     fell = max(first - best, of_fit[0] - min(of_fit))
-    flat = len(curve) > 1 and fell <= settings.tol < best
+    flat = len(curve) > 1 and fell <= tol < best
     enough = (1 - LITTLE) * state.constant_loss
-    no_better = last - state.penalty >= enough and state.constant_loss > settings.tol
+    no_better = last - state.penalty >= enough and state.constant_loss > tol
     had_time = len(curve) >= PATIENT_EPOCHS
-    over = had_time and last - best > settings.tol  # not just slow
+    over = had_time and last - best > tol  # not only slow
     useless = no_better and (over or ended_by is EndedBy.PATIENCE)
     kept = -math.inf if state.kept_loss is None else state.kept_loss
-    no_use = kept >= enough and state.constant_loss > settings.tol
-    by_loss = ended_by is EndedBy.PATIENCE and not settings.early_stopping
+    no_use = kept >= enough and state.constant_loss > tol
+    by_loss = ended_by is EndedBy.PATIENCE and not config.early_stopping
     constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
-    if by_loss and 0 < state.constant_loss <= settings.tol:
+    if by_loss and 0 < state.constant_loss <= tol:
         warn_at_call(
-            f"Training stopped before it could learn: tol={settings.tol:g}, and an improvement "
-            "counts only if it is larger, but predicting the same for all samples has a loss of no "
-            f"more than {state.constant_loss:.4g}. Lower tol."
+            f"Training stopped before it could learn: tol={tol:g} is too large. A constant "
+            f"prediction already has a loss of no more than {state.constant_loss:.4g}. Lower tol."
         )
     elif flat or useless:
         warn_at_call(
@@ -95,39 +86,39 @@ def _warn_about_loss(
             "inputs."
         )
     elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
-        measure = "validation score" if settings.early_stopping else "loss"
+        measure = "validation score" if config.early_stopping else "loss"
         warn_at_call(
-            f"Training did not learn: the {measure} was never better than in the beginning, from "
-            f"where weights are kept, with a loss of {kept:.4g} on the training rows; "
+            f"Training did not learn: the {measure} was never better than in the beginning. The "
+            f"weights from there are kept, with a loss of {kept:.4g} on the training rows; "
             f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
-            "validation_fraction, or scale the inputs (those of a validation set of your own too)."
+            "validation_fraction, or scale the inputs (those of your own validation set too)."
         )
     elif ended_by is EndedBy.LIMIT and (
-        # A cosine ends by design, but should have come somewhere by then.
-        settings.learning_rate != "cosine" or (no_better and had_time)
+        # A cosine schedule ends by design, but training should be better than a constant by then.
+        config.learning_rate != "cosine" or (no_better and had_time)
     ):
-        told = "validation score" if settings.early_stopping else "loss"
+        measure = "validation score" if config.early_stopping else "loss"
         warn_at_call(
-            f"Training reached max_iter={settings.max_iter} epochs before the {told} stopped "
+            f"Training reached max_iter={config.max_iter} epochs while the {measure} was still "
             "improving: raise max_iter, raise tol, or raise learning_rate_init."
-            f"{_other_remedy_than_epochs(state, settings)}"
+            f"{_other_remedy_than_epochs(config, state)}"
         )
 
 
-def _other_remedy_than_epochs(state: TrainingState, settings: FitSettings) -> str:
-    """What more epochs would not mend."""
+def _other_remedy_than_epochs(config: Config, state: TrainingState) -> str:
+    """Return what to change if more epochs would not help."""
     if state.decay >= STRONG_DECAY:
         return f" But {_remedy_for_decay(state).rstrip()}"
-    if settings.early_stopping:
+    if config.early_stopping:
         return ""
     return (
-        " Where scores of other samples have stopped improving already, as they do with noisy "
-        "targets, set early_stopping=True or raise alpha instead."
+        " If the score of other samples no longer improves (noisy targets), set "
+        "early_stopping=True or raise alpha instead."
     )
 
 
 def _remedy_for_decay(state: TrainingState) -> str:
-    """What to change first where the penalty outweighs what there is to learn."""
+    """Return what to change first if the penalty is larger than what can be learned."""
     if state.decay < STRONG_DECAY:
         return ""
     return (
@@ -136,21 +127,20 @@ def _remedy_for_decay(state: TrainingState) -> str:
     )
 
 
-def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool) -> None:
+def _warn_about_settling(state: TrainingState, n_epochs: int, *, averages: bool) -> None:
     for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
         fractions = state.relaxation[f"{phase}_unconverged"][-n_epochs:]
         residuals = state.relaxation[f"{phase}_residual"][-n_epochs:]
         unsettled = [size for size, share in zip(residuals, fractions, strict=True) if share]
-        # Of averages nothing else counts as unsettled, however small it is in units of beta.
-        if unsettled and (averaged or max(unsettled) > RUNAWAY):
+        # Averages count as unsettled only if they run away, however small in units of beta.
+        if unsettled and (averages or max(unsettled) > RUNAWAY):
             nudge = "" if phase == "free" else "use a smaller |beta|, "
-            place = "" if averaged else " from where they should have settled"
             warn_at_call(
-                f"In the {phase} phase samples ran away{place} (up to a residual of "
-                f"{max(unsettled):.2g}), and the updates with them. Use a loop_gain, or a lower "
-                f"one, {nudge}change step_size, scale the inputs, and fit anew."
+                f"In the {phase} phase samples ran away (up to a residual of "
+                f"{max(unsettled):.2g}), and the updates with them. Set loop_gain, or lower it, "
+                f"{nudge}change step_size, scale the inputs, and fit anew."
             )
-            break  # what starts from there says nothing of its own
+            break  # the later phase starts from there
         if fractions[-1] > UNSETTLED_WARNING:
             more = ""
             if phase == "nudged":
@@ -162,15 +152,15 @@ def _warn_about_settling(state: TrainingState, n_epochs: int, *, averaged: bool)
             )
 
 
-def _warn_about_weak_feedback(state: TrainingState, settings: FitSettings, dtype: Any) -> None:
+def _warn_about_weak_feedback(state: TrainingState, dtype: Any, *, averages: bool) -> None:
     limits = np.finfo(dtype)
-    # Averages hold the nudge as a difference of states; displacements have an accuracy of their
-    # own, down to where numbers fade into zero.
-    smallest = limits.eps if settings.averaged else limits.tiny / limits.eps
+    # Averages hold the nudge as a difference of states. Displacements keep their own accuracy, down
+    # to the smallest numbers.
+    smallest = limits.eps if averages else limits.tiny / limits.eps
     if state.signal < smallest:
         warn_at_call(
-            "Feedback carries a nudge to the hidden layer farthest from the output at "
-            f"{state.signal:.1g} of its size, below the rounding of {np.dtype(dtype).name}: such "
-            f"layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger "
-            "loop_gain or feedback_scale."
+            f"Feedback carries only {state.signal:.1g} of a nudge to the hidden layer farthest "
+            f"from the output. This is below the rounding of {np.dtype(dtype).name}, so that such "
+            "layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger loop_gain "
+            "or feedback_scale."
         )

@@ -1,4 +1,4 @@
-"""What steers training, and what it remembers between calls."""
+"""The memory of training: all that a later call needs to continue, besides the weights."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._estimators.fitted.model_file import packed_stream, unpacked_stream
-from sklearn_eqprop._training.epoch import EpochRecord
+from sklearn_eqprop._training import EpochRecord
 
 #: Columns of ``relaxation_``.
 RELAXATION_RECORDS = (
@@ -23,6 +22,8 @@ RELAXATION_RECORDS = (
     "free_unconverged",
     "nudged_unconverged",
 )
+#: Random streams. Each purpose has its own, so that one never shifts the numbers of another.
+STREAMS = ("shuffle_rng", "nudging_rng", "probe_rng")
 
 
 class EndedBy(Enum):
@@ -34,74 +35,54 @@ class EndedBy(Enum):
     CALLBACK = "a callback asked for it"
 
 
-@dataclass(frozen=True)
-class FitSettings:
-    """The part of the estimator's parameters that steers the fit loop."""
-
-    max_iter: int
-    schedule_length: int
-    batch_size: int
-    learning_rate: str
-    tol: float
-    n_iter_no_change: int | None
-    early_stopping: bool
-    restore_best: bool
-    shuffle: bool
-    alpha: float
-    beta: float
-    averaged: bool
-    verbose: int
-    incremental: bool
-
-
 @dataclass
 class TrainingState:
-    """All that training remembers between calls, besides the weights; NumPy and numbers only.
+    """Memory of training between calls; it holds NumPy arrays and numbers only.
 
     Attributes
     ----------
     split_seed : int
-        Of the split into training and validation rows.
-    stream_seeds : dict of str to int or list of int
-        What the random streams were seeded with.
+        Seed of the split into training and validation rows.
     shuffle_rng, nudging_rng, probe_rng : RandomState
     input_scales : ndarray or None
-        What training divides the columns of X by, see `column_scales`.
+        Scales by which training divides the columns of X.
     optimizer : dict or None
         Memory of the optimiser.
     guard_vectors : list of ndarray or None
         Memory of the loop-gain safeguard.
+    guarded : tuple
+        Fingerprint of the weights and the bound that `guard_vectors` belong to.
     n_epochs, n_samples_seen, n_rate_cuts : int
-    best_score, n_waiting : float, int
-        Memory of `PatienceStop`.
+    best_score : float
+        Best score so far, higher is better.
+    n_waiting : int
+        Epochs in a row without an improvement that counts.
     judged_by : tuple
         What `best_score` is a score of.
     loss_curve, validation_scores : list of float
     relaxation : dict of str to list of float
-    guarded : tuple
-        Fingerprint of the weights and the bound that `guard_vectors` belong to.
     constant_loss : float
         Loss of the best constant prediction on the training rows.
     penalty : float
-        Part of the last loss that is the penalty on the weights.
+        Part of the last training loss that is the penalty on the weights.
     decay : float
         α divided by the mean total weight of a minibatch.
     kept_loss : float or None
-        Loss on the training rows of weights that training went back to, from before or after its
-        first epoch, if they may be no better than a constant prediction.
+        Loss on the training rows of restored weights from before or after the first epoch, if they
+        may be no better than a constant prediction.
     signal : float
-        β times the factor by which feedback attenuates the nudge on its way to the layer it reaches
-        most weakly.
+        β times the factor by which feedback attenuates the nudge on its way to the layer that it
+        reaches most weakly.
     """
 
     split_seed: int
-    stream_seeds: dict[str, Any]
     shuffle_rng: np.random.RandomState
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
     input_scales: np.ndarray | None = None
     optimizer: dict[str, Any] | None = None
     guard_vectors: list[np.ndarray] | None = None
+    guarded: tuple[Any, ...] = ()
     n_epochs: int = 0
     n_samples_seen: int = 0
     n_rate_cuts: int = 0
@@ -118,38 +99,30 @@ class TrainingState:
     decay: float = 0.0
     kept_loss: float | None = None
     signal: float = math.inf
-    guarded: tuple[Any, ...] = ()
-
-    @classmethod
-    def seeded(cls, split_seed: int, stream_seeds: dict[str, Any]) -> TrainingState:
-        """State of training that has not begun."""
-        streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
-        return cls(split_seed, stream_seeds, **streams)
 
     def __getstate__(self) -> dict[str, Any]:
-        """What goes into a model file."""
-        stored = dict(vars(self))
-        del stored["relaxation"]  # it is an attribute of the estimator
-        stored.pop("kept_loss", None)  # has been told
-        for name, seed in self.stream_seeds.items():
-            stored[name] = packed_stream(stored[name], seed)
-        return stored
+        """Return the content of a model file.
+
+        Random streams are stored as plain data, which every version of NumPy can read.
+        """
+        streams = {name: getattr(self, name).get_state(legacy=False) for name in STREAMS}
+        return vars(self) | streams
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
-        """Restore what `__getstate__` gave."""
-        streams = {
-            name: unpacked_stream(stored[name], seed)
-            for name, seed in stored["stream_seeds"].items()
-        }
-        self.__dict__.update(stored | streams)
+        """Restore the content of a model file."""
+        self.__dict__.update(stored)
+        for name in STREAMS:
+            setattr(self, name, _stream_in(stored[name]))
 
     def copy(self, drawn: Collection[str]) -> TrainingState:
-        """State that can be changed without touching this one.
+        """Return a state that can change without an effect on this one.
 
-        `drawn` names the random streams that will be drawn from; the others are shared, as copies
-        of them take longer than a small update.
+        `drawn` names the random streams that will be drawn from. The others are shared, since
+        copying them takes longer than a small update.
         """
-        streams: Any = {name: _twin(getattr(self, name)) for name in drawn}
+        streams: Any = {
+            name: _stream_in(getattr(self, name).get_state(legacy=False)) for name in drawn
+        }
         return replace(
             self,
             **streams,
@@ -160,26 +133,34 @@ class TrainingState:
         )
 
     def judge_by(self, *measure: Any) -> None:
-        """Forget the best score, and what patience has done, if it measured something else."""
+        """Forget the best score and the patience if they belong to another measure."""
         if self.judged_by != measure:
             self.judged_by = measure
             self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0
 
+    def take_score(self, score: float, tol: float) -> bool:
+        """Note the score of an epoch, higher is better; return whether it is the best so far.
+
+        An improvement by at most `tol` does not end the waiting.
+        """
+        self.n_waiting = 0 if score > self.best_score + tol else self.n_waiting + 1
+        is_best = score > self.best_score
+        self.best_score = max(self.best_score, score)
+        return is_best
+
     def remember_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
-        """Note which weights and which bound the safeguard's memory belongs to, if it has any."""
+        """Note which weights and which bound the memory of the safeguard belongs to."""
         has_any = self.guard_vectors is not None
         self.guarded = _fingerprint(loop_gain, weights) if has_any else ()
 
-    def forget_weights_of_others(
-        self, loop_gain: float | None, weights: Sequence[np.ndarray]
-    ) -> None:
-        """Drop the safeguard's memory if weights or bound have been changed since."""
+    def forget_other_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
+        """Drop the memory of the safeguard if weights or bound have changed since."""
         has_any = self.guard_vectors is not None
         if has_any and self.guarded != _fingerprint(loop_gain, weights):
             self.guard_vectors = None
 
     def record(self, epoch: EpochRecord, n_samples: int) -> None:
-        """Take in what an epoch reported."""
+        """Append the record of an epoch."""
         self.n_epochs += 1
         self.n_samples_seen += n_samples
         self.loss_curve.append(epoch.loss)
@@ -187,11 +168,11 @@ class TrainingState:
             self.relaxation[name].append(getattr(epoch, name))
 
 
-def _twin(rng: np.random.RandomState) -> np.random.RandomState:
-    """Another generator in the same state; a deep copy takes ten times as long."""
-    twin = np.random.RandomState(0)
-    twin.set_state(rng.get_state(legacy=False))
-    return twin
+def _stream_in(state: dict[str, Any]) -> np.random.RandomState:
+    """Return a random stream in a given state; a deep copy would take ten times as long."""
+    stream = np.random.RandomState(0)
+    stream.set_state(state)
+    return stream
 
 
 def _fingerprint(loop_gain: float | None, weights: Sequence[np.ndarray]) -> tuple[Any, ...]:

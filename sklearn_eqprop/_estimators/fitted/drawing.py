@@ -1,22 +1,65 @@
-"""The network as a small picture, for notebooks."""
+"""A small picture of the network, for notebooks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sklearn_eqprop._network import Wiring
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.parameters.architecture import requested_wiring
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._network import Wiring, feedback_gains
 
-#: Pixels: box of a layer, space between boxes, height of the arc over one space.
+#: Pixels: box of a layer, gap between boxes, height of an arc over one gap.
 _BOX_WIDTH, _BOX_HEIGHT = 96, 44
 _GAP = 70
 _ARC = 30
 _FORWARD, _FEEDBACK = "#1f6f8b", "#c0562a"
 
 
+def drawing_of(estimator: Any) -> str:
+    """Return a picture of the network: as fitted, or as the parameters describe it.
+
+    It is empty if the parameters describe no network, so that printing an estimator always works.
+
+    Parameters
+    ----------
+    estimator : EqPropClassifier or EqPropRegressor
+
+    Returns
+    -------
+    str
+        An ``<svg>`` element.
+    """
+    try:
+        config = Config.of(estimator)
+        if hasattr(estimator, "coefs_"):
+            arrays = FittedArrays.of(estimator)
+            gains = feedback_gains(arrays.network(config.activation, NumpyBackend()))
+            captions = _captions(arrays.layout.sizes, config.activation)
+            return network_svg(captions, arrays.layout.wiring, gains)
+        sizes = ("?", *config.hidden, "?")
+        return network_svg(_captions(sizes, config.activation), requested_wiring(config))
+    except (ValueError, TypeError, KeyError):
+        return ""
+
+
+def _captions(sizes: Sequence[Any], activation: str) -> list[LayerCaption]:
+    last = len(sizes) - 1
+    hidden = [
+        LayerCaption(f"layer {layer}", f"{sizes[layer]} {activation}") for layer in range(1, last)
+    ]
+    return [
+        LayerCaption("input", f"{sizes[0]} features"),
+        *hidden,
+        LayerCaption("output", f"{sizes[last]} linear"),
+    ]
+
+
 class LayerCaption(NamedTuple):
-    """What stands in the box of a layer.
+    """The text in the box of a layer.
 
     Attributes
     ----------
@@ -30,7 +73,7 @@ class LayerCaption(NamedTuple):
 def network_svg(
     captions: Sequence[LayerCaption], wiring: Wiring, gains: Sequence[float] | None = None
 ) -> str:
-    """A box for each layer; forward connections above, feedback (dashed) below.
+    """Return a box for each layer; forward connections are above, feedback (dashed) is below.
 
     Parameters
     ----------
@@ -38,7 +81,7 @@ def network_svg(
         Of layers 0..L.
     wiring : Wiring
     gains : sequence of float or None
-        γ of each feedback connection, written beside it.
+        γ of each feedback connection, which is written beside it.
 
     Returns
     -------
@@ -93,7 +136,7 @@ def _box(layer: int, caption: LayerCaption, middle: float) -> str:
 def _arc(
     source: int, target: int, middle: float, colour: str, *, above: bool, text: str = ""
 ) -> str:
-    """An arrow from layer to layer; the further it goes, the higher it rises."""
+    """Return an arrow from layer to layer, which rises higher over a longer distance."""
     side = -1 if above else 1
     start, end = _centre(source), _centre(target)
     shift = _BOX_WIDTH / 4 * (1 if target > source else -1)

@@ -1,0 +1,381 @@
+"""The equilibria of a fitted network for given rows of X."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import check_is_fitted
+
+from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, available_backend
+from sklearn_eqprop._backend.array_backend import Array, Feed
+from sklearn_eqprop._backend.feeding import host_rows, stays_sparse
+from sklearn_eqprop._estimators.data.array_home import Home
+from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
+from sklearn_eqprop._estimators.data.inputs import validated_inputs
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.fitted.early_decision import FEWEST_ROWS, enough_to_decide
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._losses import Loss
+from sklearn_eqprop._network import Network
+from sklearn_eqprop._relaxation import Enough, Result
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from sklearn_eqprop._warnings import warn_at_call
+from sklearn_eqprop.exceptions import DivergenceError
+
+#: Most rows that settle at once, and most numbers in one copy of their states (convolutional layers
+#: may have many): this bounds the memory.
+CHUNK_ROWS = 1024
+CHUNK_NUMBERS = 2**23
+#: Bytes of one copy of the states on the host. Larger temporaries are requested from the operating
+#: system in every sweep, which is slow. Products of fewer rows than the least are slow too.
+HOST_CHUNK_BYTES = 3 * 2**20
+FEWEST_HOST_ROWS = 256
+#: relax_tol='auto' for predictions, by type of the weights.
+PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
+
+
+@dataclass(frozen=True)
+class Nudge:
+    """A nudge of the output towards targets, in the second phase of `relax`.
+
+    Attributes
+    ----------
+    loss : Loss
+    target : ndarray of shape (n_samples, n_outputs)
+    beta : float
+        Not 0; infinity holds the output at the target.
+    """
+
+    loss: Loss
+    target: np.ndarray
+    beta: float
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Equilibria, and the way back to the array library of X.
+
+    Attributes
+    ----------
+    result : Result
+        The states, of all layers or of the output alone, are arrays of `backend`. Everything else
+        is NumPy's.
+    backend : ArrayBackend
+    home : Home
+    """
+
+    result: Result
+    backend: ArrayBackend
+    home: Home
+
+    @property
+    def output(self) -> Array:
+        """State of the output layer."""
+        return self.result.states[-1]
+
+    def give_back(self, array: Array) -> Any:
+        """Return an array in the array library of X."""
+        return self.home.give_back(array)
+
+    def result_given_back(self) -> Result:
+        """Return the result with its states in the array library of X."""
+        return replace(self.result, states=[self.give_back(state) for state in self.result.states])
+
+
+def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Settled:
+    """Return the output of a fitted estimator at the free equilibrium of each row.
+
+    Parameters
+    ----------
+    estimator : EqPropClassifier or EqPropRegressor
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+    labels_only : bool, default=False
+        Whether rows may stop as soon as their label is certain.
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If X does not fit the estimator.
+    DivergenceError
+        If a state is not finite.
+    """
+    check_is_fitted(estimator)
+    config = Config.of(estimator)
+    backend = prediction_backend(config)
+    X, home = validated_inputs(estimator, X, backend)
+    is_decided = None
+    if labels_only and X.shape[0] >= FEWEST_ROWS and not backend.is_device:
+        # The user's own tolerance is kept, and averages have no equilibrium to predict.
+        if config.relax_tol == "auto" and not config.averages:
+            is_decided = estimator._targets.of(estimator, config).is_decided
+    network = FittedArrays.of(estimator).network(config.activation, backend)
+    enough = None if is_decided is None else enough_to_decide(network, is_decided)
+    return settle_validated(config, network, X, home, enough=enough, outputs_only=True)
+
+
+def settled_layers(estimator: Any, X: Any) -> Settled:
+    """Return the states of all layers of a fitted estimator at the free equilibrium of each row.
+
+    Parameters
+    ----------
+    estimator : EqPropClassifier or EqPropRegressor
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+
+    Returns
+    -------
+    Settled
+
+    Raises
+    ------
+    NotFittedError, ValueError, DivergenceError
+        As `settled_outputs`.
+    """
+    check_is_fitted(estimator)
+    config = Config.of(estimator)
+    backend = prediction_backend(config)
+    X, home = validated_inputs(estimator, X, backend)
+    network = FittedArrays.of(estimator).network(config.activation, backend)
+    return settle_validated(config, network, X, home)
+
+
+def prediction_backend(config: Config) -> ArrayBackend:
+    """Return the backend of a fitted model: the chosen one, or NumPy's if there is no device.
+
+    So a model that was fitted on a device predicts on machines without one.
+    """
+    return NumpyBackend() if config.backend == "numpy" else available_backend()
+
+
+def settle_validated(
+    config: Config,
+    network: Network,
+    X: Any,
+    home: Home,
+    *,
+    nudge: Nudge | None = None,
+    enough: Enough | None = None,
+    outputs_only: bool = False,
+) -> Settled:
+    """Return the equilibria of rows that have been validated; warn if some are not reached.
+
+    Parameters
+    ----------
+    config : Config
+    network : Network
+    X : array or CSR matrix of shape (n_samples, n_features)
+    home : Home
+    nudge : Nudge or None, default=None
+        None: free equilibria.
+    enough : callable or None, default=None
+        See `Enough`.
+    outputs_only : bool, default=False
+
+    Returns
+    -------
+    Settled
+    """
+    backend = network.backend
+    at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
+    remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
+    with explaining_full_device(backend, at_once, remedy):
+        substrate = prediction_substrate(config, network, enough)
+        result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+    if not result.converged.all():
+        warn_at_call(result.reason + _about_winners(config))
+    return Settled(result, backend if home.on_device else NumpyBackend(), home)
+
+
+def _about_winners(config: Config) -> str:
+    """Return what to add if max pooling may be the reason why samples do not settle."""
+    from sklearn_eqprop._estimators.parameters.checks import pooled_by_maximum
+
+    if not pooled_by_maximum(config):
+        return ""
+    return (
+        " The winners of max pooling may be changing for ever, which no limit of steps ends. "
+        "pooling='average' has no winners."
+    )
+
+
+def prediction_substrate(config: Config, network: Network, enough: Enough | None = None) -> Any:
+    """Return a substrate that settles as closely as predictions need, or averages.
+
+    Parameters
+    ----------
+    config : Config
+    network : Network
+    enough : callable or None, default=None
+        See `Enough`. Not for averages.
+
+    Returns
+    -------
+    SimulatedNetwork or AveragingNetwork
+    """
+    if config.averages:
+        from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
+
+        lengths = RunLengths(config.max_relax_iter, config.max_nudge_iter)
+        return AveragingNetwork(network, config.step_size, lengths, records=False)
+    tolerance = config.relax_tol
+    if tolerance == "auto":
+        tolerance = PREDICTION_TOLERANCE[network.dtype.name]
+    limits = SettlingLimits(tolerance, tolerance, config.max_relax_iter, config.max_nudge_iter)
+    relaxation = config.dynamics(config.step_size)
+    return SimulatedNetwork(network, relaxation, limits, enough=enough, lead=config.lead)
+
+
+def settle_rows(
+    substrate: Any,
+    X: Any,
+    *,
+    nudge: Nudge | None = None,
+    feed: Feed | None = None,
+    outputs_only: bool = False,
+    must_be_finite: bool = True,
+) -> Result:
+    """Return the equilibrium of every row, computed in chunks, as host arrays.
+
+    If X lives on the backend's device, the states stay there.
+
+    Parameters
+    ----------
+    substrate : SimulatedNetwork or AveragingNetwork
+        The latter has averages instead of equilibria.
+    X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
+    nudge : Nudge or None, default=None
+        None: free equilibria. Otherwise the nudged ones that follow from them.
+    feed : Feed or None, default=None
+        The rows of X as the network reads them, if they were prepared for repeated use. X then
+        only tells how many there are, and where they live.
+    outputs_only : bool, default=False
+        Whether to keep the states of the output only.
+    must_be_finite : bool, default=True
+        Whether states that are not finite are an error, or only show in the residual.
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    DivergenceError
+        If a state is not finite, but must be.
+    """
+    network = substrate.network
+    on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
+    parts = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for rows, inputs in _chunks_of_inputs(network, X, feed):
+            result = _settled_chunk(substrate, inputs, rows, nudge)
+            if outputs_only:
+                result.states = result.states[-1:]
+            parts.append(_reported(network, result, states_stay=on_device))
+    merged = _concatenated(parts, network.backend.xp)
+    if must_be_finite and not np.isfinite(merged.residual).all():
+        refuse_broken_weights(network)
+        msg = (
+            f"{merged.reason} The weights or the inputs are too large for these dynamics. Scale "
+            "the inputs, or fit with a loop_gain."
+        )
+        raise DivergenceError(msg)
+    return merged
+
+
+def _settled_chunk(substrate: Any, inputs: Array, rows: slice, nudge: Nudge | None) -> Result:
+    free = substrate.settle(inputs)
+    if nudge is None:
+        return free.result
+    from sklearn_eqprop._substrates.phases import nudged_states
+
+    network = substrate.network
+    target = network.backend.from_host(nudge.target[rows], network.dtype)
+    if math.isinf(nudge.beta):
+        return nudged_states(free, substrate.settle_clamped(free, target))
+    [moved] = substrate.settle_nudged(free, nudge.loss, target, (nudge.beta,))
+    return nudged_states(free, moved)
+
+
+def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
+    """Yield slices of rows, of `n_numbers` each, that a network settles at once."""
+    yield from host_rows(n_rows, None, _rows_at_once(n_numbers, network))
+
+
+def _rows_at_once(n_numbers: int, network: Network) -> int:
+    n_states = sum(network.layer_sizes)
+    rows = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // max(n_numbers, n_states)))
+    if network.backend.is_device:
+        return rows
+    of_memory = HOST_CHUNK_BYTES // (n_states * network.dtype.itemsize)
+    return min(rows, max(FEWEST_HOST_ROWS, of_memory))
+
+
+def _chunks_of_inputs(network: Network, X: Any, feed: Feed | None) -> Iterator[tuple[slice, Array]]:
+    """Yield the numbers of rows that settle at once, and their inputs as the network reads them."""
+    n_rows, n_numbers = X.shape
+    if not network.backend.is_device and stays_sparse(X):
+        n_numbers = math.ceil(X.nnz / n_rows)
+    if feed is not None:
+        for rows, inputs, _ in feed.minibatches(None, _rows_at_once(n_numbers, network)):
+            yield rows, inputs
+        return
+    for rows in chunks(n_rows, n_numbers, network):
+        yield rows, network.backend.inputs(X, rows, network.dtype)
+
+
+def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:
+    """Return a result on the host; its states may stay on the device."""
+    to_host = network.backend.to_host
+    return Result(
+        states=result.states if states_stay else [to_host(state) for state in result.states],
+        n_steps=to_host(result.n_steps),
+        residual=to_host(result.residual),
+        converged=to_host(result.converged),
+        n_averaged=result.n_averaged,
+    )
+
+
+def _concatenated(parts: list[Result], xp: Any) -> Result:
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0].states[0], np.ndarray):
+        xp = np
+    n_steps = np.concatenate([part.n_steps for part in parts])
+    residual = np.concatenate([part.residual for part in parts])
+    converged = np.concatenate([part.converged for part in parts])
+    return Result(
+        states=[xp.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
+        n_steps=n_steps,
+        residual=residual,
+        converged=converged,
+        n_averaged=parts[0].n_averaged,
+    )
+
+
+def refuse_broken_weights(network: Network) -> None:
+    """Refuse weights that are not finite.
+
+    Raises
+    ------
+    DivergenceError
+        With the array and the remedy.
+    """
+    names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
+    for parameter in network.parameters():
+        if not np.isfinite(network.backend.to_host(parameter.array)).all():
+            msg = (
+                f"{names[parameter.role]} into layer {parameter.layer} hold numbers that are not "
+                "finite. Assign other weights, or fit again."
+            )
+            raise DivergenceError(msg)

@@ -1,0 +1,302 @@
+"""The loop over the epochs: until patience or the limit, with the last good weights kept."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._network import Network, feedback_gains
+from sklearn_eqprop._network.paths import SMALLEST_GAIN, attenuations
+from sklearn_eqprop._training import (
+    ADAPTIVE_FLOOR,
+    EpochRecord,
+    Trainer,
+    TrainingData,
+    mean_loss,
+    moved_memory,
+    rate_factor,
+    run_epoch,
+)
+from sklearn_eqprop.exceptions import DivergenceError
+
+#: Share of the loss of a constant prediction by which a smaller loss is no better.
+LITTLE = 1e-3
+
+
+class Observer(Protocol):
+    """Watches every epoch and may stop training."""
+
+    def epoch_begins(self) -> None:
+        """Note that an epoch is about to begin."""
+        ...
+
+    def epoch_ended(self, network: Network, state: TrainingState) -> bool:
+        """Note that an epoch has ended; return whether training is to stop."""
+        ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """One call of fit or partial_fit, as the loop over the epochs needs it.
+
+    Attributes
+    ----------
+    config : Config
+    incremental : bool
+        Whether this is ``partial_fit``: one epoch, judged by nobody.
+    batch_size : int
+    """
+
+    config: Config
+    incremental: bool
+    batch_size: int
+
+    @property
+    def max_iter(self) -> int:
+        """Most epochs."""
+        return 1 if self.incremental else self.config.max_iter
+
+    @property
+    def restores_best(self) -> bool:
+        """Whether the weights of the best epoch are restored at the end."""
+        return not self.incremental and (
+            self.config.early_stopping or self.config.restore_best_weights
+        )
+
+
+def run_training(
+    trainer: Trainer,
+    data: TrainingData,
+    state: TrainingState,
+    run: Run,
+    validation_score: Callable[[Network], float] | None,
+    observer: Observer | None,
+) -> EndedBy:
+    """Train for up to `max_iter` epochs; the network and `state` are changed in place.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    data : TrainingData
+    state : TrainingState
+    run : Run
+    validation_score : callable or None
+        Score of a network on held-out rows; with early stopping only.
+    observer : Observer or None
+
+    Returns
+    -------
+    EndedBy
+        Why training ended.
+
+    Raises
+    ------
+    DivergenceError
+        If numbers stop being finite. The network then holds the weights of the last good epoch (if
+        there was none, those that it started with). After ``partial_fit``, whose only epoch leaves
+        no others, it is of no use.
+    """
+    network, config = trainer.network, run.config
+    patience = math.inf if config.n_iter_no_change is None else config.n_iter_no_change
+    if state.n_waiting > patience:  # an earlier fit ran out of patience: start anew
+        state.n_waiting = 0
+    # If the one epoch of partial_fit fails, its arrays are dropped: there is nothing to restore.
+    last_good = None if run.incremental else _weights(network)
+    # Weights of an earlier fit that was judged in the same way: still to be beaten.
+    beatable = run.restores_best and math.isfinite(state.best_score)
+    best_weights = last_good if beatable else None
+    n_done = n_to_best = 0
+    ended_by = EndedBy.LIMIT
+    started = time.perf_counter()
+    try:
+        while n_done < run.max_iter:
+            if observer is not None:
+                observer.epoch_begins()
+            with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
+                epoch = _finite_epoch(trainer, data, state, run)
+                held_out = None if validation_score is None else validation_score(network)
+            if not run.incremental:
+                last_good = _weights(network)
+            n_done += 1
+            state.record(epoch, data.n_samples)
+            if held_out is not None:
+                state.validation_scores.append(held_out)
+            score = -epoch.loss if held_out is None else held_out
+            if state.take_score(score, config.tol) and run.restores_best:
+                best_weights, n_to_best = last_good, n_done
+            if config.verbose:
+                seconds = (time.perf_counter() - started) / n_done
+                _print_epoch(state, epoch, run, n_done, data.n_samples, seconds)
+            if observer is not None and observer.epoch_ended(network, state):
+                ended_by = EndedBy.CALLBACK
+                break
+            if state.n_waiting > patience and not _cuts_rate(state, config):
+                ended_by = EndedBy.PATIENCE
+                break
+    except KeyboardInterrupt:
+        if last_good is None:  # partial_fit: the interrupt must end the caller's loop
+            raise
+        _restore(network, last_good)
+        ended_by = EndedBy.INTERRUPT
+    state.kept_loss = None
+    if best_weights is not None:
+        _restore(network, best_weights)
+        if n_to_best <= 1 < n_done:  # training has not found better weights
+            state.kept_loss = _loss_if_in_doubt(trainer, data, state, run, n_done - n_to_best)
+    _remember(trainer, state, config)
+    return ended_by
+
+
+def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:
+    """Store the memory of the trainer's parts in the state, on the host."""
+    network = trainer.network
+    if trainer.guard is not None:
+        state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
+    state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
+    if trainer.attenuated:
+        gains = feedback_gains(network)
+        carried = min(attenuations(network.wiring, gains))
+        if network.wiring.is_layered and min(gains, default=1.0) < SMALLEST_GAIN:
+            carried = 0.0  # the rescaling cannot make up for this
+        state.signal = config.nudge_strength * carried
+
+
+def _loss_if_in_doubt(
+    trainer: Trainer, data: TrainingData, state: TrainingState, run: Run, n_since: int
+) -> float | None:
+    """Return the loss of weights of `n_since` epochs ago if they may be no better than a constant.
+
+    This takes a free phase of all rows, so it is done only if the recorded losses leave a doubt.
+    """
+    n_epochs = len(state.loss_curve) - n_since
+    around = state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1]
+    in_doubt = min(around) >= (1 - LITTLE) * state.constant_loss
+    return mean_loss(trainer, data, run.batch_size) if in_doubt else None
+
+
+@contextmanager
+def _restoring_on_divergence(
+    network: Network, last_good: list[Any] | None, epoch: int
+) -> Iterator[None]:
+    """If numbers stop being finite inside, restore the last good weights and name the remedies."""
+    try:
+        yield
+    except DivergenceError as error:
+        if last_good is not None:
+            _restore(network, last_good)
+        msg = (
+            f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
+            "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
+            "feedback too strong (set or lower loop_gain, lower feedback_scale), or a nudge too "
+            "strong for its steps (lower |beta| or step_size)."
+        )
+        if epoch > 1:
+            msg += " The weights of the last good epoch are kept."
+        raise DivergenceError(msg) from None
+
+
+def _finite_epoch(
+    trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
+) -> EpochRecord:
+    """Train for one epoch.
+
+    Raises
+    ------
+    DivergenceError
+        If a loss or a weight stops being finite.
+    """
+    config = run.config
+
+    def factor(done: float) -> float:
+        n_epochs = state.n_epochs + done
+        return rate_factor(config.learning_rate, n_epochs, config.max_iter, state.n_rate_cuts)
+
+    epoch = run_epoch(
+        trainer,
+        data,
+        batch_size=run.batch_size,
+        rate_factor=factor,
+        shuffle_rng=state.shuffle_rng if config.shuffle else None,
+        nudging_rng=state.nudging_rng,
+        beta=config.nudge_strength,
+    )
+    parameters = trainer.network.parameters()
+    norms = trainer.network.norms([parameter.array for parameter in parameters])
+    if not _is_finite(trainer.network, norms):
+        msg = "a weight is not finite"
+        raise DivergenceError(msg)
+    of_weights = [n for n, block in zip(norms, parameters, strict=True) if block.role != "bias"]
+    state.decay = config.alpha / epoch.mean_batch_weight
+    # ** would raise an error if it overflows.
+    state.penalty = 0.5 * state.decay * sum(n * n for n in of_weights) if config.alpha else 0.0
+    epoch.loss += state.penalty
+    if not math.isfinite(epoch.loss):
+        msg = "the penalty on the weights is not finite"
+        raise DivergenceError(msg)
+    return epoch
+
+
+def _cuts_rate(state: TrainingState, config: Config) -> bool:
+    """Return whether a lower learning rate answers the lack of progress ('adaptive' only)."""
+    if config.learning_rate == "adaptive":
+        next_factor = rate_factor("adaptive", 0, 0, state.n_rate_cuts + 1)
+        if next_factor >= ADAPTIVE_FLOOR:
+            state.n_rate_cuts += 1
+            state.n_waiting = 0
+            return True
+    if config.verbose:
+        what = "Validation score" if config.early_stopping else "Training loss"
+        print(
+            f"{what} did not improve by more than tol={config.tol:g} for "
+            f"{state.n_waiting} epochs. Stopping."
+        )
+    return False
+
+
+def _print_epoch(
+    state: TrainingState,
+    epoch: EpochRecord,
+    run: Run,
+    n_done: int,
+    n_samples: int,
+    seconds: float,
+) -> None:
+    """Print a line on the epoch that has just ended, one of `n_done` that took `seconds` each."""
+    score = f"  validation {state.validation_scores[-1]:.4f}" if run.config.early_stopping else ""
+    moving = f"settled {1 - max(epoch.free_unconverged, epoch.nudged_unconverged):.1%}"
+    if run.config.averages:  # nothing has to settle
+        moving = f"moving {epoch.free_residual:.2g}"
+    print(
+        f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
+        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  {moving}  "
+        f"{n_samples / seconds:,.0f} samples/s  "
+        f"at most {seconds * (run.max_iter - n_done):.0f} s left",
+        flush=True,
+    )
+
+
+def _weights(network: Network) -> list[Any]:
+    """Return copies of all parameters."""
+    return [parameter.array.copy(order="K") for parameter in network.parameters()]
+
+
+def _restore(network: Network, weights: list[Any]) -> None:
+    for parameter, saved in zip(network.parameters(), weights, strict=True):
+        parameter.array[...] = saved
+
+
+def _is_finite(network: Network, norms: list[float]) -> bool:
+    """Return whether all parameters are finite. Squares may overflow where numbers do not."""
+    backend = network.backend
+    doubtful = [
+        parameter.array
+        for parameter, norm in zip(network.parameters(), norms, strict=True)
+        if not math.isfinite(norm)
+    ]
+    return all(backend.numbers([backend.xp.isfinite(array).all() for array in doubtful]))

@@ -1,0 +1,230 @@
+"""Training: from rows and a network to the trained network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
+from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
+from sklearn_eqprop._estimators.data.held_out import Rows, split_rows
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
+from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
+from sklearn_eqprop._estimators.fitting.start import Fitted
+from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._losses import Loss, WrappedLoss
+from sklearn_eqprop._network import LoopGainGuard, Network
+from sklearn_eqprop._rules import NUDGINGS
+from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from sklearn_eqprop._training import LearningSettings, Trainer, TrainingData, trained_parameters
+from sklearn_eqprop.exceptions import DivergenceError
+
+#: Tolerances of the nudged phase while training, for relaxations that solve one layer after the
+#: other. Their first downward sweep carries the nudge to every layer and leaves out only the loops.
+#: The default safeguard keeps these below the first number. Strong loops make up for the second
+#: number in a few more sweeps.
+SWEPT_TOLERANCE = 0.25
+STRONGLY_SWEPT_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Trained:
+    """How a call of fit or partial_fit ended.
+
+    Attributes
+    ----------
+    fitted : Fitted
+    n_epochs : int
+        Epochs of this call.
+    ended : EndedBy or DivergenceError
+        Why training ended.
+    """
+
+    fitted: Fitted
+    n_epochs: int
+    ended: EndedBy | DivergenceError
+
+
+def train(
+    config: Config,
+    rows: Rows,
+    start: Fitted,
+    backend: ArrayBackend,
+    *,
+    incremental: bool,
+    validation_score: Callable[[Network], float] | None = None,
+    observer: Observer | None = None,
+) -> Trained:
+    """Train a network on rows.
+
+    Parameters
+    ----------
+    config : Config
+    rows : Rows
+    start : Fitted
+        Where training starts. Its arrays and its state are changed in place.
+    backend : ArrayBackend
+    incremental : bool
+        Whether this is ``partial_fit``: one epoch.
+    validation_score : callable or None, default=None
+        Score of a network on rows that are not trained on.
+    observer : Observer or None, default=None
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ValueError
+        If very small inputs have made weights too large for their type.
+    DivergenceError
+        If numbers stop being finite in the first epoch.
+    """
+    arrays, state, targets = start.arrays, start.state, start.targets
+    run = Run(config, incremental, min(config.most_samples, rows.n_samples))
+    n_epochs_before = state.n_epochs
+    minibatches = f"minibatches of batch_size={run.batch_size} samples"
+    remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
+    ended: EndedBy | DivergenceError
+    try:
+        with (
+            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
+            arrays.facing_scaled_inputs(state.input_scales),
+            explaining_full_device(backend, minibatches, remedy),
+        ):
+            data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
+            if state.guard_vectors is None and config.loop_bound is not None:
+                # On the host, so that training starts from the same weights on every backend.
+                at_start = arrays.network(config.activation, NumpyBackend())
+                state.guard_vectors = LoopGainGuard(at_start, config.loop_bound).vectors
+            network = arrays.network(config.activation, backend)
+            trainer = assembled_trainer(config, network, targets.loss, state)
+            try:
+                ended = run_training(trainer, data, state, run, validation_score, observer)
+            except DivergenceError:  # the network holds the last good weights
+                arrays.take_from(network)
+                raise
+            arrays.take_from(network)
+    except DivergenceError as error:
+        if incremental or state.n_epochs == n_epochs_before:
+            raise
+        # These memories hold numbers that diverged. The best score belongs to weights that are gone.
+        state.optimizer = state.guard_vectors = None
+        state.best_score, state.n_waiting = -math.inf, 0
+        ended = error
+    if incremental and config.restore_best_weights:
+        state.best_score, state.n_waiting = -math.inf, 0  # the best weights are gone
+    if state.input_scales is not None:  # the weights have just been divided by them
+        check_weights_of_inputs(arrays, rows.X)
+    state.remember_weights(config.loop_bound, arrays.in_loops)
+    return Trained(start, state.n_epochs - n_epochs_before, ended)
+
+
+def _training_data(
+    rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool
+) -> TrainingData:
+    """Return rows and targets as the epochs read them; `lone`: they are one minibatch."""
+    arrays, state, loss = start.arrays, start.state, start.targets.loss
+    target = start.targets.encode(rows.y, arrays.dtype)
+    if isinstance(loss, WrappedLoss):
+        loss.try_out(backend.xp, backend.from_host(target, target.dtype))
+    state.constant_loss = loss.constant_loss(target, rows.weight)
+    X, weight = rows.X, rows.weight
+    if lone and rows.device is None:
+        X, target, weight = merged_rows(X, target, weight)
+    return TrainingData(X, target, weight, rows.n_samples, state.input_scales)
+
+
+def assembled_trainer(
+    config: Config, network: Network, loss: Loss, state: TrainingState
+) -> Trainer:
+    """Return everything that changes the parameters of a network, continuing from `state`.
+
+    Parameters
+    ----------
+    config : Config
+    network : Network
+    loss : Loss
+    state : TrainingState
+
+    Returns
+    -------
+    Trainer
+    """
+    guard = None
+    if config.loop_bound is not None:
+        guard = LoopGainGuard(network, config.loop_bound, state.guard_vectors)
+    blocks = trained_parameters(network, config.way)
+    memory = state.optimizer
+    optimizer = config.steps.for_blocks(blocks, network.backend, memory, config.momentum)
+    rule = config.rule(NUDGINGS[config.nudging], config.beta)
+    settings = LearningSettings(
+        config.layer_rates(network.n_layers),
+        config.alpha,
+        config.way,
+        config.layerwise_rescale,
+    )
+    return Trainer(
+        training_substrate(config, network),
+        network,
+        rule,
+        loss,
+        optimizer,
+        guard,
+        settings,
+        probe_rng=state.probe_rng,
+    )
+
+
+def training_substrate(config: Config, network: Network) -> Any:
+    """Return the substrate of a network in training.
+
+    Parameters
+    ----------
+    config : Config
+    network : Network
+
+    Returns
+    -------
+    SimulatedNetwork or AveragingNetwork
+    """
+    measured = what_synapses_measure(config, network)
+    if config.averages:
+        from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
+
+        lengths = RunLengths(config.max_relax_iter, config.max_nudge_iter)
+        return AveragingNetwork(network, config.step_size, lengths, records=True, **measured)
+    relaxation = config.dynamics(config.step_size)
+    limits = training_limits(config)
+    return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
+
+
+def what_synapses_measure(config: Config, network: Network) -> dict[str, Any]:
+    """Return the options of a substrate that tell what its synapses measure."""
+    return {
+        "feedback_learns": config.way.own_change(network.wiring),
+        "rate_coordinates": config.reads_rates,
+    }
+
+
+def training_limits(config: Config) -> SettlingLimits:
+    """Return how closely and how long the two phases settle while training.
+
+    The nudged phase settles in displacements, so that even a loose tolerance, relative to the force
+    on each sample, leaves an accurate update.
+    """
+    rule = config.rule
+    free, nudged = rule.free_tolerance, rule.nudged_tolerance
+    if config.relax_tol != "auto":
+        free = nudged = config.relax_tol
+    elif rule.swept_tolerance and config.dynamics.solves_layers and config.step_size == 1:
+        nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
+    most = config.max_relax_iter, config.max_nudge_iter
+    return SettlingLimits(free, nudged, *most, literal=False)

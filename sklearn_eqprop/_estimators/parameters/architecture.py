@@ -1,0 +1,257 @@
+"""The layers and connections that `hidden_layer_sizes`, `connections` and `input_shape` ask for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Set
+from numbers import Integral
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sklearn_eqprop._network import Conv2D, Layout, Wiring, layered_wiring, layout_of, reachable
+from sklearn_eqprop._rules import RULES
+from sklearn_eqprop._sklearn_compat import InvalidParameterError
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._estimators.parameters.config import Config
+
+
+def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
+    """Return the number of units, or the convolution, of each hidden layer.
+
+    Raises
+    ------
+    InvalidParameterError
+        If an entry is neither a positive integer nor a `Conv2D`.
+    """
+    if isinstance(hidden_layer_sizes, (Set, Mapping)):
+        msg = (
+            "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
+            "positive integers, one per hidden layer, or Conv2D(...) for a convolutional one. Got "
+            f"{hidden_layer_sizes!r}, whose entries have no order: use a tuple."
+        )
+        raise InvalidParameterError(msg)
+    is_single = isinstance(hidden_layer_sizes, Conv2D) or not isinstance(
+        hidden_layer_sizes, Iterable
+    )
+    is_single |= getattr(hidden_layer_sizes, "ndim", 1) == 0  # an array that holds one number
+    entries = [hidden_layer_sizes] if is_single else list(hidden_layer_sizes)
+    for entry in entries:
+        if not isinstance(entry, Conv2D) and not _is_positive_integer(entry):
+            msg = (
+                "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
+                "positive integers, one per hidden layer, or Conv2D(...) for a convolutional one. "
+                f"Got {hidden_layer_sizes!r}, in which {entry!r} is not a positive integer."
+            )
+            raise InvalidParameterError(msg)
+    return tuple(entry if isinstance(entry, Conv2D) else int(entry) for entry in entries)
+
+
+def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layout:
+    """Return the layers and connections that the parameters ask for.
+
+    Parameters
+    ----------
+    config : Config
+    n_features, n_outputs : int
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    InvalidParameterError
+        If `connections` or `input_shape` is not valid by itself or for this number of columns, or
+        a convolutional layer lacks `input_shape`.
+    ValueError
+        If the connections do not go with `feedback` or `gradient`, or a convolution does not fit
+        the layer that it reads.
+    """
+    wiring = requested_wiring(config)
+    shape = _image_shape(config.input_shape, n_features)
+    if not any(isinstance(entry, Conv2D) for entry in config.hidden):
+        # Dense layers read any input as a row, so that a search may hold input_shape fixed.
+        return layout_of(wiring, (n_features,), config.hidden, n_outputs)
+    if shape is None:
+        raise _wrong_shape(
+            config.input_shape,
+            f"hidden_layer_sizes={config.hidden!r} has convolutional layers, which must know how "
+            f"the {n_features} columns of X form an image",
+        )
+    try:
+        return layout_of(wiring, shape, config.hidden, n_outputs)
+    except ValueError as error:
+        msg = (
+            f"hidden_layer_sizes={config.hidden!r} with input_shape={config.input_shape!r}: {error}"
+        )
+        raise ValueError(msg) from None
+
+
+def requested_wiring(config: Config) -> Wiring:
+    """Return the wiring that the parameters ask for.
+
+    Raises
+    ------
+    InvalidParameterError
+        If `connections` is not a list of different pairs of layers, or some layer lies on no path
+        from the input to the output.
+    ValueError
+        If the wiring does not go with `feedback` or `gradient`.
+    """
+    n_layers = len(config.hidden) + 1
+    if config.connections is None:
+        return layered_wiring(n_layers)
+    wiring = Wiring.of(_pairs(config.connections, n_layers))
+    _check_every_layer_counts(wiring, config.connections, n_layers)
+    if config.tied:
+        _check_partners(wiring)
+    if not config.rule.exact:
+        _check_nudge_arrives(wiring, n_layers, config)
+    return wiring
+
+
+def _pairs(connections: Any, n_layers: int) -> list[tuple[int, int]]:
+    """Return the pairs of layer numbers; each is possible, and none is repeated."""
+    pairs: list[tuple[int, int]] = []
+    for entry in connections:
+        if not _is_pair_of_integers(entry):
+            raise _invalid(connections, f"{entry!r} is not a pair of whole numbers")
+        source, target = (int(layer) for layer in entry)
+        if not (0 <= source <= n_layers and 0 <= target <= n_layers):
+            raise _invalid(
+                connections,
+                f"{entry!r} names a layer that does not exist: layers are numbered from 0, the "
+                f"input, to {n_layers}, the output",
+            )
+        if target == 0:
+            raise _invalid(connections, f"{entry!r} leads to layer 0, but the input is clamped")
+        if (source, target) in pairs:
+            raise _invalid(connections, f"{entry!r} is repeated")
+        pairs.append((source, target))
+    return pairs
+
+
+def _is_pair_of_integers(entry: Any) -> bool:
+    if isinstance(entry, str) or not isinstance(entry, Iterable):
+        return False
+    layers = list(entry)
+    return len(layers) == 2 and all(
+        isinstance(layer, Integral) and not isinstance(layer, (bool, np.bool_)) for layer in layers
+    )
+
+
+def _check_every_layer_counts(wiring: Wiring, connections: Any, n_layers: int) -> None:
+    layers = set(range(1, n_layers + 1))
+    unreached = layers - reachable(wiring.pairs, 0)
+    if unreached:
+        raise _invalid(
+            connections,
+            f"no path leads from the input, layer 0, to {named(unreached)}; add a connection "
+            f"such as (0, {min(unreached)})",
+        )
+    against = [(target, source) for source, target in wiring.pairs]
+    useless = layers - reachable(against, n_layers)
+    if useless:
+        raise _invalid(
+            connections,
+            f"no path leads from {named(useless)} to the output, layer {n_layers}; add a "
+            f"connection such as ({min(useless)}, {n_layers})",
+        )
+
+
+def _check_partners(wiring: Wiring) -> None:
+    """Refuse tied feedback without a forward connection whose weights it could share."""
+    alone = [
+        pair
+        for pair, partner in zip(wiring.feedback, wiring.partners, strict=True)
+        if partner is None
+    ]
+    if alone:
+        msg = (
+            "feedback='tied' shares the weights of the forward connection that leads the other "
+            f"way, but connections has none for {', '.join(map(str, alone))}. Add it, remove these "
+            "pairs, or use feedback='untied'."
+        )
+        raise ValueError(msg)
+
+
+def _check_nudge_arrives(wiring: Wiring, n_layers: int, config: Config) -> None:
+    """Refuse layers that the nudge cannot reach, if the rule learns from the nudge alone."""
+    deaf = set(range(1, n_layers + 1)) - reachable(wiring.pairs, n_layers)
+    if deaf:
+        exact = " or ".join(repr(rule.name) for rule in RULES.values() if rule.exact)
+        also = [
+            what
+            for what, is_needed in (
+                ("objective='fixed_point'", config.averages),
+                ("a finite beta", config.clamps),
+                ("credit_coordinates='auto'", config.credit_coordinates == "rate"),
+            )
+            if is_needed
+        ]
+        msg = (
+            f"gradient={config.gradient!r} trains a layer by the nudge that reaches it from the "
+            f"output, but no path in connections leads from layer {n_layers} to {named(deaf)}. Add "
+            f"connections such as {', '.join(map(str, _ways_back(wiring, deaf)))}, or use "
+            f"gradient={exact}, which need none{', with ' if also else ''}{' and '.join(also)}."
+        )
+        raise ValueError(msg)
+
+
+def _ways_back(wiring: Wiring, deaf: set[int]) -> list[tuple[int, int]]:
+    """Return connections to add so that a nudge arrives in every layer.
+
+    Each leads the other way along a connection that exists, as tied feedback requires.
+    """
+    found: list[tuple[int, int]] = []
+    left = set(deaf)
+    while left:  # every layer leads to the output, so one of those left leads to one that hears
+        source, target = max((s, t) for s, t in wiring.pairs if s in left and t not in left)
+        found.append((target, source))
+        # From there the nudge follows the connections that exist.
+        left -= reachable((*wiring.pairs, *found), wiring.n_layers)
+    return found
+
+
+def _image_shape(input_shape: Any, n_features: int) -> tuple[int, int, int] | None:
+    """Return height, width and channels; None if no shape is given."""
+    if input_shape is None:
+        return None
+    entries = list(input_shape)
+    if len(entries) not in (2, 3) or not all(_is_positive_integer(entry) for entry in entries):
+        raise _wrong_shape(input_shape, "these are not two or three positive integers")
+    height, width, channels = (int(entry) for entry in (*entries, 1)[:3])
+    if height * width * channels != n_features:
+        raise _wrong_shape(
+            input_shape,
+            f"an image of that shape has {math.prod(entries)} values, but X has {n_features} "
+            "columns",
+        )
+    return height, width, channels
+
+
+def _is_positive_integer(entry: Any) -> bool:
+    is_integer = isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))
+    return is_integer and int(entry) >= 1
+
+
+def named(layers: set[int]) -> str:
+    """Return layers in words, such as "layers 1, 2"."""
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(map(str, sorted(layers)))}"
+
+
+def _invalid(connections: Any, what: str) -> InvalidParameterError:
+    return InvalidParameterError(
+        "The 'connections' parameter must be None or a list of different pairs (source layer, "
+        f"target layer) that put every layer on a path to the output. Got {connections!r}: {what}."
+    )
+
+
+def _wrong_shape(input_shape: Any, what: str) -> InvalidParameterError:
+    return InvalidParameterError(
+        "The 'input_shape' parameter must be None, (height, width) or (height, width, channels) "
+        "of the images that the rows of X are, flattened in this order. "
+        f"Got {input_shape!r}: {what}."
+    )

@@ -1,0 +1,268 @@
+"""The parameters of an estimator as one typed, frozen value."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import cached_property
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
+from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackWay
+from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
+from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
+from sklearn_eqprop._rules import NUDGINGS, RULES, ClampedRule, CreditRule
+from sklearn_eqprop._sklearn_compat import InvalidParameterError
+from sklearn_eqprop._training import OPTIMIZERS, Optimizer
+
+#: loop_gain='auto'. Weak feedback is enough for an untied network. Tied weights are their own
+#: feedback, so that a small bound makes the whole network weak; bounded rates need no bound at all.
+UNTIED_LOOP_GAIN = 0.2
+TIED_LOOP_GAIN = 0.9
+#: batch_size='auto' is at most this, as in scikit-learn's MLP.
+AUTO_BATCH_SIZE = 200
+
+
+@dataclass(frozen=True)
+class Config:
+    """The parameters of an estimator, with NumPy's numbers as Python's.
+
+    The attributes have the names, values and meanings of the estimators' parameters. The
+    properties are what these values stand for.
+    """
+
+    hidden_layer_sizes: Any
+    activation: str
+    feedback: str
+    gradient: str
+    credit_coordinates: str
+    nudging: str
+    feedback_init: str
+    feedback_scale: float
+    feedback_learning: str
+    objective: str
+    connections: Any
+    loop_gain: Any
+    layerwise_rescale: bool
+    beta: float
+    relaxation: str
+    step_size: float
+    max_relax_iter: int
+    max_nudge_iter: int
+    relax_tol: Any
+    loss: Any
+    optimizer: str
+    learning_rate_init: Any
+    learning_rate: str
+    momentum: float
+    alpha: float
+    batch_size: Any
+    max_iter: int
+    early_stopping: bool
+    validation_fraction: float
+    scoring: Any
+    restore_best_weights: bool
+    n_iter_no_change: int | None
+    tol: float
+    shuffle: bool
+    warm_start: bool
+    verbose: bool | int
+    random_state: Any
+    class_weight: Any
+    transform_layers: Any
+    input_shape: Any
+    backend: str
+    dtype: str
+
+    @classmethod
+    def of(cls, estimator: Any) -> Config:
+        """Return the parameters of an estimator.
+
+        scikit-learn validates types and ranges in ``fit`` and in the first ``partial_fit``. If
+        ``set_params`` has changed a parameter of a fitted estimator, they are validated here.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter has a wrong type or range.
+        """
+        given = given_parameters(estimator)
+        checked = vars(estimator).get("_checked_parameters")
+        if checked is None or any(now is not then for now, then in zip(given, checked, strict=True)):
+            estimator._validate_params()
+        return cls(*map(_plain, given))
+
+    @cached_property
+    def hidden(self) -> tuple[int | Conv2D, ...]:
+        """Units, or the convolution, of each hidden layer."""
+        return hidden_layers(self.hidden_layer_sizes)
+
+    @property
+    def rho(self) -> type[Activation] | Activation:
+        """Activation of the hidden units."""
+        return ACTIVATIONS[self.activation]
+
+    @property
+    def tied(self) -> bool:
+        """Whether feedback uses the transposed forward weights."""
+        return self.feedback == "tied"
+
+    @property
+    def averages(self) -> bool:
+        """Whether the objective is an average along a trajectory instead of a fixed point."""
+        return self.objective == "trajectory"
+
+    @property
+    def clamps(self) -> bool:
+        """Whether the output is held at the target in the second phase."""
+        return self.beta == math.inf
+
+    @property
+    def rule(self) -> type[CreditRule]:
+        """Credit rule."""
+        return ClampedRule if self.clamps else RULES[self.gradient]
+
+    @property
+    def pushes_away(self) -> bool:
+        """Whether a nudged phase moves the output away from its target."""
+        return NUDGINGS[self.nudging].pushes_away or self.beta < 0
+
+    @property
+    def nudge_strength(self) -> float:
+        """How far the second phase moves the output, in units of its error.
+
+        A clamped output moves as far as its error. A linear system has no nudge.
+        """
+        return 1.0 if self.clamps or not self.rule.nudged else abs(self.beta)
+
+    @property
+    def way(self) -> type[FeedbackWay]:
+        """How feedback weights learn."""
+        return FEEDBACK_WAYS[self.feedback_learning]
+
+    @property
+    def dynamics(self) -> type[Relaxation]:
+        """How the network settles."""
+        return RELAXATIONS[self.relaxation]
+
+    @property
+    def steps(self) -> type[Optimizer]:
+        """Optimiser."""
+        return OPTIMIZERS[self.optimizer]
+
+    @property
+    def loop_bound(self) -> float | None:
+        """Bound on the gain of the feedback loops; None: no bound."""
+        if self.loop_gain != "auto":
+            return self.loop_gain
+        if not self.tied:
+            return UNTIED_LOOP_GAIN
+        return None if self.rho.rate_is_bounded else TIED_LOOP_GAIN
+
+    @property
+    def weak_loops(self) -> bool:
+        """Whether the loops are at most as strong as the default allows for untied feedback."""
+        return self.loop_bound is not None and self.loop_bound <= UNTIED_LOOP_GAIN
+
+    @property
+    def lead(self) -> float:
+        """By which share of itself feedback carries the output beyond the feedforward pass.
+
+        It is about half the bound on the loops (benchmarks/results/recurrence.md: 2, 9, 27 and
+        52 % with a `loop_gain` of 0.05, 0.2, 0.5 and 0.9). If the network has one equilibrium, this
+        number affects the time only.
+        """
+        return 0.5 * (UNTIED_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
+
+    @property
+    def reads_rates(self) -> bool:
+        """Whether weights learn from displacements of rates instead of states.
+
+        'auto' uses rates in two cases: if ``beta=inf``; and if the activation is smooth, feedback
+        is tied or aligns itself, and the rule is 'vector_field'. In the second case rates make
+        the rule exact, except for one factor per layer ('homeostasis': nearly exact).
+        """
+        if self.credit_coordinates != "auto":
+            return self.credit_coordinates == "rate"
+        if self.clamps:
+            return True
+        aligned = self.tied or self.way.aligns
+        return self.rule.may_read_rates and aligned and not self.rho.transmits_state
+
+    @property
+    def most_samples(self) -> int:
+        """Most samples of a minibatch."""
+        return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
+
+    @property
+    def loss_name(self) -> str:
+        """Name of the loss; the name of its class if it is the user's own."""
+        return self.loss if isinstance(self.loss, str) else type(self.loss).__qualname__
+
+    def layer_rates(self, n_layers: int) -> tuple[float, ...]:
+        """Return the learning rate of each of the layers 1..L.
+
+        Raises
+        ------
+        InvalidParameterError
+            If there is not one positive number, or one for each layer.
+        """
+        given = self.learning_rate_init
+        rates = (given,) * n_layers if np.ndim(given) == 0 else tuple(given)
+        valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
+        if len(rates) != n_layers or not valid:
+            msg = (
+                "The 'learning_rate_init' parameter must be a positive number, or one for each of "
+                f"the {n_layers} layers, input side first. Got {given!r}."
+            )
+            raise InvalidParameterError(msg)
+        return tuple(float(rate) for rate in rates)
+
+    def chosen_layers(self, n_layers: int) -> tuple[int, ...]:
+        """Return the layers whose states `transform` returns.
+
+        Raises
+        ------
+        InvalidParameterError
+            If an entry is not a layer of the network, or there is none.
+        """
+        given = self.transform_layers
+        if given is None:
+            return tuple(range(1, n_layers))
+        entries = [given] if np.ndim(given) == 0 else list(given)
+        if not entries or not all(_is_integer(e) and 1 <= e <= n_layers for e in entries):
+            msg = (
+                "The 'transform_layers' parameter must be None, or one or more layers from 1, the "
+                f"first hidden layer, to {n_layers}, the output. Got {given!r}."
+            )
+            raise InvalidParameterError(msg)
+        return tuple(int(entry) for entry in entries)
+
+
+_NAMES = tuple(field.name for field in fields(Config))
+
+
+def given_parameters(estimator: Any) -> tuple[Any, ...]:
+    """Return the very objects that the constructor or ``set_params`` was given, in Config's order.
+
+    A regressor has no `class_weight`: it counts as None.
+    """
+    return tuple(getattr(estimator, name, None) for name in _NAMES)
+
+
+def _plain(value: Any) -> Any:
+    """Return Python's own number for one of NumPy's, which a grid over `linspace` holds.
+
+    A product of a NumPy number and an array has the wider type of the two (NEP 50): one
+    ``np.float64(0.8)`` would turn all float32 states into float64.
+    """
+    if not isinstance(value, np.generic):
+        return value
+    return float(value) if isinstance(value, np.floating) else value.item()
+
+
+def _is_integer(entry: Any) -> bool:
+    return isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))

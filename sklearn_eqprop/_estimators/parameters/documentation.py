@@ -1,0 +1,245 @@
+"""The text on parameters and attributes that both estimators share, from one source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, TypeVar
+
+Estimator = TypeVar("Estimator", bound=type)
+
+PARAMETERS = """\
+Parameters
+----------
+hidden_layer_sizes : int, Conv2D or sequence of them, default
+    Network. Number of units of each hidden layer, from the input side to the output side. A
+    `Conv2D` makes a convolutional layer; these come first and need `input_shape`.
+activation : {'relu', 'hard_sigmoid', 'tanh', 'logistic', 'identity'}, default
+    Network. Activation ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid'
+    (the paper's) the states stay in the range of ρ while they settle (Eq. 77).
+input_shape : (int, int), (int, int, int) or None, default
+    Network. (height, width) or (height, width, channels) of the images that the rows of X are,
+    flattened in this order. Needed with `Conv2D`. Dense layers ignore it.
+connections : list of (int, int) or None, default
+    Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
+    is the output. None: neighbouring layers drive each other, which is
+    ``[(0, 1), (1, 2), (2, 1)]`` with one hidden layer. Pairs to a later layer are forward
+    connections. All other pairs are feedback, including lateral ones from a layer to itself.
+feedback : {'untied', 'tied'}, default
+    Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
+    transposed forward weights (an energy-based network, Scellier & Bengio 2017). Tied weights work
+    best with 'hard_sigmoid'; see `loop_gain`.
+feedback_init : {'transpose', 'independent'}, default
+    Network. Feedback starts at `feedback_scale` times the transposed forward weights, or at
+    `feedback_scale` times its own random weights. Not used with tied feedback.
+feedback_scale : float, default
+    Network. Strength γ of feedback relative to the forward weights when training starts, > 0.
+    Not used with tied feedback.
+{loss}
+optimizer : {'adam', 'sgd'}, default
+    Learning. Turns the two-phase update into a step of the weights.
+learning_rate_init : float or sequence of float, default
+    Learning. Learning rate, or one for each layer from the first hidden layer to the output.
+alpha : float, default
+    Learning. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
+    minibatch. Raise it if the targets are noisy.
+beta : float, default
+    Learning. Influence parameter β, the strength of the nudge; not 0. ``float('inf')`` holds the
+    output at the target (GeneRec, O'Reilly 1996; with tied weights contrastive Hebbian learning);
+    it needs the squared error, 'one_sided' and 'vector_field'. Without effect on
+    'recurrent_backprop'.
+gradient : {'vector_field', 'asymmetric', 'recurrent_backprop', 'continual'}, default
+    Learning. Credit rule. 'vector_field': two phases, Eqs. 18-19. 'asymmetric' and
+    'recurrent_backprop' follow the exact gradient, but use connections in reverse; 'asymmetric' is
+    exact for small β only (use 0.005). 'continual': weights move in every step of the nudged phase
+    (Eqs. 2 and 5); it needs ``learning_rate_init`` well below `beta`.
+nudging : {'one_sided', 'random_sign', 'centered'}, default
+    Learning. How ds/dβ is estimated: from 0 and β (error O(β)); the same with a random sign of β
+    per minibatch; or from β and -β (error O(β²), twice the time).
+feedback_learning : {'kolen_pollack', 'local', 'homeostasis', 'fixed'}, default
+    Learning. How untied feedback weights learn. 'kolen_pollack': γ times the transposed change of
+    the forward weights, which keeps them aligned. 'local': their own ΔB (the paper).
+    'homeostasis': their own ΔB, and responses to random pushes that align feedback from any start
+    (Laborieux & Zenke 2023). 'fixed': not at all.
+credit_coordinates : {'auto', 'state', 'rate'}, default
+    Learning. Leave 'auto'. It matters for 'tanh' and 'logistic' units only. A weight multiplies
+    its presynaptic rate with the displacement of the postsynaptic state (the paper) or rate.
+    'auto' uses the rate if ``beta=inf``, or if feedback is tied or aligned and the rule is
+    'vector_field'. Otherwise it uses the state.
+layerwise_rescale : bool, default
+    Learning. Whether to undo, layer by layer, the attenuation of the error signal by weak
+    feedback. False: one scale for all parameters (the paper).
+relaxation : {'gauss_seidel', 'euler', 'anderson'}, default
+    Settling. 'gauss_seidel' solves layer by layer. 'euler' moves all layers at once in small steps
+    (the paper). 'anderson' accelerates these steps. With the default `loop_gain` all of them reach
+    the same fixed point (except with max pooling).
+loop_gain : float, 'auto' or None, default
+    Settling. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
+    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
+    With tied feedback, where shrinking feedback also shrinks the forward weights, 'auto' is None
+    for activations of limited range and 0.9 for others.
+step_size : float, default
+    Settling. Step ε of 'euler' and 'anderson', damping of 'gauss_seidel', in (0, 1].
+max_relax_iter, max_nudge_iter : int, default
+    Settling. Most sweeps or steps of the free and of the nudged phase.
+relax_tol : float or 'auto', default
+    Settling. Residual at which a sample counts as settled. 'auto' chooses per phase (table in the
+    user guide). In the nudged phase of training it is relative to the nudge in each layer.
+objective : {'fixed_point', 'trajectory'}, default
+    Settling. 'fixed_point': the loss at the free fixed point (Eq. 12). 'trajectory': its average
+    along the trajectory (footnote 1), for dynamics that never settle. This takes `max_relax_iter`
+    Euler steps from rest and averages over the second half of `max_nudge_iter` further steps.
+    It needs ``relaxation='euler'``, ``gradient='vector_field'`` and a finite `beta`. Predictions,
+    `transform` and `relax` are then averages.
+max_iter : int, default
+    Training. Most epochs.
+batch_size : int or 'auto', default
+    Training. Samples per minibatch; 'auto' is min(200, n_samples).
+early_stopping : bool, default
+    Training. Whether to stop when the score of held-out samples no longer improves, and to keep
+    the best weights. The samples are `X_val` and `y_val` of ``fit``, otherwise
+    `validation_fraction` of X.
+validation_fraction : float, default
+    Training. Fraction of X that is held out, in (0, 1); with `early_stopping` and without `X_val`.
+{scoring}
+n_iter_no_change : int or None, default
+    Training. Number of epochs in a row without an improvement of `tol` after which training stops.
+    None: it never stops early.
+tol : float, default
+    Training. Smallest improvement of the training loss (or validation score) that counts.
+restore_best_weights : bool, default
+    Training. Whether training without `early_stopping` ends with the weights of its best epoch
+    instead of the last. `early_stopping` always restores them, ``partial_fit`` never.
+learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default
+    Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
+    divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
+momentum : float, default
+    Training. Momentum of 'sgd', in [0, 1).
+shuffle : bool, default
+    Training. Whether to draw a new order of the samples in every epoch.
+warm_start : bool, default
+    Training. Whether ``fit`` continues from the result of the last call.
+{class_weight}verbose : bool or int, default
+    Training. Whether to print a line per epoch.
+random_state : int, RandomState instance or None, default
+    Training. Determines the initial weights, the order of the samples, the validation split and
+    random nudging.
+transform_layers : int, sequence of int or None, default
+    Data. Layers whose states `transform` returns; 1 is the first hidden layer, the last one is
+    the output. None: all hidden layers.
+dtype : {'auto', 'float32', 'float64'}, default
+    Data. Type of the weights and of all arithmetic; 'auto' takes that of X.
+backend : {'auto', 'numpy', 'cupy'}, default
+    Data. Where arrays live while training and settling: 'numpy' in main memory, 'cupy' on the
+    current CUDA device. 'auto' uses the device if CuPy and a device are usable. Both start from
+    the same weights and use the samples in the same order.
+"""
+
+ATTRIBUTES = """\
+n_features_in_ : int
+    Number of features.
+feature_names_in_ : ndarray of str
+    Names of the features, if X has column names.
+coefs_ : list of ndarray
+    Entry l, of shape (n_l, n_(l+1)), holds the forward weights from layer l to layer l + 1.
+    These arrays are the network: assign others of the same shape to change it. With
+    `connections`: one array (n_source, n_target) per forward connection. Of a convolution:
+    (kernel height, kernel width, channels, filters).
+intercepts_ : list of ndarray
+    Entry l, of shape (n_(l+1),), is the bias of layer l + 1; (filters,) in a convolutional layer.
+feedback_coefs_ : list of ndarray, or tuple with ``feedback='tied'``
+    Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
+    `connections`: one array (n_source, n_target) per feedback connection. Beside a convolution:
+    kernels of its shape, which feedback uses in reverse.
+connections_ : tuple of (int, int)
+    (source layer, target layer) of each array of `coefs_`, then of each of
+    `feedback_coefs_`; both are sorted by target, then by source.
+backend_ : {'numpy', 'cupy'}
+    Backend of the last call of ``fit`` or ``partial_fit``. Fitted arrays are always NumPy's.
+n_layers_ : int
+    Number of layers, including input and output.
+n_outputs_ : int
+    Number of output units.
+n_iter_ : int
+    Epochs of the last call; ``len(loss_curve_)`` counts all epochs since training started.
+t_ : int
+    Number of training samples seen.
+loss_, best_loss_ : float
+    Training loss of the last and of the best epoch; `best_loss_` is None with early stopping.
+loss_curve_ : list of float
+    Training loss of every epoch: the mean loss at the free equilibria (the average loss along the
+    free trajectories, see `objective`), plus the L2 penalty.
+validation_scores_ : list of float or None
+    With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
+best_validation_score_ : float or None
+    Largest of `validation_scores_`.
+relaxation_ : dict of str to list of float
+    How the phases of every epoch settled: 'free_steps' and 'nudged_steps' (mean number),
+    'free_residual' and 'nudged_residual' (largest; the latter in units of β),
+    'free_unconverged' and 'nudged_unconverged' (fraction of samples that reached the limit). With
+    ``objective='trajectory'`` only samples that run away count as unconverged.
+
+References
+----------
+Scellier, Goyal, Binas, Mesnard & Bengio (2018), "Generalization of Equilibrium Propagation to
+Vector Field Dynamics", arXiv:1808.04873.
+
+Scellier & Bengio (2017), "Equilibrium Propagation: Bridging the Gap between Energy-Based
+Models and Backpropagation", arXiv:1602.05179.
+
+Scurria, Vanden Abeele, Mognetti & Massar (2026), "Equilibrium Propagation for Non-Conservative
+Systems", arXiv:2602.03670 ('asymmetric').
+
+Almeida (1987), "A learning rule for asynchronous perceptrons with feedback in a combinatorial
+environment", IEEE First International Conference on Neural Networks; Pineda (1987),
+"Generalization of back-propagation to recurrent neural networks", Physical Review Letters 59
+('recurrent_backprop').
+
+Kolen & Pollack (1994), "Backpropagation without weight transport", IEEE International
+Conference on Neural Networks; Akrout et al. (2019), "Deep Learning without Weight Transport",
+arXiv:1904.05391 ('kolen_pollack').
+
+Laborieux & Zenke (2023), "Improving Equilibrium Propagation without Weight Symmetry through
+Jacobian Homeostasis", arXiv:2309.02214 ('homeostasis').
+"""
+
+#: A line that declares one or more parameters and ends with "default".
+_DECLARATION = re.compile(r"^(\w+)((?:, \w+)* : .*, default)$", re.MULTILINE)
+
+
+def documented(**own: str) -> Callable[[Estimator], Estimator]:
+    """Return a decorator that fills the shared text into the docstring of an estimator.
+
+    The defaults are those that the class declares.
+
+    Parameters
+    ----------
+    **own : str
+        Text on parameters that the estimators do not share, by name.
+
+    Returns
+    -------
+    callable
+    """
+
+    def fill(estimator: Estimator) -> Estimator:
+        if estimator.__doc__ is None:  # python -OO
+            return estimator
+        defaults: dict[str, Any] = {field.name: field.default for field in fields(estimator)}
+
+        def with_default(declaration: re.Match[str]) -> str:
+            name, rest = declaration.groups()
+            return f"{name}{rest}={defaults[name]!r}"
+
+        text = PARAMETERS
+        for name in ("loss", "scoring", "class_weight"):
+            text = text.replace(f"{{{name}}}", own.get(name, ""))
+        text = _DECLARATION.sub(with_default, text)
+        shared = {"    {parameters}": text.rstrip(), "    {attributes}": ATTRIBUTES.rstrip()}
+        for marker, block in shared.items():
+            indented = "\n".join(f"    {line}" if line else "" for line in block.splitlines())
+            estimator.__doc__ = estimator.__doc__.replace(marker, indented)
+        return estimator
+
+    return fill

@@ -1,0 +1,400 @@
+"""Targets of the classifier: class labels, or a matrix of 0/1 labels (multilabel)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.metrics import accuracy_score
+from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+
+from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
+from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._estimators.data.array_home import on_host
+from sklearn_eqprop._estimators.data.inputs import refuse_missing
+from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, Loss, loss_of
+from sklearn_eqprop._network import Reach
+from sklearn_eqprop._sklearn_compat import type_of_target
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The output layer has one unit for each class, or for each label of a multilabel target.
+
+    Attributes
+    ----------
+    classes : ndarray of shape (n_classes,) or (n_labels,)
+        Sorted class labels. With multilabel targets: the numbers of the columns of y.
+    multilabel : bool
+    loss : Loss
+    class_weight : dict, 'balanced' or None
+    """
+
+    classes: np.ndarray
+    multilabel: bool
+    loss: Loss
+    class_weight: Any
+
+    #: How far apart hidden units are when training starts, see `initial_weights`.
+    spread_of_units: ClassVar[float] = 0.0
+
+    @classmethod
+    def first(
+        cls, y: Any, choices: Any, classes: Any, *, incremental: bool
+    ) -> tuple[Labels, np.ndarray]:
+        """Learn from the first y which classes there are.
+
+        Parameters
+        ----------
+        y : array-like
+            Validated by scikit-learn.
+        choices : Config
+            For `loss` and `class_weight`.
+        classes : array-like or None
+            All labels, as passed to ``partial_fit``.
+        incremental : bool
+            Whether this is a call of ``partial_fit``.
+
+        Returns
+        -------
+        labels, y : Labels, ndarray
+
+        Raises
+        ------
+        ValueError
+            If y is not usable, or does not agree with `classes`.
+        """
+        y, multilabel = _clean(y, choices)
+        if classes is None and incremental and not multilabel:
+            msg = (
+                "classes must be passed on the first call to partial_fit. Pass all labels that "
+                "will ever occur."
+            )
+            raise ValueError(msg)
+        found = _classes_of(y, None if classes is None else _checked_classes(classes), multilabel)
+        labels = cls._with(found, multilabel, choices)
+        if classes is not None and not multilabel:
+            labels._refuse_unknown(y)
+        return labels, y
+
+    @classmethod
+    def of(cls, estimator: Any, choices: Any) -> Labels:
+        """The labels of a fitted classifier."""
+        return cls._with(estimator.classes_, estimator._multilabel, choices)
+
+    @classmethod
+    def _with(cls, classes: np.ndarray, multilabel: bool, choices: Any) -> Labels:
+        losses = MULTILABEL_LOSSES if multilabel else LABEL_LOSSES
+        return cls(classes, multilabel, loss_of(choices.loss, losses), choices.class_weight)
+
+    @staticmethod
+    def plain(y: Any) -> Any:
+        """Return labels of pandas' nullable integer or boolean types as plain ones.
+
+        All other labels are returned unchanged. scikit-learn's validation would turn nullable types
+        into floats.
+        """
+        dtypes = getattr(y, "dtypes", None)  # a frame has one type per column
+        if dtypes is None or not np.iterable(dtypes):
+            dtypes = [getattr(y, "dtype", None)]
+        plain = [getattr(dtype, "numpy_dtype", None) for dtype in dtypes]
+        if not plain or any(dtype is None or dtype.kind not in "iub" for dtype in plain):
+            return y
+        return y if np.any(y.isna()) else y.to_numpy(dtype=np.result_type(*plain))
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """Fitted attributes that describe the labels."""
+        return {
+            "classes_": self.classes,
+            "n_outputs_": self.n_outputs,
+            "_multilabel": self.multilabel,
+        }
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of output units."""
+        return int(self.classes.shape[0])
+
+    def checked(self, y: Any, choices: Any, classes: Any = None) -> np.ndarray:
+        """Return later targets as an array, after a check against the first ones.
+
+        Raises
+        ------
+        ValueError
+            If y or `classes` does not agree with the first call.
+        """
+        y, multilabel = _clean(y, choices)
+        if multilabel != self.multilabel or (multilabel and y.shape[1] != self.n_outputs):
+            msg = (
+                f"y has {_kind(multilabel, y)} per sample. When training started, it had "
+                f"{_kind(self.multilabel, self.classes[None])}: pass the same kind of targets."
+            )
+            raise ValueError(msg)
+        if classes is not None:
+            classes = _checked_classes(classes)
+            if not np.array_equal(classes, self.classes):
+                msg = (
+                    f"classes={classes.tolist()!r} is not the same as in the first call, which had "
+                    f"{self.classes.tolist()!r}. Pass the same classes, or leave them out."
+                )
+                raise ValueError(msg)
+        if not multilabel:
+            self._refuse_unknown(y)
+        return y
+
+    def _refuse_unknown(self, y: np.ndarray) -> None:
+        # Not np.setdiff1d: older NumPy cannot compare text with numbers.
+        known = set(self.classes.tolist())
+        unknown = [label for label in np.unique(y).tolist() if label not in known]
+        if unknown:
+            msg = (
+                f"y holds labels {unknown} that are not in classes_ ({self.classes.tolist()}): "
+                "leave out those rows, or name all classes in the first call."
+            )
+            raise ValueError(msg)
+
+    def check_warm_start(self, y: np.ndarray) -> None:
+        """Refuse targets in which a class of the earlier fit is missing.
+
+        Raises
+        ------
+        ValueError
+            With the missing classes.
+        """
+        if self.multilabel:
+            return
+        found = set(np.unique(y).tolist())
+        missing = [label for label in self.classes.tolist() if label not in found]
+        if missing:
+            msg = (
+                f"warm_start=True continues the earlier fit, but y holds no sample of its classes "
+                f"{missing}. Set warm_start=False, or use partial_fit, which takes batches in "
+                "which classes are missing."
+            )
+            raise ValueError(msg)
+
+    def weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
+        """Return the sample weights times the class weights; None if there are neither.
+
+        Raises
+        ------
+        ValueError
+            If `class_weight` is not usable.
+        """
+        if self.class_weight is None:
+            return sample_weight
+        columns = np.searchsorted(self.classes, y)
+        weight = np.ones(y.shape[0]) if sample_weight is None else sample_weight
+        by_class = self._weight_of_classes(y, columns, weight)
+        if np.count_nonzero(by_class) < 2:
+            msg = (
+                f"class_weight={self.class_weight!r} leaves out all classes of "
+                f"{self.classes.tolist()} except one: at least two need a weight other than 0."
+            )
+            raise ValueError(msg)
+        with np.errstate(over="ignore"):  # `rows_that_count` refuses infinite weights
+            return weight * by_class[columns]
+
+    def _weight_of_classes(
+        self, y: np.ndarray, columns: np.ndarray, weight: np.ndarray
+    ) -> np.ndarray:
+        if self.class_weight == "balanced":
+            # The counts are sums of weights, so that a weight of 2 equals two rows.
+            counts = np.bincount(columns, weights=weight, minlength=self.n_outputs)
+            n_present = np.count_nonzero(counts)
+            balanced: np.ndarray = weight.sum() / (n_present * np.where(counts > 0, counts, 1.0))
+            return balanced
+        try:
+            return compute_class_weight(self.class_weight, classes=self.classes, y=y)
+        except (ValueError, TypeError) as error:
+            msg = (
+                f"class_weight={self.class_weight!r} is not usable: {error}. Pass a number for "
+                f"each of the classes {self.classes.tolist()}, or 'balanced'."
+            )
+            raise ValueError(msg) from None
+
+    def scaled(
+        self, y: np.ndarray, weight: np.ndarray | None, *, first: bool, incremental: bool
+    ) -> Labels:
+        """Return the labels themselves: labels have no scale to learn."""
+        return self
+
+    def warn_about(self, y: np.ndarray) -> None:
+        """Do nothing: labels have no scale that could change."""
+
+    def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
+        """Return the 0/1 targets of the output layer, shape (n_samples, n_outputs)."""
+        if self.multilabel:
+            return y.astype(dtype)
+        target = np.zeros((y.shape[0], self.n_outputs), dtype=dtype)
+        target[np.arange(y.shape[0]), np.searchsorted(self.classes, y)] = 1
+        return target
+
+    def decode(self, output: Array, backend: ArrayBackend) -> Array:
+        """Return the predicted labels of output states, where the outputs live.
+
+        Text cannot live on a device: labels that are text are NumPy's.
+        """
+        if self.multilabel:
+            return (output > self.loss.label_threshold).astype(np.int64)
+        columns = output.argmax(axis=1)
+        if self.classes.dtype.kind not in "biuf":
+            return self.classes[backend.to_host(columns)]
+        return backend.from_host(self.classes, self.classes.dtype)[columns]
+
+    def is_decided(self, output: np.ndarray, reach: Reach) -> np.ndarray:
+        """Return which rows keep their label, however far the output still moves within `reach`."""
+        if self.multilabel:
+            decided = np.abs(output - self.loss.label_threshold) > reach.of_outputs()
+        else:
+            leader = output.argmax(axis=1)
+            lead = np.take_along_axis(output, leader[:, None], axis=1) - output
+            decided = lead > reach.of_differences(leader)
+            np.put_along_axis(decided, leader[:, None], True, axis=1)
+        return np.all(decided, axis=1)
+
+    def decision(self, output: Array) -> Array:
+        """Return confidence scores as scikit-learn's `decision_function` defines them."""
+        if self.multilabel:
+            return output - self.loss.label_threshold
+        return output[:, 1] - output[:, 0] if self.n_outputs == 2 else output
+
+    def score(self, output: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> float:
+        """Return the accuracy of output states, as early stopping uses it.
+
+        With multilabel targets it is the accuracy per label: whole rows are correct too rarely to
+        show progress.
+        """
+        decided = self.decode(output, NumpyBackend())
+        if self.multilabel:
+            return float(np.average((decided == y).mean(axis=1), weights=weight))
+        return float(accuracy_score(y, decided, sample_weight=weight))
+
+    def original(self, y: np.ndarray) -> np.ndarray:
+        """Return clean targets in the shape of predictions, as scorers compare them."""
+        return y
+
+    def stratify(self, y: np.ndarray) -> np.ndarray | None:
+        """Return the classes by which to stratify a validation split; None: do not stratify."""
+        return None if self.multilabel else y
+
+
+def _clean(y: Any, choices: Any) -> tuple[np.ndarray, bool]:
+    """Return targets as an array, and whether they are multilabel.
+
+    Raises
+    ------
+    ValueError
+        If they are not labels, or do not go with `loss` or `class_weight`.
+    """
+    y = y.toarray() if hasattr(y, "toarray") else y
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = column_or_1d(y, warn=True)
+    refuse_missing(y)
+    _refuse_odd_labels(y)
+    kind = type_of_target(y)
+    if kind not in ("binary", "multiclass", "multilabel-indicator"):
+        check_classification_targets(y)  # it finds the type again, and explains the problem
+    if kind == "multiclass-multioutput":
+        msg = (
+            f"y has {y.shape[1]} columns of class labels, but a classifier learns one column. Wrap "
+            "it in sklearn.multioutput.MultiOutputClassifier. Multilabel targets are 0 or 1."
+        )
+        raise ValueError(msg)
+    multilabel = kind.startswith("multilabel")
+    if multilabel:
+        _check_multilabel(y, choices)
+    return y, multilabel
+
+
+def _check_multilabel(y: np.ndarray, choices: Any) -> None:
+    if not np.isin(y, (0, 1)).all():
+        msg = (
+            f"y has several columns with the values {np.unique(y)[:5].tolist()}. Multilabel "
+            "targets are 0 or 1: use 1 if a sample has the label."
+        )
+        raise ValueError(msg)
+    if choices.class_weight is not None:
+        msg = (
+            f"class_weight={choices.class_weight!r} is not supported for multilabel targets. Use "
+            "class_weight=None."
+        )
+        raise ValueError(msg)
+    if not isinstance(choices.loss, str) and not hasattr(choices.loss, "label_threshold"):
+        msg = (
+            f"loss={choices.loss!r} has no attribute label_threshold, which multilabel targets "
+            "need. Set it to the output above which a label is predicted."
+        )
+        raise ValueError(msg)
+
+
+def _classes_of(y: np.ndarray, classes: np.ndarray | None, multilabel: bool) -> np.ndarray:
+    """Return the sorted classes of the first targets, or those that the user named."""
+    if multilabel:
+        found = np.arange(y.shape[1])
+        if classes is not None and not np.array_equal(classes, found):
+            msg = (
+                f"classes={classes.tolist()!r}, but y has {y.shape[1]} labels per sample. Leave "
+                f"classes out, or pass the numbers of the columns, {found.tolist()}."
+            )
+            raise ValueError(msg)
+        return found
+    found = unique_labels(y) if classes is None else classes
+    if found.shape[0] < 2:
+        msg = (
+            f"The training data hold 1 class ({found.tolist()[0]!r}): a classifier needs samples "
+            "of at least 2 classes."
+        )
+        raise ValueError(msg)
+    return found
+
+
+def _refuse_odd_labels(y: np.ndarray) -> None:
+    """Refuse objects that are not labels, or are labels of several kinds.
+
+    Raises
+    ------
+    ValueError
+        With the types found and the remedy.
+    """
+    if y.dtype != object:
+        return
+    # scikit-learn has a message of its own for bytes and for rows of labels.
+    known = (str, bytes, list, tuple, set, np.ndarray)
+    types = {type(label).__name__ for label in y.ravel() if not isinstance(label, known)}
+    if types:
+        has_text = any(isinstance(label, str) for label in y.ravel())
+        held = " and ".join([*sorted(types), *(["text"] if has_text else [])])
+        whole = types <= {"int", "bool"} and not has_text
+        msg = (
+            f"Unknown label type: y is an array of objects that holds {held}. Labels are all text, "
+            f"or an array of integers or booleans: use y.astype({'int' if whole else 'str'})."
+        )
+        raise ValueError(msg)
+
+
+def _checked_classes(classes: Any) -> np.ndarray:
+    """Return the sorted labels that were passed as ``classes``.
+
+    Raises
+    ------
+    ValueError
+        If they are not a sequence of labels.
+    """
+    classes = on_host(classes)
+    refuse_missing(classes, "classes", "pass labels only")
+    labels = np.asarray(Labels.plain(classes))
+    if labels.ndim != 1 or labels.size == 0:
+        msg = f"classes={classes!r} must be a sequence of all class labels."
+        raise ValueError(msg)
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        msg = f"classes={classes!r} contains NaN, which is not a label: leave it out."
+        raise ValueError(msg)
+    return unique_labels(labels)
+
+
+def _kind(multilabel: bool, y: np.ndarray) -> str:
+    return f"{y.shape[1]} 0/1 labels (multilabel)" if multilabel else "one label"
