@@ -64,7 +64,9 @@ class FittedArrays:
             if sizes != layout.sizes:
                 layout = dense_layout(layout.wiring, sizes)
         _check_shapes("intercepts_", intercepts, layout.bias_shapes)
-        _check_shapes("coefs_", coefs, [layout.weight_shape(pair) for pair in layout.wiring.forward])
+        _check_shapes(
+            "coefs_", coefs, [layout.weight_shape(pair) for pair in layout.wiring.forward]
+        )
         feedback = estimator._feedback_coefs
         if feedback is not None:
             feedback = [np.asarray(coef, dtype=dtype) for coef in feedback]

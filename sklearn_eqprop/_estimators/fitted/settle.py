@@ -115,13 +115,12 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
     config = Config.of(estimator)
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
-    is_decided = None
-    if labels_only and X.shape[0] >= FEWEST_ROWS and not backend.is_device:
-        # The user's own tolerance is kept, and averages have no equilibrium to predict.
-        if config.relax_tol == "auto" and not config.averages:
-            is_decided = estimator._targets.of(estimator, config).is_decided
     network = FittedArrays.of(estimator).network(config.activation, backend)
-    enough = None if is_decided is None else enough_to_decide(network, is_decided)
+    enough = None
+    many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
+    # The user's own tolerance is kept, and averages have no equilibrium to predict.
+    if labels_only and many and config.relax_tol == "auto" and not config.averages:
+        enough = enough_to_decide(network, estimator._targets.of(estimator, config).is_decided)
     return settle_validated(config, network, X, home, enough=enough, outputs_only=True)
 
 

@@ -64,7 +64,7 @@ class EpochCallbacks:
         )
 
     def ended(self, attributes: dict[str, Any]) -> None:
-        """Tell the callbacks that the fit has ended, with the attributes of the fitted estimator."""
+        """Tell the callbacks that the fit has ended, with the fitted attributes."""
         self._fit_context.call_on_fit_task_end(
             estimator=self._estimator,
             reconstruction_attributes=lambda: attributes,

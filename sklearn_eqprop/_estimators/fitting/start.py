@@ -9,15 +9,12 @@ import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data.columns import (
-    Columns,
-    check_inputs_fit,
-    look_over,
     scales_of,
     warn_about_columns,
     warn_about_other_scale,
     warn_about_outliers,
 )
-from sklearn_eqprop._estimators.data.held_out import Rows
+from sklearn_eqprop._estimators.data.held_out import Rows, check_inputs_fit
 from sklearn_eqprop._estimators.data.inputs import rows_that_count, validated_pair, validated_weight
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
 from sklearn_eqprop._estimators.fitting.state import TrainingState
@@ -171,11 +168,8 @@ def network_to_train(
     n_layers = len(config.hidden) + 1
     config.chosen_layers(n_layers)
     config.layer_rates(n_layers)
-    layout = requested_layout(
-        config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs
-    )
+    layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
     n_channels = layout.shapes[0][-1] if layout.reads_maps else None
-    columns = look_over(rows.X, rows.weight, rows.device)
     if previous is not None:
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
         check_same_network(arrays, layout, tied=config.tied)
@@ -184,36 +178,24 @@ def network_to_train(
     else:
         assert rng is not None
         arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
-        state.input_scales = scales_of(columns, arrays.dtype, n_channels)
+        state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
-    check_inputs_fit(columns, arrays.dtype)
+    check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
-        check_inputs_fit(look_over(held_out.X, None, held_out.device), arrays.dtype, "X_val")
+        check_inputs_fit(held_out, arrays.dtype, "X_val")
     judge = (config.early_stopping, config.restore_best_weights, config.loss_name)
     scoring = config.scoring
     by_name = scoring if scoring is None or isinstance(scoring, str) else repr(scoring)
     state.judge_by(*judge, by_name, *(() if held_out is None else held_out.fingerprint))
     if previous is not None:
-        warn_about_other_scale(columns, state.input_scales)
+        warn_about_other_scale(rows.columns, state.input_scales)
         targets.warn_about(rows.y)
     if not incremental:
-        _warn_beforehand(config, rows, columns, targets, state, layout, n_channels)
+        warn_about_columns(rows.columns, state.input_scales, n_channels)
+        if rows.device is None:
+            warn_about_outliers(rows.X, rows.columns, state.input_scales)
+        warn_beforehand(config, targets.loss, layout.wiring)
     return arrays, state
-
-
-def _warn_beforehand(
-    config: Config,
-    rows: Rows,
-    columns: Columns,
-    targets: Targets,
-    state: TrainingState,
-    layout: Layout,
-    n_channels: int | None,
-) -> None:
-    warn_about_columns(columns, state.input_scales, n_channels)
-    if rows.device is None:
-        warn_about_outliers(rows.X, columns, state.input_scales)
-    warn_beforehand(config, targets.loss, layout.wiring)
 
 
 def _drawn_streams(config: Config, n_samples: int) -> list[str]:

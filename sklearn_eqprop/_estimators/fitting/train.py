@@ -11,8 +11,8 @@ import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
-from sklearn_eqprop._estimators.data.held_out import Rows, split_rows
-from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
+from sklearn_eqprop._estimators.data.held_out import Rows, merged_rows
+from sklearn_eqprop._estimators.fitted.arrays import check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
 from sklearn_eqprop._estimators.fitting.start import Fitted
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
@@ -115,7 +115,7 @@ def train(
     except DivergenceError as error:
         if incremental or state.n_epochs == n_epochs_before:
             raise
-        # These memories hold numbers that diverged. The best score belongs to weights that are gone.
+        # These memories hold numbers that diverged, and the best weights are gone.
         state.optimizer = state.guard_vectors = None
         state.best_score, state.n_waiting = -math.inf, 0
         ended = error
@@ -127,9 +127,7 @@ def train(
     return Trained(start, state.n_epochs - n_epochs_before, ended)
 
 
-def _training_data(
-    rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool
-) -> TrainingData:
+def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool) -> TrainingData:
     """Return rows and targets as the epochs read them; `lone`: they are one minibatch."""
     arrays, state, loss = start.arrays, start.state, start.targets.loss
     target = start.targets.encode(rows.y, arrays.dtype)

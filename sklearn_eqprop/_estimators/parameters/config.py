@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral, Real
@@ -91,7 +92,9 @@ class Config:
         """
         given = given_parameters(estimator)
         checked = vars(estimator).get("_checked_parameters")
-        if checked is None or any(now is not then for now, then in zip(given, checked, strict=True)):
+        if checked is None or any(
+            now is not then for now, then in zip(given, checked, strict=True)
+        ):
             estimator._validate_params()
         return cls(*map(_plain, given))
 

@@ -85,9 +85,7 @@ class Numbers:
         n_outputs = _n_outputs(y)
         loss = loss_of(choices.loss, NUMBER_LOSSES)
         _check_sign(y, loss)
-        numbers = cls(
-            y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss, loss.predicts_log
-        )
+        numbers = cls(y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss, loss.predicts_log)
         return numbers, y.reshape(-1, n_outputs)
 
     @classmethod
@@ -354,8 +352,8 @@ def _r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) 
     if largest > LARGEST_ERROR:
         warn_at_call(
             f"Some predictions are wrong by {largest:.3g} times the scale of the targets. The "
-            f"score counts errors beyond {LARGEST_ERROR:.0e} as that. Leave out inputs that are far "
-            "from those of training, or fit on data that includes them."
+            f"score counts errors beyond {LARGEST_ERROR:.0e} as that. Leave out inputs that are "
+            "far from those of training, or fit on data that includes them."
         )
         predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
     if sample_weight is not None:
