@@ -30,7 +30,7 @@ from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import layered_wiring, wired_network
 from sklearn_eqprop._relaxation import GaussSeidel
-from sklearn_eqprop._rules.two_phase import RecurrentBackpropRule
+from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop.learning import (
     NUDGINGS,
     LogLoss,
@@ -61,7 +61,10 @@ def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[flo
     target = np.eye(len(model.classes_))[y]
     exact, found = (
         rule.credit(substrate, X.astype(np.float64), target, LogLoss(), 1 / len(X), None).changes
-        for rule in (RecurrentBackpropRule(np), VectorFieldRule(NUDGINGS["centered"], BETA))
+        for rule in (
+            RecurrentBackpropRule(NUDGINGS["centered"], BETA),
+            VectorFieldRule(NUDGINGS["centered"], BETA),
+        )
     )
     return [
         float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))

@@ -17,13 +17,9 @@ from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weig
 from sklearn_eqprop._estimators.settling import Settled
 from sklearn_eqprop._estimators.targets.class_targets import ClassTargets
 from sklearn_eqprop._estimators.targets.targets import without_nullable_type
-from sklearn_eqprop._losses.classification import (
-    ClassificationLoss,
-    LogLoss,
-    MultilabelLogLoss,
-    MultilabelSquaredError,
-    SquaredError,
-)
+from sklearn_eqprop._losses.base import ClassificationLoss
+from sklearn_eqprop._losses.log_loss import LogLoss, MultilabelLogLoss
+from sklearn_eqprop._losses.squared_error import MultilabelSquaredError, SquaredError
 from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import _fit_context

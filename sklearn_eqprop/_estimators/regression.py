@@ -22,8 +22,11 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.settling import Settled
 from sklearn_eqprop._estimators.targets.r2 import r2_of
 from sklearn_eqprop._estimators.targets.targets import Standardisation, joined, vary
-from sklearn_eqprop._losses.classification import Loss, SquaredError
-from sklearn_eqprop._losses.regression import AbsoluteError, Huber, Poisson
+from sklearn_eqprop._losses.absolute_error import AbsoluteError
+from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._losses.huber import Huber
+from sklearn_eqprop._losses.poisson import Poisson
+from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._sklearn_compat import _fit_context
 from sklearn_eqprop._warnings import warn_at_call

@@ -17,7 +17,7 @@ from sklearn_eqprop._estimators.fitting.assembly import credit_rule
 from sklearn_eqprop._network import Network, feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._relaxation import RUNAWAY
-from sklearn_eqprop._rules.two_phase import CreditRule
+from sklearn_eqprop._rules.base import CreditRule
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope
 from sklearn_eqprop.diagnostics._subject import Subject
 

@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, nudged_phases, substrate_of
@@ -187,7 +187,7 @@ def _bad(**methods):
 BAD = {
     "wrong sign": (
         _bad(derivative=lambda self, s, y: y - s),
-        r"loss\.derivative returned .* where loss\.value rises by .* a unit of output \d",
+        r"loss\.derivative returned .* but loss\.value rises by .* per unit of output \d",
     ),
     "wrong scale": (_bad(derivative=lambda self, s, y: 2 * (s - y)), r"must return ∂value/∂output"),
     "averages": (
@@ -196,18 +196,18 @@ BAD = {
     ),
     "one number": (
         _bad(value=lambda self, s, y: ((s - y) ** 2).sum()),
-        r"loss\.value must return real numbers in the shape \(5,\); got float64 in the shape \(\)",
+        r"loss\.value must return real numbers in the shape \(5,\), but returned float64 .* \(\)",
     ),
     "an array of outputs": (
         _bad(value=lambda self, s, y: (s - y) ** 2),
-        r"loss\.value .* shape \(5,\); got float64 in the shape \(5, 3\)",
+        r"loss\.value .* shape \(5,\), but returned float64 in the shape \(5, 3\)",
     ),
     "one slope a sample": (
         _bad(derivative=lambda self, s, y: (s - y).sum(axis=1)),
-        r"loss\.derivative .* shape \(5, 3\); got float64 in the shape \(5,\)",
+        r"loss\.derivative .* shape \(5, 3\), but returned float64 in the shape \(5,\)",
     ),
     "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* got object"),
-    "complex": (_bad(derivative=lambda self, s, y: s - y + 0j), r"real numbers.* got complex128"),
+    "complex": (_bad(derivative=lambda self, s, y: s - y + 0j), r"real numbers.* returned complex128"),
     "nan": (
         _bad(value=lambda self, s, y: np.full(len(s), np.nan)),
         r"loss\.value returned numbers that are not finite",
@@ -234,7 +234,7 @@ def test_a_curvature_that_the_derivative_gives_the_lie():
         curvature = 0.05
 
     target = _outputs_and_targets()[1]
-    with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ a unit"):
+    with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ per unit"):
         WrappedLoss(Steep()).try_out(np, target)
     Steep.curvature = 0.25  # no single output's is larger
     WrappedLoss(Steep()).try_out(np, target)

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._network import feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._relaxation import RELAXATIONS
@@ -10,7 +12,8 @@ from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from sklearn_eqprop._training.optimizers import SGD, Adam
+from sklearn_eqprop._training.adam import Adam
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import (
     PLASTICITY_GAIN,
     LearningSettings,
@@ -39,6 +42,7 @@ def _trainer(net, loss, beta, *, nudging="one_sided", optimizer=None, n_steps=N_
         "layerwise_rescale": False,
         **settings,
     }
+    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
     # Rounding ends no phase: a tolerance of 0 would count as one of rounding.
     limits = SettlingLimits(1e-14, 1e-14, 5000, n_steps)
     network = network_of(net)
@@ -49,7 +53,7 @@ def _trainer(net, loss, beta, *, nudging="one_sided", optimizer=None, n_steps=N_
         network,
         ContinualRule(NUDGINGS[nudging], beta),
         LOSSES[loss],
-        optimizer or SGD(blocks, 0.0, np),
+        optimizer or SGD(blocks, network.backend),
         None,
         LearningSettings(**settings),
     )
@@ -250,7 +254,7 @@ def test_other_optimisers_are_handed_the_total():
         )
     ]
     zeros = [np.zeros_like(block) for block in net.blocks()]
-    adam = Adam(zeros, np)
+    adam = Adam(zeros, NumpyBackend())
     adam.begin_update()
     truth = [
         block + adam.step(adam.memory_of(index), change.copy(), RATES[layer])
@@ -258,7 +262,7 @@ def test_other_optimisers_are_handed_the_total():
             zip(net.blocks(), total, LAYERS, strict=True)
         )
     ]
-    trainer = _trainer(net, "squared_error", 0.5, optimizer=Adam(zeros, np))
+    trainer = _trainer(net, "squared_error", 0.5, optimizer=Adam(zeros, NumpyBackend()))
     _assert_same(trainer, X, Y, truth, accuracy=1e-8)
 
 

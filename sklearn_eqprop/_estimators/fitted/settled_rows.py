@@ -11,7 +11,7 @@ from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, Feed
 from sklearn_eqprop._backend.feeding import host_rows, stays_sparse
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.averaging import AveragingNetwork

@@ -13,23 +13,15 @@ from sklearn_eqprop._estimators.parameters.parameters import (
     loop_bound,
     reads_rates,
 )
-from sklearn_eqprop._feedback.following import learns_from_own_change
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import LoopGainGuard, Network
 from sklearn_eqprop._relaxation import RELAXATIONS, Enough
-from sklearn_eqprop._rules.clamped import ClampedRule
-from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import (
-    AsymmetricRule,
-    CreditRule,
-    RecurrentBackpropRule,
-    VectorFieldRule,
-)
+from sklearn_eqprop._rules import NUDGINGS, RULES, ClampedRule, CreditRule
 from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from sklearn_eqprop._training.optimizers import SGD, Adam, Optimizer, PlainSteps, moved_memory
+from sklearn_eqprop._training import OPTIMIZERS
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 
 #: relax_tol='auto' while training: only the displacement is needed, and it is settled in
@@ -111,23 +103,16 @@ def _loops_are_weak(parameters: dict[str, Any]) -> bool:
 
 def credit_rule(parameters: dict[str, Any], network: Network) -> CreditRule:
     """The rule that `gradient`, `nudging` and `beta` ask for."""
-    if parameters["beta"] == math.inf:
-        return ClampedRule()
-    if parameters["gradient"] == "recurrent_backprop":
-        return RecurrentBackpropRule(network.backend.xp)
-    rules: dict[str, type[VectorFieldRule] | type[ContinualRule]] = {
-        "vector_field": VectorFieldRule,
-        "asymmetric": AsymmetricRule,
-        "continual": ContinualRule,
-    }
-    rule = rules[parameters["gradient"]]
+    rule = ClampedRule if parameters["beta"] == math.inf else RULES[parameters["gradient"]]
     return rule(NUDGINGS[parameters["nudging"]], parameters["beta"])
 
 
 def what_synapses_measure(parameters: dict[str, Any], network: Network) -> dict[str, Any]:
     """Options of a `SimulatedNetwork` that say what its synapses measure."""
     return {
-        "feedback_learns": learns_from_own_change(network.wiring, parameters["feedback_learning"]),
+        "feedback_learns": FEEDBACK_WAYS[parameters["feedback_learning"]]().own_change(
+            network.wiring
+        ),
         "rate_coordinates": reads_rates(parameters),
     }
 
@@ -187,10 +172,15 @@ def assemble_trainer(
     settings = LearningSettings(
         layer_rates(parameters["learning_rate_init"], network.n_layers),
         parameters["alpha"],
-        parameters["feedback_learning"],
+        FEEDBACK_WAYS[parameters["feedback_learning"]](),
         parameters["layerwise_rescale"],
     )
-    optimizer = _optimizer(parameters, network, state.optimizer)
+    optimizer = OPTIMIZERS[parameters["optimizer"]](
+        trained_parameters(network, settings.feedback_learning),
+        network.backend,
+        state.optimizer,
+        momentum=parameters["momentum"],
+    )
     rule = credit_rule(parameters, network)
     return Trainer(
         substrate, network, rule, loss, optimizer, guard, settings, probe_rng=state.probe_rng
@@ -210,17 +200,3 @@ def _averaging_network(
 
 def _most_steps(parameters: dict[str, Any]) -> tuple[int, int]:
     return parameters["max_relax_iter"], parameters["max_nudge_iter"]
-
-
-def _optimizer(
-    parameters: dict[str, Any], network: Network, memory: dict[str, Any] | None
-) -> Optimizer:
-    trained = trained_parameters(network, parameters["feedback_learning"])
-    backend = network.backend
-    if memory is not None:
-        memory = moved_memory(memory, lambda part: backend.from_host(part, network.dtype))
-    if parameters["optimizer"] == "adam":
-        return Adam(trained, backend.xp, memory, fused=getattr(backend, "adam", None))
-    if parameters["momentum"] == 0:
-        return PlainSteps(memory)
-    return SGD(trained, parameters["momentum"], backend.xp, memory)

@@ -14,9 +14,13 @@ from sklearn_eqprop._estimators.fitting.stopping import PatienceStop
 from sklearn_eqprop._estimators.fitting.training_state import EndedBy, FitSettings, TrainingState
 from sklearn_eqprop._network import Network, feedback_gains
 from sklearn_eqprop._network.paths import SMALLEST_GAIN, attenuations
-from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
-from sklearn_eqprop._training.optimizers import moved_memory
-from sklearn_eqprop._training.schedules import ADAPTIVE_FLOOR, rate_factor
+from sklearn_eqprop._training.epoch import (
+    SCHEDULES,
+    EpochRecord,
+    TrainingData,
+    mean_loss,
+    run_epoch,
+)
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -101,7 +105,7 @@ def run_training(
             state.kept_loss = _if_in_doubt(trainer, data, state, settings, n_done - n_to_best)
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
-    state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
+    state.optimizer = trainer.optimizer.memory()
     if trainer.attenuated:
         gains = feedback_gains(network)
         carried = min(attenuations(network.wiring, gains))
@@ -156,10 +160,10 @@ def _finite_epoch(
     DivergenceError
         If a loss or a weight stops being finite.
     """
-    schedule, length = settings.learning_rate, settings.schedule_length
+    schedule = SCHEDULES[settings.learning_rate](settings.schedule_length)
 
     def factor(done: float) -> float:
-        return rate_factor(schedule, state.n_epochs + done, length, state.n_rate_cuts)
+        return schedule.factor(state.n_epochs + done, state.n_rate_cuts)
 
     epoch = run_epoch(
         trainer,
@@ -189,12 +193,11 @@ def _out_of_patience(stop: PatienceStop, state: TrainingState, settings: FitSett
     """Whether to stop; 'adaptive' answers the first few times with a lower rate instead."""
     if not stop.exhausted:
         return False
-    if settings.learning_rate == "adaptive":
-        next_factor = rate_factor("adaptive", 0, 0, state.n_rate_cuts + 1)
-        if next_factor >= ADAPTIVE_FLOOR:
-            state.n_rate_cuts += 1
-            stop.n_waiting = 0
-            return False
+    schedule = SCHEDULES[settings.learning_rate](settings.schedule_length)
+    if schedule.may_cut(state.n_rate_cuts):
+        state.n_rate_cuts += 1
+        stop.n_waiting = 0
+        return False
     if settings.verbose:
         what = "Validation score" if settings.early_stopping else "Training loss"
         print(

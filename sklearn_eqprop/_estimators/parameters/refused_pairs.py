@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._estimators.parameters.parameters import EXACT_GRADIENTS
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Conv2D
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 
