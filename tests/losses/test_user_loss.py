@@ -206,7 +206,7 @@ BAD = {
         _bad(derivative=lambda self, s, y: (s - y).sum(axis=1)),
         r"loss\.derivative .* shape \(5, 3\), but returned float64 in the shape \(5,\)",
     ),
-    "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* got object"),
+    "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* returned object"),
     "complex": (_bad(derivative=lambda self, s, y: s - y + 0j), r"real numbers.* returned complex128"),
     "nan": (
         _bad(value=lambda self, s, y: np.full(len(s), np.nan)),
