@@ -10,7 +10,7 @@ from sklearn_eqprop._losses.poisson import Poisson
 from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._network import Wiring, wired_network
 from sklearn_eqprop._relaxation import RELAXATIONS, FreeField
-from sklearn_eqprop._rules import NUDGINGS, RULES
+from sklearn_eqprop._rules import NUDGINGS, RULES, Minibatch
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -98,7 +98,6 @@ def update(
     """The package's update of every parameter as one vector, at tight tolerance."""
     rule = rule_of(gradient, nudging, beta)
     substrate = substrate_of(net, method, rate_coordinates=coordinates == "rate")
-    credit = rule.credit(
-        substrate, X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0)
-    )
+    batch = Minibatch(X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     return np.concatenate([change.ravel() for change in credit.changes])

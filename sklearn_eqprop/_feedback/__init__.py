@@ -15,11 +15,5 @@ __all__ = ["FEEDBACK_WAYS", "FeedbackLearning"]
 
 #: Ways that the parameter ``feedback_learning`` chooses from, by name.
 FEEDBACK_WAYS: dict[str, type[FeedbackLearning]] = {
-    way.name: way
-    for way in (
-        Local,
-        KolenPollack,
-        Homeostasis,
-        Fixed,
-    )
+    way.name: way for way in (Local, KolenPollack, Homeostasis, Fixed)
 }

@@ -3,45 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network import Network, Wiring
 from sklearn_eqprop._substrates.seam import FreePhase
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._feedback.kolen_pollack import Follower
 
 #: With layerwise rescaling, feedback that learns from its own ΔB moves at this fraction of the
 #: forward rate, times its gain γ. The steps of Adam do not scale with the weights, and B is
 #: γ times smaller than F.
 FEEDBACK_RATE = 0.1
-
-
-class Follower(Protocol):
-    """A block of feedback weights that moves together with a block of forward weights.
-
-    Attributes
-    ----------
-    array : array
-        The feedback weights, in the shape of the forward weights.
-    """
-
-    array: Array
-
-    def decay_due(self, round_done: int) -> float:
-        """Decay to apply in this update.
-
-        Parameters
-        ----------
-        round_done : int
-            Number of updates in the round that this update ends; 0 if it ends none.
-        """
-        ...
-
-    def follow(self, array: Array, forward: Array, step: Array, decay: float) -> None:
-        """Move a piece of the array in place, given its forward weights before their step."""
-        ...
 
 
 class FeedbackLearning(ABC):
@@ -81,8 +57,12 @@ class FeedbackLearning(ABC):
         """For each feedback connection, whether it learns from its own local change ΔB."""
 
     def followers(
-        self, network: Network, gains: Sequence[float], decays: Sequence[float]
-    ) -> Mapping[int, Follower]:
+        self,
+        network: Network,
+        gains: Sequence[float],
+        learning_rates: Sequence[float],
+        decay: float,
+    ) -> dict[int, Follower]:
         """Feedback that moves together with forward weights, if `follows`.
 
         Parameters
@@ -90,12 +70,14 @@ class FeedbackLearning(ABC):
         network : Network
         gains : sequence of float
             γ of each feedback connection, see `network.feedback_gains`.
-        decays : sequence of float
-            Learning rate times weight decay of the forward weights to layers 1..L.
+        learning_rates : sequence of float
+            Learning rates of layers 1..L.
+        decay : float
+            Weight decay per unit of the learning rate.
 
         Returns
         -------
-        mapping of int to Follower
+        dict of int to Follower
             The key is the index of the forward connection.
         """
         raise NotImplementedError

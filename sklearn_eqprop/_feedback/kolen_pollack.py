@@ -15,7 +15,7 @@ SLOW_DECAY = 1e-6
 
 
 @dataclass
-class ScaledCopy:
+class Follower:
     """Feedback B that follows γ F^T (Kolen & Pollack 1994; Akrout et al. 2019).
 
     Attributes
@@ -67,15 +67,18 @@ class KolenPollack(FeedbackLearning):
         return [partner is None for partner in wiring.partners]
 
     def followers(
-        self, network: Network, gains: Sequence[float], decays: Sequence[float]
-    ) -> dict[int, ScaledCopy]:
+        self,
+        network: Network,
+        gains: Sequence[float],
+        learning_rates: Sequence[float],
+        decay: float,
+    ) -> dict[int, Follower]:
         """Feedback connections by the index of their forward partner."""
-        return {
-            partner: ScaledCopy(
-                feedback.mirror(feedback.weights), gain, decays[network.forward[partner].target - 1]
-            )
-            for feedback, partner, gain in zip(
-                network.feedback, network.wiring.partners, gains, strict=True
-            )
-            if partner is not None
-        }
+        found = {}
+        for feedback, partner, gain in zip(
+            network.feedback, network.wiring.partners, gains, strict=True
+        ):
+            if partner is not None:
+                fading = decay * learning_rates[network.forward[partner].target - 1]
+                found[partner] = Follower(feedback.mirror(feedback.weights), gain, fading)
+        return found

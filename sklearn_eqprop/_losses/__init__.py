@@ -31,29 +31,15 @@ _L = TypeVar("_L", bound=Loss)
 
 #: Losses of a classifier with one class per sample, by name.
 LABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
-    loss.name: loss
-    for loss in (
-        LogLoss,
-        SquaredError,
-    )
+    loss.name: loss for loss in (LogLoss, SquaredError)
 }
 #: Losses of a classifier with any number of labels per sample, by name.
 MULTILABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
-    loss.name: loss
-    for loss in (
-        MultilabelLogLoss,
-        MultilabelSquaredError,
-    )
+    loss.name: loss for loss in (MultilabelLogLoss, MultilabelSquaredError)
 }
 #: Losses of a regressor, by name.
 NUMBER_LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss
-    for loss in (
-        SquaredError,
-        AbsoluteError,
-        Huber,
-        Poisson,
-    )
+    loss.name: loss for loss in (SquaredError, AbsoluteError, Huber, Poisson)
 }
 
 

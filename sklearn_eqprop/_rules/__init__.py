@@ -6,7 +6,7 @@ To add a rule, write one file with a subclass of `CreditRule` and list the class
 from __future__ import annotations
 
 from sklearn_eqprop._rules.asymmetric import AsymmetricRule
-from sklearn_eqprop._rules.base import Credit, CreditRule
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS, Nudging
@@ -19,16 +19,12 @@ __all__ = [
     "ClampedRule",
     "Credit",
     "CreditRule",
+    "Minibatch",
     "Nudging",
 ]
 
 #: Rules that the parameter ``gradient`` chooses from, by name. ``beta=inf`` chooses `ClampedRule`.
 RULES: dict[str, type[CreditRule]] = {
     rule.name: rule
-    for rule in (
-        VectorFieldRule,
-        AsymmetricRule,
-        RecurrentBackpropRule,
-        ContinualRule,
-    )
+    for rule in (VectorFieldRule, AsymmetricRule, RecurrentBackpropRule, ContinualRule)
 }

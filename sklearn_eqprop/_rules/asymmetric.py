@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from sklearn_eqprop._substrates.seam import FreePhase
 
@@ -35,13 +34,8 @@ class AsymmetricRule(VectorFieldRule):
     swept_tolerance = False
 
     def _settle(
-        self,
-        substrate: Any,
-        free: FreePhase,
-        loss: Loss,
-        target: Array,
-        strengths: tuple[float, ...],
+        self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
     ) -> list[Result]:
         """Displacements in the corrected field, at each strength of the nudge."""
-        nudged: list[Result] = substrate.settle_corrected(free, loss, target, strengths)
+        nudged: list[Result] = substrate.settle_corrected(free, batch.loss, batch.target, strengths)
         return nudged

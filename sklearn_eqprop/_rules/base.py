@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -16,6 +17,31 @@ from sklearn_eqprop._substrates.seam import FreePhase
 
 #: Coordinates of the displacements that synapses read, see `CreditRule.auto_coordinates`.
 Coordinates = Literal["state", "rate_if_aligned", "rate"]
+
+
+@dataclass
+class Minibatch:
+    """Samples to learn from, and all that a rule needs besides the substrate.
+
+    Attributes
+    ----------
+    inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
+    loss : Loss
+    weights : array of shape (n_samples, 1) or float
+        Weight of each sample in the mean; they sum to 1.
+    rng : RandomState
+        For nudging that draws random numbers.
+    move : callable or None, default=None
+        For rules with `CreditRule.moves_weights`. ``move(changes, leverages)`` moves the weights
+        by the changes measured in one step, which it overwrites; see `Flow` for the leverages.
+    """
+
+    inputs: Array
+    target: Array
+    loss: Loss
+    weights: Any
+    rng: np.random.RandomState
+    move: Callable[[list[Array], list[float]], None] | None = None
 
 
 @dataclass
@@ -69,8 +95,7 @@ class CreditRule(ABC):
     clampable : bool, default=False
         Whether it may be combined with ``beta=inf``, which replaces it by `ClampedRule`.
     moves_weights : bool, default=False
-        Whether weights move during the second phase. `credit` then takes an argument `move`, see
-        `ContinualRule`.
+        Whether weights move during the second phase, by `Minibatch.move`.
     in_states_only : bool, default=False
         Whether displacements of rates (``credit_coordinates='rate'``) make no sense for it.
     auto_coordinates : {'state', 'rate_if_aligned', 'rate'}, default='state'
@@ -108,29 +133,12 @@ class CreditRule(ABC):
     swept_tolerance: ClassVar[bool] = False
 
     @abstractmethod
-    def credit(
-        self,
-        substrate: Any,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-    ) -> Credit:
+    def credit(self, substrate: Any, batch: Minibatch) -> Credit:
         """Settle a minibatch as often as the rule needs, and compute the changes.
 
         Parameters
         ----------
         substrate : Substrate
             With the methods named in `needs`.
-        inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
-        loss : Loss
-        weights : array of shape (n_samples, 1) or float
-            Weight of each sample in the mean; they sum to 1.
-        rng : RandomState
-            For nudging that draws random numbers.
-
-        Returns
-        -------
-        Credit
+        batch : Minibatch
         """

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
-from sklearn_eqprop._rules.base import Credit, CreditRule
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import ClampableSubstrate
 
 
@@ -29,16 +23,9 @@ class ClampedRule(CreditRule):
     losses = "clampable"
     swept_tolerance = True
 
-    def credit(
-        self,
-        substrate: ClampableSubstrate,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-    ) -> Credit:
+    def credit(self, substrate: ClampableSubstrate, batch: Minibatch) -> Credit:
         """Local contrast of the two phases. The loss is not used, it only reports."""
-        free = substrate.settle(inputs)
-        clamped = substrate.settle_clamped(free, target)
-        return Credit(substrate.local_contrast(free, clamped.states, weights), free, [clamped])
+        free = substrate.settle(batch.inputs)
+        clamped = substrate.settle_clamped(free, batch.target)
+        changes = substrate.local_contrast(free, clamped.states, batch.weights)
+        return Credit(changes, free, [clamped])

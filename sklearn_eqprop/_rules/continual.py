@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-import numpy as np
-
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
-from sklearn_eqprop._rules.base import Credit, CreditRule
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FlowingSubstrate
 
 
@@ -31,32 +25,19 @@ class ContinualRule(CreditRule):
     # An error of the free equilibrium would go into the weights.
     free_tolerance = 5e-6
 
-    def credit(
-        self,
-        substrate: FlowingSubstrate,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-        move: Callable[[list[Array], list[float]], None] | None = None,
-    ) -> Credit:
-        """Sum of the local changes over the steps, see `CreditRule.credit`.
-
-        `move(changes, leverages)`, if given, is called in every step to move the weights. It gets
-        the changes measured in this step, which it may overwrite, and `Flow.leverages`.
-        """
-        free = substrate.settle(inputs)
-        strengths = self.nudging.strengths(self.beta, rng)
+    def credit(self, substrate: FlowingSubstrate, batch: Minibatch) -> Credit:
+        """Sum of the local changes over the steps; `batch.move` moves the weights in each step."""
+        free = substrate.settle(batch.inputs)
+        strengths = self.nudging.strengths(self.beta, batch.rng)
         totals: list[Array] = []
         nudged = []
         for strength in strengths:
-            share = weights * (1 / (len(strengths) * strength))
-            steps = substrate.flow(free, loss, target, strength, share)
+            share = batch.weights * (1 / (len(strengths) * strength))
+            steps = substrate.flow(free, batch.loss, batch.target, strength, share)
             for changes in steps:
                 _accumulate(totals, changes)
-                if move is not None:
-                    move(changes, steps.leverages)
+                if batch.move is not None:
+                    batch.move(changes, steps.leverages)
             nudged.append(steps.result())
         if not totals:  # every sample was settled from the start
             totals = substrate.local_change(free, [0 * state for state in free.result.states])

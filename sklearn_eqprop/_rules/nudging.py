@@ -100,10 +100,5 @@ class Centered:
 
 #: Ways of nudging, by name. To add one, write a class and list an object of it here.
 NUDGINGS: dict[str, Nudging] = {
-    nudging.name: nudging
-    for nudging in (
-        OneSided(),
-        RandomSign(),
-        Centered(),
-    )
+    nudging.name: nudging for nudging in (OneSided(), RandomSign(), Centered())
 }

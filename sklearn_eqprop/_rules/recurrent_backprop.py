@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
-from sklearn_eqprop._rules.base import Credit, CreditRule
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import TransposableSubstrate
 
 
@@ -26,18 +20,10 @@ class RecurrentBackpropRule(CreditRule):
     free_tolerance = 1e-4
     nudged_tolerance = 1e-3
 
-    def credit(
-        self,
-        substrate: TransposableSubstrate,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-    ) -> Credit:
+    def credit(self, substrate: TransposableSubstrate, batch: Minibatch) -> Credit:
         """Local change for the solution of the adjoint system, see `CreditRule.credit`."""
-        free = substrate.settle(inputs)
-        xp = substrate.network.backend.xp
-        adjoint = substrate.settle_adjoint(free, loss.force(xp, free.result.states[-1], target))
-        deltas = [state * weights for state in adjoint.states]
+        free = substrate.settle(batch.inputs)
+        xp, output = substrate.network.backend.xp, free.result.states[-1]
+        adjoint = substrate.settle_adjoint(free, batch.loss.force(xp, output, batch.target))
+        deltas = [state * batch.weights for state in adjoint.states]
         return Credit(substrate.local_change(free, deltas), free, [adjoint])

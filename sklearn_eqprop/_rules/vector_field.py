@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
-
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop._rules.base import Coordinates, Credit, CreditRule
+from sklearn_eqprop._rules.base import Coordinates, Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate
 
 
@@ -27,33 +23,20 @@ class VectorFieldRule(CreditRule):
     auto_coordinates: ClassVar[Coordinates] = "rate_if_aligned"
     swept_tolerance = True
 
-    def credit(
-        self,
-        substrate: Substrate,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-    ) -> Credit:
+    def credit(self, substrate: Substrate, batch: Minibatch) -> Credit:
         """Local change for ds^β/dβ, see `CreditRule.credit`."""
-        free = substrate.settle(inputs)
-        strengths = self.nudging.strengths(self.beta, rng)
-        nudged = self._settle(substrate, free, loss, target, strengths)
+        free = substrate.settle(batch.inputs)
+        strengths = self.nudging.strengths(self.beta, batch.rng)
+        nudged = self._settle(substrate, free, batch, strengths)
         deltas = []
         for layer in range(len(free.result.states)):
             displacements = [result.states[layer] for result in nudged]
-            deltas.append(self.nudging.slope(displacements, strengths, weights))
+            deltas.append(self.nudging.slope(displacements, strengths, batch.weights))
         return Credit(substrate.local_change(free, deltas), free, nudged)
 
     def _settle(
-        self,
-        substrate: Any,
-        free: FreePhase,
-        loss: Loss,
-        target: Array,
-        strengths: tuple[float, ...],
+        self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
     ) -> list[Result]:
         """Displacements at each strength of the nudge."""
-        nudged: list[Result] = substrate.settle_nudged(free, loss, target, strengths)
+        nudged: list[Result] = substrate.settle_nudged(free, batch.loss, batch.target, strengths)
         return nudged

@@ -13,10 +13,4 @@ from sklearn_eqprop._training.updates import Optimizer
 __all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "Schedule"]
 
 #: Optimisers that the parameter ``optimizer`` chooses from, by name.
-OPTIMIZERS: dict[str, type[Optimizer]] = {
-    optimizer.name: optimizer
-    for optimizer in (
-        Adam,
-        SGD,
-    )
-}
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Adam, SGD)}

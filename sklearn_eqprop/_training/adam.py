@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._training.updates import Optimizer, share_layout
 
 #: The defaults of scikit-learn's MLP.
@@ -22,23 +21,15 @@ class Adam(Optimizer):
     """
 
     name = "adam"
-    remembers = ("means", "squares")
 
-    def __init__(
-        self,
-        blocks: Sequence[Array],
-        backend: ArrayBackend,
-        memory: dict[str, Any] | None = None,
-        *,
-        momentum: float = 0.0,
-    ) -> None:
-        super().__init__(blocks, backend, memory, momentum=momentum)
-        self._fused = getattr(backend, "adam", None)
-        self._correction = 1.0
+    def remembers(self) -> tuple[str, ...]:
+        """Decaying sums of the directions and of their squares."""
+        return ("means", "squares")
 
     def begin_update(self) -> None:
         """Count an update, and compute the bias correction of its steps."""
         self.n_updates += 1
+        self._fused = getattr(self._backend, "adam", None)
         # The moments are stored as decaying sums, m / (1 - β_1) and v / (1 - β_2). This saves
         # passes over the arrays.
         self._correction = (1 - BETA_2**self.n_updates) ** 0.5 / (1 - BETA_1**self.n_updates)

@@ -113,13 +113,7 @@ class Cosine(Schedule):
 
 #: Schedules that the parameter ``learning_rate`` chooses from, by name.
 SCHEDULES: dict[str, type[Schedule]] = {
-    schedule.name: schedule
-    for schedule in (
-        Constant,
-        InvScaling,
-        Adaptive,
-        Cosine,
-    )
+    schedule.name: schedule for schedule in (Constant, InvScaling, Adaptive, Cosine)
 }
 
 

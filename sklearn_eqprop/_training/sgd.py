@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._training.updates import Optimizer
 
 
@@ -19,16 +18,9 @@ class SGD(Optimizer):
     name = "sgd"
     uses_momentum = True
 
-    def __init__(
-        self,
-        blocks: Sequence[Array],
-        backend: ArrayBackend,
-        memory: dict[str, Any] | None = None,
-        *,
-        momentum: float = 0.0,
-    ) -> None:
-        self.remembers = () if momentum == 0 else ("velocities",)
-        super().__init__(blocks, backend, memory, momentum=momentum)
+    def remembers(self) -> tuple[str, ...]:
+        """The velocities, if there is momentum."""
+        return ("velocities",) if self._momentum else ()
 
     def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
         """Step of a block or a piece: its velocity, or the array of the direction."""

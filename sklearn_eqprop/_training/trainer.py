@@ -15,7 +15,7 @@ from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSE
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import LoopGainGuard, Network, feedback_gains
 from sklearn_eqprop._network.paths import attenuations
-from sklearn_eqprop._rules.base import Credit, CreditRule
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate
 from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.updates import BlockUpdate, Optimizer, apply_updates
@@ -121,6 +121,7 @@ class Trainer:
         self.attenuated = rule.attenuated
         self._rule = rule
         self._settings = settings
+        self._learns = feedback.own_change(network.wiring)
         self._probe_rng = probe_rng
 
     def train_on(
@@ -201,9 +202,9 @@ class Trainer:
         rng: np.random.RandomState,
     ) -> Credit:
         """Credit for a minibatch; if the rule moves weights in its phases, they are moved back."""
-        rule: Any = self._rule
-        if not rule.moves_weights:
-            return rule.credit(self.substrate, inputs, target, self.loss, shares, rng)
+        batch = Minibatch(inputs, target, self.loss, shares, rng)
+        if not self._rule.moves_weights:
+            return self._rule.credit(self.substrate, batch)
         # Within the phase, weights move at the plain learning rate. Then they are set back, and the
         # total change goes through the optimiser. For SGD without momentum the result is the same.
         # (At Adam's rates, which grow as gradients fade, weights and states would diverge.)
@@ -212,7 +213,8 @@ class Trainer:
         def move(changes: list[Array], leverages: list[float]) -> None:
             self._update(changes, gains, rate_factor, 0.0, leverages)
 
-        credit = rule.credit(self.substrate, inputs, target, self.loss, shares, rng, move=move)
+        batch.move = move
+        credit = self._rule.credit(self.substrate, batch)
         for parameter, array in zip(self.network.parameters(), start, strict=True):
             parameter.array[...] = array
         return credit
@@ -231,33 +233,21 @@ class Trainer:
         decay: float,
         leverages: list[float] | None = None,
     ) -> None:
-        """Move every parameter.
+        """Move every parameter by a step of the optimiser.
 
-        Parameters
-        ----------
-        changes : list of array
-            Direction of each block; overwritten.
-        gains : list of float
-            γ of each feedback connection.
-        rate_factor : float
-            Factor of the learning-rate schedule.
-        decay : float
-            Weight decay per unit of the learning rate.
-        leverages : list of float or None, default=None
-            None: one step of the optimiser. Otherwise a plain step within a phase, with rates that
-            the leverages bound, see `Flow`.
+        If leverages are given, take a plain step within a phase, with rates that they bound.
         """
         network, settings = self.network, self._settings
         feedback = settings.feedback_learning
         scales = [1.0] * network.n_layers
         if settings.layerwise_rescale and self.attenuated:
             scales = attenuations(network.wiring, gains)
-        rates = [rate_factor * rate for rate in settings.learning_rates]
         updates = []
         gain_of_feedback = iter(gains)
-        learns = iter(feedback.own_change(network.wiring))
+        learns = iter(self._learns)
         for parameter, change in zip(network.parameters(), changes, strict=True):
-            rate, scale = rates[parameter.layer - 1], scales[parameter.layer - 1]
+            rate = rate_factor * settings.learning_rates[parameter.layer - 1]
+            scale = scales[parameter.layer - 1]
             if parameter.role == "feedback":
                 gain = next(gain_of_feedback)
                 if not next(learns):
@@ -271,25 +261,19 @@ class Trainer:
             updates.append(BlockUpdate(parameter.array, change, rate, scale, fading))
         if feedback.follows and not network.tied:
             # Forward weights come first, so their index is that of their update.
-            decays = [rate_factor * decay * rate for rate in settings.learning_rates]
-            for index, follower in feedback.followers(network, gains, decays).items():
+            rates, decay = settings.learning_rates, rate_factor * decay
+            for index, follower in feedback.followers(network, gains, rates, decay).items():
                 updates[index].follower = follower
-        optimizer = self.optimizer if leverages is None else SGD([], network.backend)
+        optimizer = self.optimizer
+        if leverages is not None:
+            optimizer = SGD([update.array for update in updates], network.backend)
         apply_updates(updates, optimizer, whole=network.backend.is_device)
 
 
 def trained_parameters(network: Network, feedback_learning: FeedbackLearning) -> list[Array]:
-    """Arrays that the optimiser moves: all except feedback that does not learn from its own change.
+    """Arrays that the optimiser moves, in the order of `Network.parameters`.
 
-    Parameters
-    ----------
-    network : Network
-    feedback_learning : FeedbackLearning
-
-    Returns
-    -------
-    list of array
-        In the order of `Network.parameters`.
+    These are all, except feedback that does not learn from its own local change.
     """
     learns = iter(feedback_learning.own_change(network.wiring))
     return [
@@ -300,23 +284,7 @@ def trained_parameters(network: Network, feedback_learning: FeedbackLearning) ->
 
 
 def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str) -> None:
-    """Refuse a substrate that lacks a method.
-
-    Parameters
-    ----------
-    substrate : Substrate
-    needs : sequence of str
-        Names of methods: those of `ABILITIES`, or others that a new rule asks for.
-    who : str
-        The rule or the way of feedback learning that needs them.
-    instead : str
-        An alternative that needs none of them.
-
-    Raises
-    ------
-    TypeError
-        The message names the pair, the missing method and the alternative.
-    """
+    """Raise TypeError if the substrate lacks a method that `who` needs; suggest `instead`."""
     for need in needs:
         if not callable(getattr(substrate, need, None)):
             msg = (
@@ -328,21 +296,7 @@ def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str
 
 
 def check_loss(loss: Loss, fact: str | None, who: str, instead: str) -> None:
-    """Refuse a loss of which a required fact is not true.
-
-    Parameters
-    ----------
-    loss : Loss
-    fact : str or None
-        Attribute of the loss that must be true. None: any loss.
-    who, instead : str
-        As in `check_abilities`.
-
-    Raises
-    ------
-    TypeError
-        The message names the pair and what to use instead.
-    """
+    """Raise TypeError if a fact that `who` needs is not true of the loss; suggest `instead`."""
     if fact is None or getattr(loss, fact):
         return
     registries = (LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSES)

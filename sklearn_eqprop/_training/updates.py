@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
-from sklearn_eqprop._feedback.base import Follower
+from sklearn_eqprop._feedback.kolen_pollack import Follower
 
 #: Numbers of each array that are updated together, so that every pass finds them in the cache.
 CACHE_SIZE = 2**15
@@ -45,15 +45,12 @@ class Optimizer(ABC):
         Value of the parameter ``optimizer`` that chooses it.
     uses_momentum : bool, default=False
         Whether it reads the parameter `momentum`.
-    remembers : tuple of str, default=()
-        Names of the arrays that it keeps for each block. They start as zeros.
     n_updates : int
         Number of updates begun so far.
     """
 
     name: ClassVar[str]
     uses_momentum: ClassVar[bool] = False
-    remembers: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -69,26 +66,23 @@ class Optimizer(ABC):
         self.n_updates = 0
         if memory is not None and self._is_own(memory):
             self.n_updates = memory["n_updates"]
-            self._kept = [
-                [
-                    backend.from_host(part, block.dtype)
-                    for part, block in zip(memory[name], blocks, strict=True)
-                ]
-                for name in self.remembers
+            self._arrays = [
+                [backend.from_host(array, block.dtype) for array in arrays]
+                for arrays, block in zip(memory["arrays"], blocks, strict=True)
             ]
         else:
-            self._kept = [
-                [backend.xp.zeros_like(block) for block in blocks] for _ in self.remembers
+            self._arrays = [
+                [backend.xp.zeros_like(block) for _ in self.remembers()] for block in blocks
             ]
+
+    def remembers(self) -> tuple[str, ...]:
+        """Names of the arrays that are kept for each block, in its shape. They start as zeros."""
+        return ()
 
     def _is_own(self, memory: dict[str, Any]) -> bool:
         """Whether the memory comes from such an optimiser of such blocks."""
-        names = {"kind", "shapes", "n_updates", *self.remembers}
-        return (
-            memory["kind"] == self.name
-            and memory["shapes"] == self._shapes
-            and memory.keys() == names
-        )
+        own = {"kind": self.name, "names": self.remembers(), "shapes": self._shapes}
+        return all(memory.get(key) == value for key, value in own.items())
 
     def begin_update(self) -> None:
         """Count an update; called before the steps of its blocks."""
@@ -96,7 +90,7 @@ class Optimizer(ABC):
 
     def memory_of(self, block: int) -> list[Array]:
         """Arrays that are kept for a block, in the order of `remembers`."""
-        return [arrays[block] for arrays in self._kept]
+        return self._arrays[block]
 
     @abstractmethod
     def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
@@ -114,11 +108,13 @@ class Optimizer(ABC):
 
     def memory(self) -> dict[str, Any]:
         """State of the optimiser, as host arrays and numbers, to continue from later."""
-        kept = {
-            name: [self._backend.to_host(array) for array in arrays]
-            for name, arrays in zip(self.remembers, self._kept, strict=True)
+        return {
+            "kind": self.name,
+            "names": self.remembers(),
+            "shapes": self._shapes,
+            "n_updates": self.n_updates,
+            "arrays": [[self._backend.to_host(a) for a in arrays] for arrays in self._arrays],
         }
-        return {"kind": self.name, "shapes": self._shapes, "n_updates": self.n_updates, **kept}
 
 
 @dataclass

@@ -10,7 +10,7 @@ from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.fitting.assembly import credit_rule, training_limits
 from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._relaxation import RELAXATIONS
-from sklearn_eqprop._rules import NUDGINGS, CreditRule
+from sklearn_eqprop._rules import NUDGINGS, CreditRule, Minibatch
 from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -38,7 +38,7 @@ def updates(model, limits, X, target, rule: CreditRule | None = None):
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
     rule = rule or credit_rule(model.get_params(), network)
     rng = np.random.RandomState(0)
-    credit = rule.credit(substrate, X, target, LogLoss(), 1 / len(X), rng)
+    credit = rule.credit(substrate, Minibatch(X, target, LogLoss(), 1 / len(X), rng))
     return credit.changes[: network.n_layers]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._losses.user_loss import WrappedLoss
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from tests.dense_truth import LOSSES as TRUTH
@@ -124,9 +125,8 @@ def test_update_follows_the_theorem(loss, name, nudging):
     truth = net.theorem_1(X, name, Y, SHARES)
     rule = VectorFieldRule(NUDGINGS[nudging], 1e-5)
     wrapped = WrappedLoss(loss())
-    credit = rule.credit(
-        substrate_of(net), X, Y, wrapped, SHARES[:, None], np.random.RandomState(0)
-    )
+    batch = Minibatch(X, Y, wrapped, SHARES[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate_of(net), batch)
     found = np.concatenate([change.ravel() for change in credit.changes])
     assert np.linalg.norm(found - truth) < 1e-4 * np.linalg.norm(truth)
 
@@ -207,7 +207,10 @@ BAD = {
         r"loss\.derivative .* shape \(5, 3\), but returned float64 in the shape \(5,\)",
     ),
     "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* returned object"),
-    "complex": (_bad(derivative=lambda self, s, y: s - y + 0j), r"real numbers.* returned complex128"),
+    "complex": (
+        _bad(derivative=lambda self, s, y: s - y + 0j),
+        r"real numbers.* returned complex128",
+    ),
     "nan": (
         _bad(value=lambda self, s, y: np.full(len(s), np.nan)),
         r"loss\.value returned numbers that are not finite",

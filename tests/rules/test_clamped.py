@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -32,9 +33,9 @@ def _problem(activation, *, tied=False, graph=None):
 
 def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
     substrate = substrate_of(net, method, step_size=STEPS[method], rate_coordinates=rates)
-    credit = ClampedRule(NUDGINGS["one_sided"], math.inf).credit(
-        substrate, X, Y, LOSSES["squared_error"], SHARES[:, None], np.random.RandomState(0)
-    )
+    rule = ClampedRule(NUDGINGS["one_sided"], math.inf)
+    batch = Minibatch(X, Y, LOSSES["squared_error"], SHARES[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     return credit.changes
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._losses.squared_error import SquaredError
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
@@ -17,7 +18,7 @@ STEPS = {"gauss_seidel": 1.0, "euler": 0.5, "anderson": 0.5}
 
 def credit_of(rule, substrate, X, Y):
     shares = np.full((X.shape[0], 1), 1 / X.shape[0])
-    return rule.credit(substrate, X, Y, SquaredError(), shares, np.random.RandomState(0))
+    return rule.credit(substrate, Minibatch(X, Y, SquaredError(), shares, np.random.RandomState(0)))
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])

@@ -121,7 +121,7 @@ class OwnRule(VectorFieldRule):
 class PlainRule(CreditRule):
     """A user's rule that declares nothing."""
 
-    def credit(self, substrate, inputs, target, loss, weights, rng):
+    def credit(self, substrate, batch):
         raise AssertionError
 
 

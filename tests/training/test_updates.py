@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._feedback.kolen_pollack import ScaledCopy
+from sklearn_eqprop._feedback.kolen_pollack import Follower
 from sklearn_eqprop._training import updates
 from sklearn_eqprop._training.adam import Adam
 from sklearn_eqprop._training.sgd import SGD
@@ -40,7 +40,7 @@ def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
                 found, directions, RATES, SCALES, DECAYS, strict=True
             )
         ]
-        moves[0].follower = ScaledCopy(found_follower, GAIN, FOLLOWER_DECAY)
+        moves[0].follower = Follower(found_follower, GAIN, FOLLOWER_DECAY)
         apply_updates(moves, optimizer, whole=whole)
         for i, (block, direction) in enumerate(zip(blocks, directions, strict=True)):
             step = RATES[i] * (direction / SCALES[i] - DECAYS[i] * block)
@@ -61,7 +61,7 @@ def test_slow_decay_comes_to_the_same_round_by_round(whole, dtype):
     optimizer, nothing = SGD([array], HOST), np.zeros_like(array)
     for _ in range(n_updates):
         move = BlockUpdate(array, nothing, rate=1.0, scale=1.0, decay=0.0)
-        move.follower = ScaledCopy(follower, 0.5, decay)
+        move.follower = Follower(follower, 0.5, decay)
         apply_updates([move], optimizer, whole=whole)
     expected = 1 - 2 * (1 - decay) ** n_updates
     assert abs(follower - expected).max() < (3e-5 if dtype == np.float32 else 1e-9)
@@ -90,7 +90,7 @@ def test_what_fades_ends_at_zero_and_nothing_else_does(make, dtype, n_updates):
         direction = np.zeros_like(array)
         direction[1] = (-1) ** update
         move = BlockUpdate(array, direction, rate=0.05, scale=1.0, decay=1.0)
-        move.follower = ScaledCopy(follower, 1.0, 0.05)
+        move.follower = Follower(follower, 1.0, 0.05)
         apply_updates([move], optimizer, whole=False)
         if (update + 1) % 64 == 0:
             for numbers in (array, follower, *optimizer.memory_of(0)):
