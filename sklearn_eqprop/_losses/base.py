@@ -27,7 +27,8 @@ class Loss(ABC):
         Upper bound of the eigenvalues of ∂²C/∂s_L². A nudge of -β is stable only if
         β · curvature < 1. Infinity: there is no bound, or it is not known.
     clampable : bool, default=False
-        Whether an infinitely strong nudge moves the output to the target, as ``beta=inf`` does.
+        Whether ``beta=inf`` may be used. It displaces the output by y - s_L, which is the force of
+        the squared error.
     predicts_log : bool, default=False
         Whether the output is the logarithm of the prediction. Targets must then be >= 0, and they
         are divided by their mean instead of standardised.
