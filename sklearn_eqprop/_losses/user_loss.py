@@ -72,7 +72,7 @@ class WrappedLoss(ClassificationLoss):
 
     def __init__(self, loss: Any) -> None:
         if isinstance(loss, type):
-            msg = f"loss={loss!r} is a class; pass an object of it, {loss.__name__}(...)."
+            msg = f"loss={loss!r} is a class. Pass an object of it, {loss.__name__}(...)."
             raise ValueError(msg)
         curvature = getattr(loss, "curvature", None)
         if curvature is not None and not (isinstance(curvature, Real) and float(curvature) >= 0):
@@ -182,11 +182,12 @@ class WrappedLoss(ClassificationLoss):
                 )
                 raise ValueError(msg)
         for row in range(target.shape[0]):
-            alone = read(xp, self.value(xp, output[row : row + 1], target[row : row + 1]))
-            if not _near(float(alone[0]), float(value[row]), abs(float(value[row]))):
+            one = self.value(xp, output[row : row + 1], target[row : row + 1])
+            alone, together = float(read(xp, one)[0]), float(value[row])
+            if not abs(alone - together) <= 1e-4 * (1 + abs(together)):  # also if it is NaN
                 msg = (
-                    f"loss.value gives a sample {float(alone[0]):.6g} alone and "
-                    f"{float(value[row]):.6g} with others: it must judge each sample on its own."
+                    f"loss.value gives a sample {alone:.6g} alone and {together:.6g} with others. "
+                    "It must judge each sample on its own."
                 )
                 raise ValueError(msg)
         self._check_derivative(xp, output, target, value, slope)
@@ -280,7 +281,3 @@ def _newton_step(xp: Any, velocity_at: Any, displacement: Array, velocity: Array
 def _row_norm(rows: Array) -> Array:
     """Euclidean norm of each row, shape (n_samples, 1)."""
     return (rows * rows).sum(axis=1, keepdims=True) ** 0.5
-
-
-def _near(one: float, other: float, size: float) -> bool:
-    return abs(one - other) <= 1e-4 * (1 + size)

@@ -244,5 +244,5 @@ def test_a_curvature_that_the_derivative_gives_the_lie():
 
 
 def test_a_class_in_place_of_an_object():
-    with pytest.raises(ValueError, match=r"is a class; pass an object of it, Squared\(\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"is a class\. Pass an object of it, Squared\(\.\.\.\)"):
         WrappedLoss(Squared)
