@@ -30,7 +30,8 @@ from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import layered_wiring, wired_network
 from sklearn_eqprop._relaxation import GaussSeidel
-from sklearn_eqprop._rules.two_phase import RecurrentBackpropRule
+from sklearn_eqprop._rules.base import Minibatch
+from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop.learning import (
     NUDGINGS,
     LogLoss,
@@ -59,9 +60,13 @@ def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[flo
     )
     substrate = SimulatedNetwork(network, GaussSeidel(1.0), SettlingLimits(1e-12, 1e-9, 3000, 3000))
     target = np.eye(len(model.classes_))[y]
+    batch = Minibatch(X.astype(np.float64), target, LogLoss(), 1 / len(X), None)
     exact, found = (
-        rule.credit(substrate, X.astype(np.float64), target, LogLoss(), 1 / len(X), None).changes
-        for rule in (RecurrentBackpropRule(np), VectorFieldRule(NUDGINGS["centered"], BETA))
+        rule.credit(substrate, batch).changes
+        for rule in (
+            RecurrentBackpropRule(NUDGINGS["centered"], BETA),
+            VectorFieldRule(NUDGINGS["centered"], BETA),
+        )
     )
     return [
         float(np.vdot(a, b) / (np.linalg.norm(a) * np.linalg.norm(b)))

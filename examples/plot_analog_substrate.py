@@ -56,6 +56,7 @@ from threadpoolctl import threadpool_limits
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop.learning import (
+    FEEDBACK_WAYS,
     NUDGINGS,
     Adam,
     LearningSettings,
@@ -107,13 +108,13 @@ def untrained_network(n_inputs, n_outputs, seed):
 
 def train(substrate, record, X, y, recipe, seed):
     """Train any substrate; the learner's own record of the parameters is changed in place."""
-    feedback_learning = "kolen_pollack"
+    feedback_learning = FEEDBACK_WAYS["kolen_pollack"]()
     trainer = Trainer(
         substrate,
         record,
         VectorFieldRule(NUDGINGS["centered"], recipe.beta),
         LogLoss(),
-        Adam(trained_parameters(record, feedback_learning), np),
+        Adam(trained_parameters(record, feedback_learning), record.backend),
         LoopGainGuard(record, LOOP_GAIN),
         LearningSettings((recipe.learning_rate,) * 2, 1e-4, feedback_learning, True),
     )

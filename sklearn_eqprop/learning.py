@@ -1,19 +1,22 @@
-"""How the network learns: costs, nudging, credit rules, optimisers, the training step.
+"""Everything that you need to train a `Substrate` of your own."""
 
-What stands in this list is all it takes to train a `Substrate` of one's own.
-"""
-
-from sklearn_eqprop._losses.classification import LogLoss, Loss, SquaredError
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
+from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._losses.log_loss import LogLoss
+from sklearn_eqprop._losses.squared_error import SquaredError
+from sklearn_eqprop._rules.base import CreditRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import CreditRule, VectorFieldRule
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from sklearn_eqprop._training.adam import Adam
 from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, run_epoch
-from sklearn_eqprop._training.optimizers import SGD, Adam
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 
 __all__ = [
+    "FEEDBACK_WAYS",
     "NUDGINGS",
     "SGD",
     "Adam",

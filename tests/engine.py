@@ -3,12 +3,14 @@
 import numpy as np
 
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._losses.classification import LogLoss, MultilabelLogLoss, SquaredError
-from sklearn_eqprop._losses.regression import AbsoluteError, Huber, Poisson
+from sklearn_eqprop._losses.absolute_error import AbsoluteError
+from sklearn_eqprop._losses.huber import Huber
+from sklearn_eqprop._losses.log_loss import LogLoss, MultilabelLogLoss
+from sklearn_eqprop._losses.poisson import Poisson
+from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._network import Wiring, wired_network
 from sklearn_eqprop._relaxation import RELAXATIONS, FreeField
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import AsymmetricRule, RecurrentBackpropRule, VectorFieldRule
+from sklearn_eqprop._rules import NUDGINGS, RULES, Minibatch
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -78,10 +80,7 @@ def joined(states):
 
 def rule_of(gradient, nudging="centered", beta=1e-4):
     """Credit rule by the name the user chooses it by."""
-    if gradient == "recurrent_backprop":
-        return RecurrentBackpropRule(np)
-    kind = {"vector_field": VectorFieldRule, "asymmetric": AsymmetricRule}[gradient]
-    return kind(NUDGINGS[nudging], beta)
+    return RULES[gradient](NUDGINGS[nudging], beta)
 
 
 def update(
@@ -99,7 +98,6 @@ def update(
     """The package's update of every parameter as one vector, at tight tolerance."""
     rule = rule_of(gradient, nudging, beta)
     substrate = substrate_of(net, method, rate_coordinates=coordinates == "rate")
-    credit = rule.credit(
-        substrate, X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0)
-    )
+    batch = Minibatch(X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     return np.concatenate([change.ravel() for change in credit.changes])

@@ -7,6 +7,7 @@ share its equilibria, also those of the networks whose parameters are moved.
 import numpy as np
 
 from sklearn_eqprop._losses.user_loss import WrappedLoss
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from tests import dense_truth, engine
@@ -91,5 +92,6 @@ def update(net, X, Y, loss, gradient, shares, beta=1e-4):
     else:
         rule = engine.rule_of(gradient, "centered", beta)
     substrate = engine.substrate_of(net)
-    credit = rule.credit(substrate, X, Y, LOSSES[loss], shares[:, None], np.random.RandomState(0))
+    batch = Minibatch(X, Y, LOSSES[loss], shares[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     return np.concatenate([change.ravel() for change in credit.changes])

@@ -1,43 +1,83 @@
-"""Jacobian homeostasis: feedback learns to face the forward weights from how units respond.
+"""Jacobian homeostasis: feedback turns towards the forward weights, from how units respond.
 
-A_ij = ∂μ_i/∂s_j = w_ij ρ'(s_j) - δ_ij is symmetric where equilibrium propagation is exact
-(Theorem 1), so its antisymmetric part is penalised (Laborieux & Zenke 2023, arXiv:2309.02214).
-Feedback here is γ_l times weaker than the forward weights; hence the penalty is put on A in other
-units of the states. With s_l measured in t_l, where t_l / t_{l+1} = √γ_l, A_ij becomes
-Ã_ij = A_ij t_j / t_i: the two sides of a loop are then √γ_l B_l/γ_l and √γ_l F_{l+1}, and where Ã
-is symmetric, ds^β/dβ in layer l is (t_l / t_L)² = Π_{j >= l} γ_j times what the exact gradient
-asks for, which is just what `layerwise_rescale` divides by.
+Equilibrium propagation is exact if A_ij = ∂μ_i/∂s_j = w_ij ρ'(s_j) - δ_ij is symmetric (Theorem 1).
+Homeostasis penalises the antisymmetric part of A (Laborieux & Zenke 2023, arXiv:2309.02214).
+Here, feedback of layer l is γ_l times weaker than the forward weights. So the penalty is put on A
+in other units of the states. If s_l is measured in units t_l with t_l / t_{l+1} = √γ_l, then A_ij
+becomes Ã_ij = A_ij t_j / t_i, and the two sides of a loop are √γ_l B_l/γ_l and √γ_l F_{l+1}. If Ã
+is symmetric, ds^β/dβ in layer l is (t_l / t_L)² = Π_{j >= l} γ_j times that of the exact gradient.
+`layerwise_rescale` divides by exactly this factor.
 
-Each loop counted relative to its own strength, the penalty for units j above and i below, a mean
-over the samples without the units held at a bound, and its gradient are
+Each loop counts relative to its own strength. For units j above and i below, the penalty (a mean
+over the samples, without units at a bound) and its gradient are
 
     P_l = 1/2 Σ_ij (B_ji/γ_l ρ'_j - F_ij ρ'_i)²,
     G_ji = ∂P_l/∂(B_ji/γ_l) = B_ji/γ_l ρ'_j² - ρ'_j F_ij ρ'_i.
 
-All of it can be measured at the synapse from j to i. The first term is its own weight. For the
-second, all units get small random pushes e and respond by A e: the mean of the response of j times
-the push on i is F_ij ρ'_i. That is E[||A e||² - e^T A² e] taken apart: no weight is ever used
-in reverse. With fixed F and linear units it is the weight mirror of Akrout et al. 2019
-(arXiv:1904.05391).
+The synapse from j to i can measure both terms of G_ji. The first is its own weight. For the second,
+all units get small random pushes e and respond by A e: the mean of the response of j times the push
+on i is F_ij ρ'_i. This splits E[||A e||² - e^T A² e] into its parts; no weight is used in reverse.
+With fixed F and linear units it is the weight mirror of Akrout et al. 2019 (arXiv:1904.05391).
 
 γ_l = ||B_l|| / ||F_{l+1}|| follows B_l. So P_l does not depend on the size of B_l, and its gradient
-has no component along it: homeostasis turns feedback, and leaves its strength as it is.
+has no component along B_l: homeostasis turns feedback and keeps its strength.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._network import Network
+from sklearn_eqprop._feedback.base import FeedbackLearning
+from sklearn_eqprop._network import Network, Wiring
+from sklearn_eqprop._substrates.seam import FreePhase, ProbedSubstrate
 
-#: What the probes may leave as noise in B_l, relative to its size. Taking away a share c of the
-#: asymmetry in every update leaves sqrt(c n_l / 2 n), n being the samples probed.
+#: Noise that the probes may leave in B_l, relative to its size. If every update removes a share c
+#: of the asymmetry, sqrt(c n_l / 2 n) is left, n being the number of samples.
 RESIDUAL_NOISE = 0.1
-#: Most that one update takes away, however large the minibatch.
+#: Largest share that one update removes, for minibatches of any size.
 LARGEST_SHARE = 0.5
+
+
+class Homeostasis(FeedbackLearning):
+    """Feedback learns from its own ΔB, and in addition from random probes of the units."""
+
+    name = "homeostasis"
+    aligns = True
+    adjusts = True
+    draws = True
+    needs = ("local_asymmetry",)
+    works_on_kernels = False
+
+    def own_change(self, wiring: Wiring) -> list[bool]:
+        """True for all feedback."""
+        return [True] * len(wiring.feedback)
+
+    def adjust(
+        self,
+        substrate: Any,
+        network: Network,
+        free: FreePhase,
+        weights: Any,
+        gains: Sequence[float],
+        rate_factor: float,
+        rng: np.random.RandomState | None,
+    ) -> None:
+        """One step down the penalty, for feedback that has a forward partner."""
+        n_samples = free.inputs.shape[0]
+        probes = draw_probes(network, n_samples, cast("np.random.RandomState", rng))
+        probed: ProbedSubstrate = substrate
+        asymmetries = probed.local_asymmetry(free, probes, gains, weights)
+        parts = homeostatic_shares(network, n_samples, rate_factor)
+        steps = homeostatic_steps(network, asymmetries, gains, parts)
+        for feedback, partner, step in zip(
+            network.feedback, network.wiring.partners, steps, strict=True
+        ):
+            if partner is not None:
+                feedback.weights += step
 
 
 def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) -> list[Array]:
@@ -60,23 +100,23 @@ def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) ->
 
 
 def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> list[float]:
-    """Share of each loop's asymmetry that one update takes away, as fast as the noise allows.
+    """Share of each loop's asymmetry that one update removes, the largest that the noise allows.
 
-    In proportion to the samples, so that neither the speed, an epoch, nor the noise depends
+    It is proportional to the number of samples. So the speed per epoch and the noise do not depend
     on the size of the minibatches.
 
     Parameters
     ----------
     network : Network
     n_samples : int
-        Samples probed.
+        Number of samples in the minibatch.
     rate_factor : float
-        Of the learning-rate schedule: both fade out with it.
+        Factor of the learning-rate schedule. Speed and noise decrease with it.
 
     Returns
     -------
     list of float
-        One for each of B_1..B_{L-1}, in (0, `LARGEST_SHARE`]; that of units always active.
+        One for each of B_1..B_{L-1}, in (0, `LARGEST_SHARE`], for units that are always active.
     """
     sizes = [network.layer_sizes[feedback.target - 1] for feedback in network.feedback]
     shares = [2 * RESIDUAL_NOISE**2 * n_samples / size for size in sizes]
@@ -95,11 +135,11 @@ def homeostatic_steps(
     ----------
     network : Network
     asymmetries : sequence of array
-        G_l, see `local_asymmetries`; used up.
+        G_l, see `local_asymmetries`. The arrays are overwritten.
     gains : sequence of float
         γ_l of layers 1..L-1.
     shares : sequence of float
-        Part of G_l to take away, see `homeostatic_shares`.
+        Share of G_l to remove, see `homeostatic_shares`.
 
     Returns
     -------

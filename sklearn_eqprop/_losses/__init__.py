@@ -1,1 +1,61 @@
-"""What the output is judged by."""
+"""Losses: how the output is judged, and the force with which it is nudged.
+
+To add a loss, write one file with a subclass of `Loss` and list the class below.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from sklearn_eqprop._losses.absolute_error import AbsoluteError
+from sklearn_eqprop._losses.base import ClassificationLoss, Loss
+from sklearn_eqprop._losses.huber import Huber
+from sklearn_eqprop._losses.log_loss import LogLoss, MultilabelLogLoss
+from sklearn_eqprop._losses.poisson import Poisson
+from sklearn_eqprop._losses.squared_error import MultilabelSquaredError, SquaredError
+from sklearn_eqprop._losses.user_loss import UserLoss, WrappedLoss
+
+__all__ = [
+    "LABEL_LOSSES",
+    "MULTILABEL_LOSSES",
+    "NUMBER_LOSSES",
+    "ClassificationLoss",
+    "Loss",
+    "UserLoss",
+    "WrappedLoss",
+    "loss_of",
+]
+
+_L = TypeVar("_L", bound=Loss)
+
+#: Losses of a classifier with one class per sample, by name.
+LABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
+    loss.name: loss for loss in (LogLoss, SquaredError)
+}
+#: Losses of a classifier with any number of labels per sample, by name.
+MULTILABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
+    loss.name: loss for loss in (MultilabelLogLoss, MultilabelSquaredError)
+}
+#: Losses of a regressor, by name.
+NUMBER_LOSSES: dict[str, type[Loss]] = {
+    loss.name: loss for loss in (SquaredError, AbsoluteError, Huber, Poisson)
+}
+
+
+def loss_of(choice: Any, registry: Mapping[str, type[_L]]) -> _L | WrappedLoss:
+    """The loss that the parameter ``loss`` asks for.
+
+    Parameters
+    ----------
+    choice : str or UserLoss
+        A name in `registry`, or an object of the user.
+    registry : mapping of str to type
+        One of the three above.
+
+    Raises
+    ------
+    ValueError
+        If the user's object cannot be a loss, see `WrappedLoss`.
+    """
+    return registry[choice]() if isinstance(choice, str) else WrappedLoss(choice)

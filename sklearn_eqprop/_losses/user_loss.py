@@ -1,4 +1,4 @@
-"""A loss that the user brings: what it must offer, and how it is made to fit."""
+"""Losses written by users: what an object must offer, and how it is wrapped and tested."""
 
 from __future__ import annotations
 
@@ -9,41 +9,41 @@ from typing import Any, Protocol
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
-from sklearn_eqprop._losses.classification import ClassificationLoss
+from sklearn_eqprop._losses.base import ClassificationLoss
 
-#: Most Newton steps to bring an output to rest under a loss of unknown curvature, once a sweep;
-#: how often a step is shortened at most, and by what factor.
+#: If the curvature is unknown: Newton steps per sweep, how often a step may be shortened, and by
+#: which factor.
 MOST_STEPS, MOST_CUTS, CUT = 8, 8, 0.3
-#: Share of its first velocity at which an output counts as brought to rest.
+#: Newton's method ends when the velocity is below this fraction of the first one.
 RESOLVED = 1e-3
-#: Outputs at which a loss is tried before training: rows, and how far its values are apart.
+#: The test before training: number of rows, and step of the finite differences.
 TRIAL_ROWS, TRIAL_STEP = 5, 1e-2
 #: Relative deviation from finite differences that rounding and curvature may cause.
 TRIAL_TOLERANCE = 1e-2
 
 
 class UserLoss(Protocol):
-    """What an object passed as ``loss`` must offer; it need not inherit from this class.
+    """Methods that an object passed as ``loss`` must have. It need not inherit from this class.
 
     `output` and `target` have the shape (n_samples, n_outputs) and the floating-point type of the
-    network. The regressor passes standardised targets, the classifier 0/1 indicators of classes or
-    labels. Every sample must be judged on its own: whatever shares its batch
-    must not matter, and nothing may be averaged over samples.
+    network. The regressor passes standardised targets. The classifier passes 0/1 indicators of
+    classes or labels. Each sample must be judged on its own: other samples of the batch must not
+    matter, and nothing may be averaged over samples.
 
     Attributes
     ----------
     curvature : float, optional
-        Upper bound, >= 0, of the eigenvalues of ∂²C/∂output². With it an output is brought to
-        rest by damped steps, and a β that would make a push away unstable is refused. Without
-        it, steps adapt themselves, and nudging that pushes away holds the force it finds at
-        the free equilibrium.
+        Upper bound, >= 0, of the eigenvalues of ∂²C/∂output². If it is given, the output settles
+        in damped steps, and a β too large for a stable negative nudge is refused. If it is not
+        given, the output settles by Newton's method, and a negative nudge uses the constant force
+        at the free equilibrium.
     label_threshold : float, optional
-        Needed for multilabel targets only: a label whose output is above it is predicted.
+        Needed for multilabel targets only: a label is predicted if its output is larger.
 
     Notes
     -----
-    A classifier whose loss also has ``probabilities(output)``, an array of the shape of `output`,
-    offers ``predict_proba``.
+    If the loss also has a method ``probabilities(output)``, which returns an array of the shape
+    of `output`, then the classifier offers ``predict_proba``.
     """
 
     def value(self, output: Array, target: Array) -> Array:
@@ -51,12 +51,12 @@ class UserLoss(Protocol):
         ...
 
     def derivative(self, output: Array, target: Array) -> Array:
-        """∂C/∂output, of the shape of `output`."""
+        """∂C/∂output, in the shape of `output`."""
         ...
 
 
 class WrappedLoss(ClassificationLoss):
-    """A `UserLoss` as the package's own loss.
+    """A `UserLoss` with the interface of `Loss`. Its facts are those of the user's object.
 
     Parameters
     ----------
@@ -65,50 +65,62 @@ class WrappedLoss(ClassificationLoss):
     Raises
     ------
     ValueError
-        If `loss` is a class, or its curvature not a number >= 0.
+        If `loss` is a class, or if one of its attributes is not a number in the right range.
     """
+
+    from_user = True
 
     def __init__(self, loss: Any) -> None:
         if isinstance(loss, type):
-            msg = f"loss={loss!r} is a class; pass an object of it, {loss.__name__}(...)."
+            msg = f"loss={loss!r} is a class. Pass an object of it, {loss.__name__}(...)."
             raise ValueError(msg)
         curvature = getattr(loss, "curvature", None)
         if curvature is not None and not (isinstance(curvature, Real) and float(curvature) >= 0):
             msg = (
                 f"loss.curvature={curvature!r} must be a number >= 0 that bounds the second "
-                "derivative of the loss; leave the attribute out if there is no bound."
+                "derivative of the loss. Remove the attribute if there is no bound."
+            )
+            raise ValueError(msg)
+        threshold = getattr(loss, "label_threshold", math.nan)
+        if not isinstance(threshold, Real):
+            msg = (
+                f"loss.label_threshold={threshold!r} must be a number, the output above which a "
+                "label is predicted. Set it to a number, or remove it if y has no labels."
             )
             raise ValueError(msg)
         self._loss = loss
+        self.name = type(loss).__qualname__
         self.curvature = math.inf if curvature is None else float(curvature)
+        self.label_threshold = float(threshold)
+        self.has_probabilities = hasattr(loss, "probabilities")
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Loss.value`."""
+        """C of each sample, checked for its shape and type."""
         found = self._loss.value(xp.array(output), xp.array(target))
         return _checked(xp, "value", found, output.shape[:1], output.dtype)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """See `Loss.force`."""
-        # Copies, so that a loss that works in place does no harm.
+        """-∂C/∂s_L, checked for its shape and type."""
+        # The user's loss gets copies, because it may change its arguments.
         found = self._loss.derivative(xp.array(output), xp.array(target))
         return -_checked(xp, "derivative", found, output.shape, output.dtype)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """See `ClassificationLoss.probabilities`."""
+        """Probabilities by the user's loss, checked for their shape and type."""
         found = self._loss.probabilities(xp.array(output))
         return _checked(xp, "probabilities", found, output.shape, output.dtype)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
-        """Infinity: nobody knows the best constant output of a loss that may be anything."""
+        """Infinity, because the best constant output of an unknown loss is not known."""
         return math.inf
 
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """See `Loss.resolve`; without a bound of the curvature, by Newton's method.
+        """Damped step of `Loss.resolve`, or Newton steps if the curvature has no known bound.
 
-        Slopes are differences of the derivative. A step that does not bring a sample
-        nearer to rest is shortened until it does.
+        Newton's slopes are finite differences of the derivative. A step that does not reduce the
+        velocity of a sample is shortened until it does.
         """
         if math.isfinite(self.curvature):
             return super().resolve(xp, drive, displacement, origin, target, beta)
@@ -120,7 +132,7 @@ class WrappedLoss(ClassificationLoss):
         speed = _row_norm(velocity)
         enough = RESOLVED * speed
         for _ in range(MOST_STEPS):
-            # No sample waits for others or moves on with them: results depend on no batch.
+            # Each sample stops on its own, so that results do not depend on the batch.
             waiting = speed > enough
             if not read(xp, waiting.any()):
                 break
@@ -129,7 +141,7 @@ class WrappedLoss(ClassificationLoss):
                 trial = displacement + step
                 trial_velocity = velocity_at(trial)
                 trial_speed = _row_norm(trial_velocity)
-                better = waiting & (trial_speed < speed)  # False for what is not finite
+                better = waiting & (trial_speed < speed)  # False for NaN
                 displacement = xp.where(better, trial, displacement)
                 velocity = xp.where(better, trial_velocity, velocity)
                 speed = xp.where(better, trial_speed, speed)
@@ -140,22 +152,23 @@ class WrappedLoss(ClassificationLoss):
         return displacement
 
     def try_out(self, xp: Any, target: Array) -> None:
-        """See whether the loss does what it must, at a few outputs.
+        """Test the loss at a few outputs before training.
 
         Parameters
         ----------
         xp : module
+            Array module of the network.
         target : array of shape (n_samples, n_outputs)
-            The first few rows are used.
+            The first `TRIAL_ROWS` rows are used.
 
         Raises
         ------
         ValueError
-            If it returns arrays of a wrong shape or numbers that are not finite, if samples are not
-            judged one by one, if ``derivative`` is not the derivative of ``value``, or if it rises
-            faster than `curvature` allows.
+            If the loss returns arrays of a wrong shape or numbers that are not finite, if a sample
+            changes the loss of another, if ``derivative`` is not the derivative of ``value``, or
+            if the second derivative is larger than `curvature`.
         TypeError
-            If it does not take arrays of a device.
+            If the loss cannot handle arrays of the device.
         """
         target = target[:TRIAL_ROWS]
         draw = np.random.RandomState(0).standard_normal(target.shape)
@@ -163,14 +176,18 @@ class WrappedLoss(ClassificationLoss):
         value, slope = self._tried_on(xp, output, target)
         for name, found in (("value", value), ("derivative", slope)):
             if not np.isfinite(found).all():
-                msg = f"loss.{name} returned numbers that are not finite for finite outputs."
+                msg = (
+                    f"loss.{name} returned numbers that are not finite for finite outputs. It must "
+                    "return finite numbers."
+                )
                 raise ValueError(msg)
         for row in range(target.shape[0]):
-            alone = read(xp, self.value(xp, output[row : row + 1], target[row : row + 1]))
-            if not _near(float(alone[0]), float(value[row]), abs(float(value[row]))):
+            one = self.value(xp, output[row : row + 1], target[row : row + 1])
+            alone, together = float(read(xp, one)[0]), float(value[row])
+            if not abs(alone - together) <= 1e-4 * (1 + abs(together)):  # also if it is NaN
                 msg = (
-                    f"loss.value gives a sample {float(alone[0]):.6g} alone and "
-                    f"{float(value[row]):.6g} with others: it must judge each sample on its own."
+                    f"loss.value gives a sample {alone:.6g} alone and {together:.6g} with others. "
+                    "It must judge each sample on its own."
                 )
                 raise ValueError(msg)
         self._check_derivative(xp, output, target, value, slope)
@@ -179,15 +196,15 @@ class WrappedLoss(ClassificationLoss):
             self._check_curvature(xp, target - 0.5 * TRIAL_STEP, target)  # where kinks are
 
     def _tried_on(self, xp: Any, output: Array, target: Array) -> tuple[np.ndarray, np.ndarray]:
-        """Value and derivative, on the host."""
+        """Value and derivative of the loss, as host arrays."""
         try:
             found = self.value(xp, output, target), -self.force(xp, output, target)
         except TypeError as error:
             if xp is np:
                 raise
             msg = (
-                f"loss={self._loss!r} failed on arrays of {xp.__name__}, where the network lives "
-                f"({error}). Use the arrays' own methods and functions that take them (np.exp "
+                f"loss={self._loss!r} failed on arrays of {xp.__name__}, the module of the network "
+                f"({error}). Use methods of the arrays and functions that accept them (np.exp "
                 "does, np.asarray does not), or fit with backend='numpy'."
             )
             raise TypeError(msg) from error
@@ -197,7 +214,7 @@ class WrappedLoss(ClassificationLoss):
     def _check_derivative(
         self, xp: Any, output: Array, target: Array, value: np.ndarray, slope: np.ndarray
     ) -> None:
-        """Each derivative must lie between the differences ahead and behind, also at a kink."""
+        """Check that each derivative lies between the two one-sided differences, also at kinks."""
         for unit in range(output.shape[1]):
             shift = xp.zeros_like(output)
             shift[:, unit] = TRIAL_STEP
@@ -212,14 +229,14 @@ class WrappedLoss(ClassificationLoss):
                 (rows,) = np.nonzero(wrong)
                 row = int(rows[0])
                 msg = (
-                    f"loss.derivative returned {float(found[row]):.4g} where loss.value rises by "
-                    f"{float(0.5 * (ahead + behind)[row]):.4g} a unit of output {unit}: it must "
+                    f"loss.derivative returned {float(found[row]):.4g}, but loss.value rises by "
+                    f"{float(0.5 * (ahead + behind)[row]):.4g} per unit of output {unit}. It must "
                     "return ∂value/∂output."
                 )
                 raise ValueError(msg)
 
     def _check_curvature(self, xp: Any, output: Array, target: Array) -> None:
-        """No second derivative along one output may exceed the bound of all eigenvalues."""
+        """Check that the second derivative along each output is at most `curvature`."""
         slope = -read(xp, self.force(xp, output, target))
         for unit in range(output.shape[1]):
             shift = xp.zeros_like(output)
@@ -230,26 +247,26 @@ class WrappedLoss(ClassificationLoss):
             if (rise > self.curvature + slack).any():
                 msg = (
                     f"loss.curvature={self.curvature:g}, but loss.derivative rises by "
-                    f"{float(rise.max()):.4g} a unit of output {unit}: it must bound the second "
-                    "derivative of the loss everywhere; leave the attribute out if nothing does."
+                    f"{float(rise.max()):.4g} per unit of output {unit}. It must bound the second "
+                    "derivative of the loss everywhere. Remove the attribute if there is no bound."
                 )
                 raise ValueError(msg)
 
 
 def _checked(xp: Any, name: str, found: Any, shape: tuple[int, ...], dtype: Any) -> Array:
-    """What the user's loss returned, as an array of the network's type."""
+    """An array that the user's loss returned, cast to the type of the network."""
     found = xp.asarray(found)
     if found.shape != shape or found.dtype.kind not in "fiu":
         msg = (
-            f"loss.{name} must return real numbers in the shape {shape}; got {found.dtype} in the "
-            f"shape {found.shape}."
+            f"loss.{name} must return real numbers in the shape {shape}, but returned "
+            f"{found.dtype} in the shape {found.shape}."
         )
         raise ValueError(msg)
     return found.astype(dtype, copy=False)
 
 
 def _newton_step(xp: Any, velocity_at: Any, displacement: Array, velocity: Array) -> Array:
-    """Step after which the velocity of each sample would be 0 if its slope stayed as it is."""
+    """Newton step: each sample's velocity would be 0 after it if the slope were constant."""
     reach = math.sqrt(float(xp.finfo(velocity.dtype).eps))
     columns = []
     for unit in range(velocity.shape[1]):
@@ -264,7 +281,3 @@ def _newton_step(xp: Any, velocity_at: Any, displacement: Array, velocity: Array
 def _row_norm(rows: Array) -> Array:
     """Euclidean norm of each row, shape (n_samples, 1)."""
     return (rows * rows).sum(axis=1, keepdims=True) ** 0.5
-
-
-def _near(one: float, other: float, size: float) -> bool:
-    return abs(one - other) <= 1e-4 * (1 + size)

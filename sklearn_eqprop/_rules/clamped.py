@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
-
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Loss, SquaredError
-from sklearn_eqprop._rules.two_phase import Credit
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import ClampableSubstrate
 
 
-class ClampedRule:
+class ClampedRule(CreditRule):
     """GeneRec (O'Reilly 1996), and with tied weights contrastive Hebbian learning.
 
-    The limit β → ∞ of the nudged phase under the squared error, which Scellier et al. (2018) leave
-    aside: the output is displaced by y - s_L^0 exactly. Nothing is divided by β. GeneRec
+    It is the limit β → ∞ of the nudged phase under the squared error, which Scellier et al. (2018)
+    leave aside. The output is displaced by exactly y - s_L^0, and nothing is divided by β. GeneRec
     changes a weight by its presynaptic free rate times the displacement of its postsynaptic
-    rate; contrastive Hebbian learning (Movellan 1991) by the difference of the products of
-    the two rates in the two phases.
+    rate. Contrastive Hebbian learning (Movellan 1991) changes it by the difference between the
+    products of the two rates in the two phases. The parameter ``beta=inf`` chooses this rule.
     """
 
+    name = "clamped"
     attenuated = True
-    needs: tuple[str, ...] = ("settle_clamped", "local_contrast")
-    losses: tuple[type, ...] | None = (SquaredError,)
+    auto_coordinates = "rate"
+    needs = ("settle_clamped", "local_contrast")
+    losses = "clampable"
+    swept_tolerance = True
 
-    def credit(
-        self,
-        substrate: ClampableSubstrate,
-        inputs: Array,
-        target: Array,
-        loss: Loss,
-        weights: Any,
-        rng: np.random.RandomState,
-    ) -> Credit:
-        """See `CreditRule.credit`; the loss, the squared error, only reports."""
-        free = substrate.settle(inputs)
-        clamped = substrate.settle_clamped(free, target)
-        return Credit(substrate.local_contrast(free, clamped.states, weights), free, [clamped])
+    def credit(self, substrate: ClampableSubstrate, batch: Minibatch) -> Credit:
+        """Local contrast of the two phases. The loss is not used, it only reports."""
+        free = substrate.settle(batch.inputs)
+        clamped = substrate.settle_clamped(free, batch.target)
+        changes = substrate.local_contrast(free, clamped.states, batch.weights)
+        return Credit(changes, free, [clamped])

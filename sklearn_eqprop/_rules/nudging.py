@@ -1,4 +1,4 @@
-"""Nudging: how two equilibria become a displacement."""
+"""Nudging: at which strengths β the network settles, and how they give ds^β/dβ."""
 
 from __future__ import annotations
 
@@ -10,66 +10,95 @@ from sklearn_eqprop._backend.array_backend import Array
 
 
 class Nudging(Protocol):
-    """An estimator of ds^β/dβ at β = 0 from equilibria at a few values of β."""
+    """An estimator of ds^β/dβ at β = 0 from equilibria at a few values of β.
+
+    Attributes
+    ----------
+    name : str
+        Value of the parameter ``nudging`` that chooses it.
+    both_signs : bool
+        Whether it uses β and -β. The output is then also pushed away from the target.
+    draws : bool
+        Whether it draws random numbers.
+    """
+
+    name: str
+    both_signs: bool
+    draws: bool
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """Values of β to settle at."""
+        """Values of β at which the network settles."""
         ...
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """Estimate of ds/dβ from a layer's displacements s^β - s^0; may work in them.
+        """Estimate of ds/dβ of a layer, times `weights`.
 
-        Times `weights`: a number, or one a sample, of shape (n_samples, 1).
+        Parameters
+        ----------
+        displacements : list of array of shape (n_samples, n_units)
+            s^β - s^0 at each strength. They may be overwritten.
+        strengths : tuple of float
+        weights : array of shape (n_samples, 1) or float, default=1.0
         """
         ...
 
 
 class OneSided:
-    """(s^β - s^0) / β, the paper's own (Eq. 19); its error is O(β)."""
+    """(s^β - s^0) / β, as in the paper (Eq. 19). Its error is O(β)."""
+
+    name = "one_sided"
+    both_signs = False
+    draws = False
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """See `Nudging.strengths`."""
+        """β alone."""
         return (beta,)
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """See `Nudging.slope`."""
+        """The displacement divided by β."""
         [slope] = displacements
         slope *= weights * (1 / strengths[0])
         return slope
 
 
 class RandomSign(OneSided):
-    """One-sided with the sign of β drawn for every minibatch, so that O(β) errors average out."""
+    """One-sided, with a random sign of β per minibatch. The O(β) errors average out."""
+
+    name = "random_sign"
+    both_signs = True
+    draws = True
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """See `Nudging.strengths`."""
+        """Either β or -β."""
         return (beta if rng.randint(2) else -beta,)
 
 
 class Centered:
-    """(s^β - s^-β) / 2β, both settled side by side; its error is O(β²) (Laborieux et al. 2021)."""
+    """(s^β - s^-β) / 2β, both settled side by side. Its error is O(β²) (Laborieux et al. 2021)."""
+
+    name = "centered"
+    both_signs = True
+    draws = False
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """See `Nudging.strengths`."""
+        """β and -β."""
         return (beta, -beta)
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """See `Nudging.slope`."""
+        """The difference of the two displacements, divided by that of the strengths."""
         plus, minus = displacements
         plus -= minus
         plus *= weights * (1 / (strengths[0] - strengths[1]))
         return plus
 
 
-#: Every way of nudging by the name the user chooses it by.
+#: Ways of nudging, by name. To add one, write a class and list an object of it here.
 NUDGINGS: dict[str, Nudging] = {
-    "one_sided": OneSided(),
-    "random_sign": RandomSign(),
-    "centered": Centered(),
+    nudging.name: nudging for nudging in (OneSided(), RandomSign(), Centered())
 }

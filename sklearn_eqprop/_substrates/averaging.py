@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any, cast
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
     RUNAWAY,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._substrates.limits import faintest
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 
 
@@ -69,7 +70,15 @@ class Substrate(Protocol):
 
 
 class TransposableSubstrate(Substrate, Protocol):
-    """A system whose connections can also be used in reverse, for exact gradients."""
+    """A system whose connections can also be used in reverse, for exact gradients.
+
+    Attributes
+    ----------
+    network : Network
+        Parameters of the system; its backend holds all arrays.
+    """
+
+    network: Network
 
     def settle_corrected(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
@@ -79,6 +88,22 @@ class TransposableSubstrate(Substrate, Protocol):
 
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of ``A^T λ + force = 0``, the force acting on the output, as ``states``."""
+        ...
+
+
+class SlopedSubstrate(Substrate, Protocol):
+    """A system that can tell the slopes of its units, for rules that send errors around it.
+
+    Attributes
+    ----------
+    network : Network
+        Parameters of the system; its backend holds all arrays.
+    """
+
+    network: Network
+
+    def slopes(self, free: FreePhase) -> list[Array | None]:
+        """ρ'(s^0) of layers 1..L, 0 for a unit at a bound; None if all slopes of a layer are 1."""
         ...
 
 

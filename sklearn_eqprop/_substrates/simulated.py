@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network.paths import arrival_scales
 from sklearn_eqprop._relaxation import (
@@ -185,6 +185,10 @@ class SimulatedNetwork:
         push = ConstantPush(without_faint(self.network.backend.xp, force))
         field = AdjointField(held_at(free), origin, force.shape[0], push)
         return self._settle(field, None, self._limits.relative(self.network.backend, force))
+
+    def slopes(self, free: FreePhase) -> list[Array | None]:
+        """Slopes of all units at the free equilibrium, see `SlopedSubstrate.slopes`."""
+        return self._origin(free, with_slopes=True).slopes
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """See `Substrate.local_change`."""

@@ -1,1 +1,16 @@
-"""Optimisers, the update, the epoch."""
+"""Training: optimisers, learning-rate schedules, the update of the parameters, the epoch.
+
+To add an optimiser, write one file with a subclass of `Optimizer` and list the class below.
+"""
+
+from __future__ import annotations
+
+from sklearn_eqprop._training.adam import Adam
+from sklearn_eqprop._training.epoch import SCHEDULES, Schedule
+from sklearn_eqprop._training.sgd import SGD
+from sklearn_eqprop._training.updates import Optimizer
+
+__all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "Schedule"]
+
+#: Optimisers that the parameter ``optimizer`` chooses from, by name.
+OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Adam, SGD)}

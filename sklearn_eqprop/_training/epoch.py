@@ -1,10 +1,12 @@
-"""One pass over the data, minibatch by minibatch."""
+"""One pass over the data, minibatch by minibatch, and the schedule of its learning rates."""
 
 from __future__ import annotations
 
+import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -12,13 +14,112 @@ from scipy import sparse
 from sklearn_eqprop._backend.array_backend import ArrayBackend, Feed
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop._rules.two_phase import Credit
+from sklearn_eqprop._rules.base import Credit
 from sklearn_eqprop._training.trainer import Trainer
+
+#: Exponent of the 'invscaling' schedule, as in scikit-learn's MLP.
+POWER_T = 0.5
+#: 'adaptive' divides the rate by this. It stops when the factor would fall below the floor.
+ADAPTIVE_DIVISOR = 5.0
+ADAPTIVE_FLOOR = 1e-4
+
+
+@dataclass(frozen=True)
+class Schedule(ABC):
+    """A factor on all learning rates that changes over the epochs.
+
+    A new schedule is a subclass with `factor`, and one entry in `SCHEDULES`.
+
+    Parameters
+    ----------
+    length : int
+        Length of the schedule in epochs.
+
+    Attributes
+    ----------
+    name : str
+        Value of the parameter ``learning_rate`` that chooses it.
+    """
+
+    length: int
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def factor(self, n_epochs_done: float, n_cuts: int) -> float:
+        """Factor on the learning rates of the next update.
+
+        Parameters
+        ----------
+        n_epochs_done : float
+            Epochs done so far, with the fraction of the current one.
+        n_cuts : int
+            How often training has reduced the rate because it made no progress.
+        """
+
+    def may_cut(self, n_cuts: int) -> bool:
+        """Whether training that makes no progress reduces the rate instead of stopping."""
+        return False
+
+
+class Constant(Schedule):
+    """The same rate in every epoch."""
+
+    name = "constant"
+
+    def factor(self, n_epochs_done: float, n_cuts: int) -> float:
+        """1."""
+        return 1.0
+
+
+class InvScaling(Schedule):
+    """(t + 1)^-1/2 in epoch t, counted from 0."""
+
+    name = "invscaling"
+
+    def factor(self, n_epochs_done: float, n_cuts: int) -> float:
+        """A factor that is the same during an epoch."""
+        return float((math.floor(n_epochs_done) + 1) ** -POWER_T)
+
+
+class Adaptive(Schedule):
+    """A constant rate that is divided by 5 whenever training makes no progress."""
+
+    name = "adaptive"
+
+    def factor(self, n_epochs_done: float, n_cuts: int) -> float:
+        """`ADAPTIVE_DIVISOR` to the power of -`n_cuts`."""
+        return float(ADAPTIVE_DIVISOR**-n_cuts)
+
+    def may_cut(self, n_cuts: int) -> bool:
+        """Whether one more cut stays at or above `ADAPTIVE_FLOOR`."""
+        return self.factor(0, n_cuts + 1) >= ADAPTIVE_FLOOR
+
+
+class Cosine(Schedule):
+    """Half a cosine from 1 to 0, which falls with every update.
+
+    After `length` epochs it starts again at 1 (warm restarts, Loshchilov & Hutter 2017), so that
+    warm starts and partial_fit continue to learn.
+    """
+
+    name = "cosine"
+
+    def factor(self, n_epochs_done: float, n_cuts: int) -> float:
+        """(1 + cos(π t)) / 2 at fraction t of the schedule."""
+        progress = n_epochs_done % self.length / self.length
+        return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+#: Schedules that the parameter ``learning_rate`` chooses from, by name.
+SCHEDULES: dict[str, type[Schedule]] = {
+    schedule.name: schedule for schedule in (Constant, InvScaling, Adaptive, Cosine)
+}
 
 
 @dataclass
 class TrainingData:
-    """Training rows; where minibatches are taken from is the backend's business.
+    """Rows to train on. The backend cuts them into minibatches.
 
     Attributes
     ----------
@@ -26,9 +127,9 @@ class TrainingData:
     target : ndarray of shape (n_samples, n_outputs)
     sample_weight : ndarray of shape (n_samples,) or None
     n_samples_given : int
-        Samples these rows stand for, before equal ones were merged.
+        Number of samples before equal ones were merged into one row.
     input_scales : ndarray of shape (n_features,) or None, default=None
-        What the network sees each column divided by.
+        The network sees each column divided by its scale.
     """
 
     X: Any
@@ -39,7 +140,7 @@ class TrainingData:
     _feed: Feed | None = None
 
     def feed(self, network: Network) -> Feed:
-        """The rows as the network faces them, put in place at the first call."""
+        """The rows as the network sees them. The first call prepares them."""
         if self._feed is None:
             factors = None if self.input_scales is None else 1 / self.input_scales
             self._feed = network.backend.feed(self.X, self.target, network.dtype, factors)
@@ -48,7 +149,10 @@ class TrainingData:
     def minibatches(
         self, trainer: Trainer, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Any, np.ndarray | None]]:
-        """Inputs as the trainer's substrate reads them, targets and weights of every minibatch."""
+        """Yield the inputs, targets and weights of every minibatch.
+
+        Inputs are dense unless the trainer's substrate reads sparse ones.
+        """
         for rows, inputs, target in self.feed(trainer.network).minibatches(order, batch_size):
             if sparse.issparse(inputs) and not getattr(trainer.substrate, "reads_sparse", False):
                 inputs = inputs.toarray()
@@ -58,18 +162,19 @@ class TrainingData:
 
 @dataclass
 class EpochRecord:
-    """What happened in one epoch; steps are means, residuals the largest over the samples.
+    """Summary of one epoch. Numbers of the nudged phase are 0 if the rule has none.
 
     Attributes
     ----------
     loss : float
-        Weighted mean loss of the free equilibria, each before its minibatch's update; the fit loop
-        adds the penalty.
+        Weighted mean loss of the free equilibria, each before the update of its minibatch. The fit
+        loop adds the penalty.
     mean_batch_weight : float
-        Mean over the minibatches of the sum of their sample weights (rows, without weights).
+        Mean over the minibatches of their total sample weight (of their rows, without weights).
     free_steps, nudged_steps : float
+        Mean number of steps per sample.
     free_residual, nudged_residual : float
-        That of the nudged phase is divided by |β|.
+        Largest residual of a sample. That of the nudged phase is divided by |β|.
     free_unconverged, nudged_unconverged : float
         Fraction of the samples that reached the limit of steps.
     """
@@ -85,7 +190,7 @@ class EpochRecord:
 
 
 class _PhaseTally:
-    """Running totals of one phase over an epoch, where the arrays live until they are read."""
+    """Running totals of one phase over an epoch. On a device, they stay there until read."""
 
     def __init__(self, backend: ArrayBackend) -> None:
         self._backend = backend
@@ -105,6 +210,8 @@ class _PhaseTally:
     def summary(self, scale: float) -> tuple[float, float, float]:
         """Mean steps, largest residual divided by `scale`, fraction unconverged."""
         n_results = self._n_results
+        if n_results == 0:
+            return 0.0, 0.0, 0.0
         steps, converged, residual = self._backend.numbers(self._totals)
         return steps / n_results, residual / scale, (n_results - converged) / n_results
 
@@ -119,7 +226,7 @@ def run_epoch(
     nudging_rng: np.random.RandomState,
     beta: float,
 ) -> EpochRecord:
-    """Train on every row once.
+    """Train on every row once, minibatch by minibatch.
 
     Parameters
     ----------
@@ -127,14 +234,14 @@ def run_epoch(
     data : TrainingData
     batch_size : int
     rate_factor : float or callable
-        Factor of the learning-rate schedule, or what gives it for the fraction of the epoch that is
-        done.
+        Factor of the learning-rate schedule. A callable gets the fraction of the epoch that is
+        done and returns the factor.
     shuffle_rng : RandomState or None
-        None keeps the rows in their order.
+        Shuffles the rows. None: the rows keep their order.
     nudging_rng : RandomState
-        For nudging that draws.
+        For nudging that draws random numbers.
     beta : float
-        To report the nudged residual in units of β.
+        The nudged residual is reported in units of |β|.
 
     Returns
     -------
@@ -162,7 +269,7 @@ def run_epoch(
         total_weight += batch_weight
         n_batches += 1
         _tally(credit, free, nudged)
-        del credit  # its states would take up memory beside those of the next minibatch
+        del credit  # frees its states before the next minibatch
     free_steps, free_residual, free_unconverged = free.summary(1.0)
     nudged_steps, nudged_residual, nudged_unconverged = nudged.summary(abs(beta))
     return EpochRecord(
@@ -178,7 +285,7 @@ def run_epoch(
 
 
 def mean_loss(trainer: Trainer, data: TrainingData, batch_size: int) -> float:
-    """Weighted mean loss of the free phases over all rows, with the weights as they are."""
+    """Weighted mean loss of the free phases over all rows, without learning."""
     losses, weights = [], []
     for inputs, target, weight in data.minibatches(trainer, None, batch_size):
         losses.append(trainer.loss_of(inputs, target, weight))

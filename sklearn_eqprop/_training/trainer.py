@@ -1,30 +1,40 @@
-"""The training step: credit for a minibatch, one update of every parameter, the safeguard."""
+"""The training step: credit for a minibatch, one update of every parameter, the loop-gain guard."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
-from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._feedback.base import FEEDBACK_RATE, FeedbackLearning
+from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSES
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import LoopGainGuard, Network, feedback_gains
 from sklearn_eqprop._network.paths import attenuations
-from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.needs import check_abilities, check_loss
-from sklearn_eqprop._rules.two_phase import Credit, CreditRule
-from sklearn_eqprop._substrates.seam import FlowingSubstrate, FreePhase, ProbedSubstrate, Substrate
-from sklearn_eqprop._training.optimizers import Optimizer, PlainSteps
-from sklearn_eqprop._training.updates import BlockUpdate, Follower, apply_updates
+from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
+from sklearn_eqprop._substrates.seam import FreePhase, Substrate
+from sklearn_eqprop._training.sgd import SGD
+from sklearn_eqprop._training.updates import BlockUpdate, Optimizer, apply_updates
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Most that weights moving within a phase may amplify what moves them, layer by layer: beyond 1
-#: they and the states drive each other away.
+#: Largest gain, layer by layer, of the loop between the states and weights that move within a
+#: phase. With a gain above 1 they would drive each other away.
 PLASTICITY_GAIN = 0.25
+
+#: Methods of a substrate beyond the two verbs that some rules need, and what each requires.
+ABILITIES = {
+    "settle_corrected": "connections that can also be used in reverse",
+    "settle_adjoint": "connections that can also be used in reverse",
+    "flow": "synapses that can be watched while it settles",
+    "settle_clamped": "an output that can be held at its target",
+    "local_contrast": "synapses that compare two equilibria",
+    "local_asymmetry": "units that can be pushed a little and watched",
+    "slopes": "units whose slopes can be read",
+}
 
 
 @dataclass(frozen=True)
@@ -34,18 +44,18 @@ class LearningSettings:
     Attributes
     ----------
     learning_rates : tuple of float
-        Rate of layers 1..L: of the biases of each and of all weights that drive it.
+        Learning rates of layers 1..L: of the biases of a layer and of all weights that drive it.
     alpha : float
         Strength of the L2 penalty α/2 ||W||² on all weights, "synaptic depression" (appendix A).
-    feedback_learning : {'local', 'kolen_pollack', 'homeostasis', 'fixed'}
-        How feedback weights move, see `learns_from_own_change`.
+    feedback_learning : FeedbackLearning
+        How untied feedback weights move.
     layerwise_rescale : bool
-        Undo the attenuation of the error signal layer by layer.
+        Whether the attenuation of the error signal is undone layer by layer.
     """
 
     learning_rates: tuple[float, ...]
     alpha: float
-    feedback_learning: str
+    feedback_learning: FeedbackLearning
     layerwise_rescale: bool
 
 
@@ -55,25 +65,30 @@ class Trainer:
     Parameters
     ----------
     substrate : Substrate
-        What settles. The trainer asks it for nothing but the two verbs.
+        The system that settles. The trainer calls only its methods, never its dynamics.
     network : Network
-        The learner's own record of the parameters: what it has set them to, in full precision.
-        It is where updates accumulate and where the strength of feedback is read off. A
-        simulated network settles with these very arrays; a device takes from them, whenever it
-        settles, as much as its synapses can hold.
+        The learner's own record of the parameters, in full precision. Updates accumulate here, and
+        the strength of feedback is measured here. A simulated network settles with these very
+        arrays. A device copies from them, whenever it settles, as much as its synapses can hold.
     rule : CreditRule
     loss : Loss
     optimizer : Optimizer
         Made for the arrays of `trained_parameters`.
     guard : LoopGainGuard or None
+        Bounds the loop gain after every update.
     settings : LearningSettings
     probe_rng : RandomState or None, default=None
-        Source of the probes that 'homeostasis' needs.
+        Random numbers for feedback learning that draws them ('homeostasis').
+
+    Attributes
+    ----------
+    attenuated : bool
+        Whether the error signal is attenuated by the feedback weights that it passes through.
 
     Raises
     ------
     TypeError
-        If the substrate or the loss is not what the rule, or the way feedback learns, needs.
+        If the substrate or the loss lacks something that the rule or feedback learning needs.
     """
 
     def __init__(
@@ -87,28 +102,27 @@ class Trainer:
         settings: LearningSettings,
         probe_rng: np.random.RandomState | None = None,
     ) -> None:
-        name = type(rule).__name__
-        check_abilities(substrate, getattr(rule, "needs", ()), name, "VectorFieldRule")
-        check_loss(loss, getattr(rule, "losses", None), name, "VectorFieldRule")
-        if settings.feedback_learning == "homeostasis" and not network.tied:
-            name = "feedback_learning='homeostasis'"
-            check_abilities(substrate, ["local_asymmetry"], name, "'kolen_pollack'")
-            if probe_rng is None:
-                msg = f"{name} draws probes: give the trainer a probe_rng."
+        name, feedback = type(rule).__name__, settings.feedback_learning
+        check_abilities(substrate, rule.needs, name, "VectorFieldRule")
+        check_loss(loss, rule.losses, name, "VectorFieldRule")
+        if not network.tied:
+            name = f"feedback_learning={feedback.name!r}"
+            check_abilities(substrate, feedback.needs, name, "'kolen_pollack'")
+            if feedback.draws and probe_rng is None:
+                msg = (
+                    f"{name} draws probes, but probe_rng is None. Pass a RandomState as probe_rng."
+                )
                 raise TypeError(msg)
         self.substrate = substrate
         self.network = network
         self.loss = loss
         self.optimizer = optimizer
         self.guard = guard
+        self.attenuated = rule.attenuated
         self._rule = rule
         self._settings = settings
+        self._learns = feedback.own_change(network.wiring)
         self._probe_rng = probe_rng
-
-    @property
-    def attenuated(self) -> bool:
-        """Whether the error signal is weakened by the feedback weights it passes through."""
-        return self._rule.attenuated
 
     def train_on(
         self,
@@ -118,28 +132,28 @@ class Trainer:
         rate_factor: float,
         rng: np.random.RandomState,
     ) -> tuple[float, Credit]:
-        """One update.
+        """Learn from one minibatch: one update of all parameters.
 
         Parameters
         ----------
         inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
         sample_weight : ndarray of shape (n_samples,) or None
-            On the host, positive.
+            Positive weights, on the host.
         rate_factor : float
-            Of the learning-rate schedule.
+            Factor of the learning-rate schedule.
         rng : RandomState
-            For nudging that draws.
+            For nudging that draws random numbers.
 
         Returns
         -------
         loss : float
-            Weighted mean loss of the free phases, before the update, without penalty.
+            Weighted mean loss of the free phases before the update, without the penalty.
         credit : Credit
 
         Raises
         ------
         DivergenceError
-            If the loss is not finite; the parameters are then left as they were.
+            If the loss is not finite. The parameters are then unchanged.
         """
         total, shares = self._shares(inputs.shape[0], sample_weight)
         gains = feedback_gains(self.network)
@@ -148,24 +162,33 @@ class Trainer:
         if not math.isfinite(loss):
             msg = "the loss is not finite"
             raise DivergenceError(msg)
-        if self._settings.feedback_learning == "homeostasis" and not self.network.tied:
-            self._balance_feedback(credit.free, shares, gains, rate_factor)
+        feedback = self._settings.feedback_learning
+        if feedback.adjusts and not self.network.tied:
+            feedback.adjust(
+                self.substrate,
+                self.network,
+                credit.free,
+                shares,
+                gains,
+                rate_factor,
+                self._probe_rng,
+            )
         self._update(credit.changes, gains, rate_factor, self._settings.alpha / total)
         if self.guard is not None:
             self.guard.enforce()
         return loss, credit
 
     def loss_of(self, inputs: Array, target: Array, sample_weight: np.ndarray | None) -> float:
-        """Weighted mean loss of the free phases, and nothing learned; arguments as `train_on`."""
+        """Weighted mean loss of the free phases, without learning; arguments as `train_on`."""
         _, shares = self._shares(inputs.shape[0], sample_weight)
         return self._mean_loss(self.substrate.settle(inputs), target, shares)
 
     def _shares(self, n_samples: int, sample_weight: np.ndarray | None) -> tuple[float, Any]:
-        """Total weight of some samples, and the share of each in it."""
+        """Total weight of the samples, and the share of each sample in it."""
         if sample_weight is None:
             return n_samples, 1 / n_samples
         total = float(sample_weight.sum())
-        # Divided before the cast: weights of any size become shares that fit any type.
+        # Divided before the cast, because large weights may overflow in float32 and shares cannot.
         backend, dtype = self.network.backend, self.network.dtype
         return total, backend.from_host(sample_weight / total, dtype)[:, None]
 
@@ -178,24 +201,26 @@ class Trainer:
         rate_factor: float,
         rng: np.random.RandomState,
     ) -> Credit:
-        what = (inputs, target, self.loss, shares, rng)
-        if not isinstance(self._rule, ContinualRule):
-            return self._rule.credit(self.substrate, *what)
-        # Weights move along with the phase at the plain learning rate; the total then goes through
-        # the optimiser from where they started, which for SGD without momentum comes to the same.
-        # (At Adam's rates, which grow as gradients fade, they would run away with the states.)
+        """Credit for a minibatch; if the rule moves weights in its phases, they are moved back."""
+        batch = Minibatch(inputs, target, self.loss, shares, rng)
+        if not self._rule.moves_weights:
+            return self._rule.credit(self.substrate, batch)
+        # Within the phase, weights move at the plain learning rate. Then they are set back, and the
+        # total change goes through the optimiser. For SGD without momentum the result is the same.
+        # (At Adam's rates, which grow as gradients fade, weights and states would diverge.)
         start = [parameter.array.copy(order="K") for parameter in self.network.parameters()]
 
         def move(changes: list[Array], leverages: list[float]) -> None:
             self._update(changes, gains, rate_factor, 0.0, leverages)
 
-        substrate = cast("FlowingSubstrate", self.substrate)
-        credit = self._rule.credit(substrate, *what, move=move)
+        batch.move = move
+        credit = self._rule.credit(self.substrate, batch)
         for parameter, array in zip(self.network.parameters(), start, strict=True):
             parameter.array[...] = array
         return credit
 
     def _mean_loss(self, free: FreePhase, target: Array, shares: Any) -> float:
+        """Weighted mean loss of a free phase."""
         value = free.loss(self.network.backend.xp, self.loss, target)
         [loss] = self.network.backend.numbers([(value[:, None] * shares).sum()])
         return loss
@@ -208,14 +233,18 @@ class Trainer:
         decay: float,
         leverages: list[float] | None = None,
     ) -> None:
-        """Move every parameter: by a step of the optimiser or, given leverages, within a phase."""
+        """Move every parameter by a step of the optimiser.
+
+        If leverages are given, take a plain step within a phase, with rates that they bound.
+        """
         network, settings = self.network, self._settings
+        feedback = settings.feedback_learning
         scales = [1.0] * network.n_layers
-        if settings.layerwise_rescale and self._rule.attenuated:
+        if settings.layerwise_rescale and self.attenuated:
             scales = attenuations(network.wiring, gains)
         updates = []
         gain_of_feedback = iter(gains)
-        learns = iter(learns_from_own_change(network.wiring, settings.feedback_learning))
+        learns = iter(self._learns)
         for parameter, change in zip(network.parameters(), changes, strict=True):
             rate = rate_factor * settings.learning_rates[parameter.layer - 1]
             scale = scales[parameter.layer - 1]
@@ -224,52 +253,54 @@ class Trainer:
                 if not next(learns):
                     continue
                 if settings.layerwise_rescale:
-                    # B's signal is brought to the scale of F's, B itself is γ times smaller.
+                    # The scale brings B's signal to the size of F's, but B is γ times smaller.
                     rate *= FEEDBACK_RATE * gain
             if leverages is not None:
                 rate = min(rate, PLASTICITY_GAIN * scale / leverages[parameter.layer - 1])
             fading = 0.0 if parameter.role == "bias" else decay
             updates.append(BlockUpdate(parameter.array, change, rate, scale, fading))
-        if settings.feedback_learning == "kolen_pollack" and not network.tied:
-            self._couple_feedback(updates, gains, rate_factor * decay)
-        optimizer = self.optimizer if leverages is None else PlainSteps()
+        if feedback.follows and not network.tied:
+            # Forward weights come first, so their index is that of their update.
+            rates, decay = settings.learning_rates, rate_factor * decay
+            for index, follower in feedback.followers(network, gains, rates, decay).items():
+                updates[index].follower = follower
+        optimizer = self.optimizer
+        if leverages is not None:
+            optimizer = SGD([update.array for update in updates], network.backend)
         apply_updates(updates, optimizer, whole=network.backend.is_device)
 
-    def _couple_feedback(
-        self, updates: list[BlockUpdate], gains: list[float], decay: float
-    ) -> None:
-        """Let feedback follow the forward weights beside it, whose updates come first."""
-        network, learning_rates = self.network, self._settings.learning_rates
-        for feedback, partner, gain in zip(
-            network.feedback, network.wiring.partners, gains, strict=True
-        ):
-            if partner is not None:
-                fading = decay * learning_rates[network.forward[partner].target - 1]
-                weights = feedback.mirror(feedback.weights)
-                updates[partner].follower = Follower(weights, gain, fading)
 
-    def _balance_feedback(
-        self, free: FreePhase, shares: Any, gains: list[float], rate_factor: float
-    ) -> None:
-        assert self._probe_rng is not None
-        network, substrate = self.network, cast("ProbedSubstrate", self.substrate)
-        n_samples = free.inputs.shape[0]
-        probes = draw_probes(network, n_samples, self._probe_rng)
-        asymmetries = substrate.local_asymmetry(free, probes, gains, shares)
-        parts = homeostatic_shares(network, n_samples, rate_factor)
-        steps = homeostatic_steps(network, asymmetries, gains, parts)
-        for feedback, partner, step in zip(
-            network.feedback, network.wiring.partners, steps, strict=True
-        ):
-            if partner is not None:  # there is something to face
-                feedback.weights += step
+def trained_parameters(network: Network, feedback_learning: FeedbackLearning) -> list[Array]:
+    """Arrays that the optimiser moves, in the order of `Network.parameters`.
 
-
-def trained_parameters(network: Network, feedback_learning: str) -> list[Array]:
-    """Arrays an optimiser moves: all, less feedback that follows a rule of its own."""
-    learns = iter(learns_from_own_change(network.wiring, feedback_learning))
+    These are all, except feedback that does not learn from its own local change.
+    """
+    learns = iter(feedback_learning.own_change(network.wiring))
     return [
         parameter.array
         for parameter in network.parameters()
         if parameter.role != "feedback" or next(learns)
     ]
+
+
+def check_abilities(substrate: Any, needs: Sequence[str], who: str, instead: str) -> None:
+    """Raise TypeError if the substrate lacks a method that `who` needs; suggest `instead`."""
+    for need in needs:
+        if not callable(getattr(substrate, need, None)):
+            msg = (
+                f"{who} does not go with {type(substrate).__name__}: it needs "
+                f"{ABILITIES.get(need, 'another ability')}, and there is no method {need}. Write "
+                f"this method, or use {instead}."
+            )
+            raise TypeError(msg)
+
+
+def check_loss(loss: Loss, fact: str | None, who: str, instead: str) -> None:
+    """Raise TypeError if a fact that `who` needs is not true of the loss; suggest `instead`."""
+    if fact is None or getattr(loss, fact):
+        return
+    registries = (LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSES)
+    kinds = [kind for registry in registries for kind in registry.values() if getattr(kind, fact)]
+    names = " or ".join(dict.fromkeys(kind.__name__ for kind in kinds))
+    msg = f"{who} does not go with {type(loss).__name__}: use {names}, or {instead}."
+    raise TypeError(msg)

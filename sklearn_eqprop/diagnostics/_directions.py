@@ -17,7 +17,7 @@ from sklearn_eqprop._estimators.fitting.assembly import credit_rule
 from sklearn_eqprop._network import Network, feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._relaxation import RUNAWAY
-from sklearn_eqprop._rules.two_phase import CreditRule
+from sklearn_eqprop._rules.base import CreditRule, Minibatch
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope
 from sklearn_eqprop.diagnostics._subject import Subject
 
@@ -143,7 +143,7 @@ def _own_update(
     substrate = subject.own_substrate()
     rng = np.random.RandomState(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        credit = rule.credit(substrate, inputs, target, subject.loss, shares, rng)
+        credit = rule.credit(substrate, Minibatch(inputs, target, subject.loss, shares, rng))
     stays = xp.ones_like(credit.free.result.converged)
     strength = subject.estimator._nudge_strength
     scales = [1.0, *(strength for _ in credit.nudged)]

@@ -22,7 +22,7 @@ from sklearn_eqprop._estimators.fitting.assembly import (
     what_synapses_measure,
 )
 from sklearn_eqprop._estimators.targets.targets import without_nullable_type
-from sklearn_eqprop._losses.classification import Loss
+from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
     RELAXATIONS,

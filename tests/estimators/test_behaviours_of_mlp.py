@@ -26,7 +26,7 @@ from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler, scale
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._training.schedules import ADAPTIVE_DIVISOR, ADAPTIVE_FLOOR
+from sklearn_eqprop._training.epoch import ADAPTIVE_DIVISOR, ADAPTIVE_FLOOR
 from sklearn_eqprop.exceptions import DivergenceError
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -223,7 +223,7 @@ def test_a_bad_loss_is_told_before_training(counts):
 
 @pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
 def test_a_class_or_half_a_loss_is_refused(binary, estimator):
-    with pytest.raises(ValueError, match=r"is a class; pass an object of it"):
+    with pytest.raises(ValueError, match=r"is a class\. Pass an object of it"):
         estimator(loss=LogCosh).fit(*binary)
 
     class Half:

@@ -8,9 +8,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.fitting.assembly import credit_rule, training_limits
-from sklearn_eqprop._losses.classification import LogLoss
+from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._relaxation import RELAXATIONS
-from sklearn_eqprop._rules.two_phase import CreditRule, RecurrentBackpropRule
+from sklearn_eqprop._rules import NUDGINGS, CreditRule, Minibatch
+from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
@@ -37,7 +38,7 @@ def updates(model, limits, X, target, rule: CreditRule | None = None):
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
     rule = rule or credit_rule(model.get_params(), network)
     rng = np.random.RandomState(0)
-    credit = rule.credit(substrate, X, target, LogLoss(), 1 / len(X), rng)
+    credit = rule.credit(substrate, Minibatch(X, target, LogLoss(), 1 / len(X), rng))
     return credit.changes[: network.n_layers]
 
 
@@ -71,7 +72,7 @@ def test_exact_gradients_are_exact_by_default(gradient, n_hidden, loop_gain, epo
     target = np.eye(10)[y]
     found = updates(model, training_limits(model.get_params()), X, target)
     tight = SettlingLimits(1e-13, 1e-13, 1000, 1000)
-    exact = updates(model, tight, X, target, RecurrentBackpropRule(np))
+    exact = updates(model, tight, X, target, RecurrentBackpropRule(NUDGINGS["one_sided"], 1.0))
     cosines = [cosine(one, other) for one, other in zip(found, exact, strict=True)]
     assert min(cosines) > 0.99999, cosines
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._feedback.following import follow
+from sklearn_eqprop._feedback.kolen_pollack import Follower
 from sklearn_eqprop._network import feedback_gains, layered_wiring
 from sklearn_eqprop._network.paths import attenuations
 from tests.dense_truth import DenseNet, random_net, random_task
@@ -38,7 +38,8 @@ def _update(network, gains, decays, seed=2):
     steps = [rng.standard_normal(connection.weights.shape) for connection in network.forward]
     pairs = zip(network.feedback, network.forward[1:], steps[1:], gains, decays, strict=True)
     for feedback, forward, step, gain, decay in pairs:
-        follow(feedback.weights.T, forward.weights, step, gain, decay)
+        copy = Follower(feedback.weights.T, gain, decay)
+        copy.follow(copy.array, forward.weights, step, decay)
     for connection, step in zip(network.forward, steps, strict=True):
         connection.weights += step
 

@@ -5,13 +5,14 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
+from sklearn_eqprop._feedback.base import FEEDBACK_RATE
 from sklearn_eqprop._network import Wiring, feedback_gains
 from sklearn_eqprop._network.paths import arrival_scales, attenuations
 from sklearn_eqprop._network.structure import starting_norm
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import VectorFieldRule
-from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_graph import GRAPHS, SIZES, GraphNet, random_graph_net
 from tests.dense_truth import random_task
@@ -115,10 +116,11 @@ def _trainer(net, **settings):
         "layerwise_rescale": False,
         **settings,
     }
+    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
     substrate = substrate_of(net)
     blocks = trained_parameters(substrate.network, settings["feedback_learning"])
     rule = VectorFieldRule(NUDGINGS["centered"], 1e-4)
-    optimizer = SGD(blocks, 0.0, np)
+    optimizer = SGD(blocks, substrate.network.backend)
     loss = LOSSES["squared_error"]
     settings = LearningSettings(**settings)
     return Trainer(substrate, substrate.network, rule, loss, optimizer, None, settings)
@@ -190,9 +192,13 @@ def test_kolen_pollack_leaves_feedback_without_a_partner_to_its_own_change():
 def test_who_learns_from_its_own_change():
     wiring = Wiring.of([(0, 1), (1, 2), (2, 1), (2, 2)])
     assert wiring.feedback == ((2, 1), (2, 2))
-    assert learns_from_own_change(wiring, "local") == [True, True]
-    assert learns_from_own_change(wiring, "kolen_pollack") == [False, True]
-    assert learns_from_own_change(wiring, "fixed") == [False, False]
+    own = {name: way().own_change(wiring) for name, way in FEEDBACK_WAYS.items()}
+    assert own == {
+        "local": [True, True],
+        "kolen_pollack": [False, True],
+        "homeostasis": [True, True],
+        "fixed": [False, False],
+    }
 
 
 def test_fixed_feedback_stays():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
 from sklearn_eqprop._network import Dense, feedback_gains, layered_wiring
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._substrates.probes import local_asymmetries
-from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import LOSSES, network_of, rule_of, substrate_of, update
@@ -257,15 +258,15 @@ def test_symmetry_in_scaled_units_makes_the_rescaled_update_the_gradient(activat
 
 def _trainer(net, feedback_learning, rates=(0.3, 0.2, 0.1)):
     substrate = substrate_of(net)
-    network = substrate.network
+    network, way = substrate.network, FEEDBACK_WAYS[feedback_learning]()
     return Trainer(
         substrate,
         network,
         rule_of("vector_field"),
         LOSSES["squared_error"],
-        SGD(trained_parameters(network, feedback_learning), 0.0, np),
+        SGD(trained_parameters(network, way), network.backend),
         None,
-        LearningSettings(rates, 0.0, feedback_learning, layerwise_rescale=False),
+        LearningSettings(rates, 0.0, way, layerwise_rescale=False),
         probe_rng=np.random.RandomState(0),
     )
 

@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from sklearn_eqprop._losses.classification import MultilabelLogLoss, MultilabelSquaredError
+from sklearn_eqprop._losses.log_loss import MultilabelLogLoss
+from sklearn_eqprop._losses.squared_error import MultilabelSquaredError
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_task
 from tests.engine import LOSSES

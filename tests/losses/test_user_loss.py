@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._losses.user_loss import WrappedLoss
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, nudged_phases, substrate_of
@@ -124,9 +125,8 @@ def test_update_follows_the_theorem(loss, name, nudging):
     truth = net.theorem_1(X, name, Y, SHARES)
     rule = VectorFieldRule(NUDGINGS[nudging], 1e-5)
     wrapped = WrappedLoss(loss())
-    credit = rule.credit(
-        substrate_of(net), X, Y, wrapped, SHARES[:, None], np.random.RandomState(0)
-    )
+    batch = Minibatch(X, Y, wrapped, SHARES[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate_of(net), batch)
     found = np.concatenate([change.ravel() for change in credit.changes])
     assert np.linalg.norm(found - truth) < 1e-4 * np.linalg.norm(truth)
 
@@ -187,7 +187,7 @@ def _bad(**methods):
 BAD = {
     "wrong sign": (
         _bad(derivative=lambda self, s, y: y - s),
-        r"loss\.derivative returned .* where loss\.value rises by .* a unit of output \d",
+        r"loss\.derivative returned .* but loss\.value rises by .* per unit of output \d",
     ),
     "wrong scale": (_bad(derivative=lambda self, s, y: 2 * (s - y)), r"must return ∂value/∂output"),
     "averages": (
@@ -196,18 +196,21 @@ BAD = {
     ),
     "one number": (
         _bad(value=lambda self, s, y: ((s - y) ** 2).sum()),
-        r"loss\.value must return real numbers in the shape \(5,\); got float64 in the shape \(\)",
+        r"loss\.value must return real numbers in the shape \(5,\), but returned float64 .* \(\)",
     ),
     "an array of outputs": (
         _bad(value=lambda self, s, y: (s - y) ** 2),
-        r"loss\.value .* shape \(5,\); got float64 in the shape \(5, 3\)",
+        r"loss\.value .* shape \(5,\), but returned float64 in the shape \(5, 3\)",
     ),
     "one slope a sample": (
         _bad(derivative=lambda self, s, y: (s - y).sum(axis=1)),
-        r"loss\.derivative .* shape \(5, 3\); got float64 in the shape \(5,\)",
+        r"loss\.derivative .* shape \(5, 3\), but returned float64 in the shape \(5,\)",
     ),
-    "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* got object"),
-    "complex": (_bad(derivative=lambda self, s, y: s - y + 0j), r"real numbers.* got complex128"),
+    "None": (_bad(derivative=lambda self, s, y: None), r"loss\.derivative .* returned object"),
+    "complex": (
+        _bad(derivative=lambda self, s, y: s - y + 0j),
+        r"real numbers.* returned complex128",
+    ),
     "nan": (
         _bad(value=lambda self, s, y: np.full(len(s), np.nan)),
         r"loss\.value returned numbers that are not finite",
@@ -234,12 +237,12 @@ def test_a_curvature_that_the_derivative_gives_the_lie():
         curvature = 0.05
 
     target = _outputs_and_targets()[1]
-    with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ a unit"):
+    with pytest.raises(ValueError, match=r"loss\.curvature=0\.05, but .* rises by 0\.\d+ per unit"):
         WrappedLoss(Steep()).try_out(np, target)
     Steep.curvature = 0.25  # no single output's is larger
     WrappedLoss(Steep()).try_out(np, target)
 
 
 def test_a_class_in_place_of_an_object():
-    with pytest.raises(ValueError, match=r"is a class; pass an object of it, Squared\(\.\.\.\)"):
+    with pytest.raises(ValueError, match=r"is a class\. Pass an object of it, Squared\(\.\.\.\)"):
         WrappedLoss(Squared)

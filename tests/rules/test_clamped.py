@@ -1,10 +1,14 @@
 """β = ∞: outputs held at the target; GeneRec and contrastive Hebbian learning, written out."""
 
+import math
+
 import numpy as np
 import pytest
 
 from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -29,9 +33,9 @@ def _problem(activation, *, tied=False, graph=None):
 
 def _rule(net, X, Y, method="gauss_seidel", *, rates=True):
     substrate = substrate_of(net, method, step_size=STEPS[method], rate_coordinates=rates)
-    credit = ClampedRule().credit(
-        substrate, X, Y, LOSSES["squared_error"], SHARES[:, None], np.random.RandomState(0)
-    )
+    rule = ClampedRule(NUDGINGS["one_sided"], math.inf)
+    batch = Minibatch(X, Y, LOSSES["squared_error"], SHARES[:, None], np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     return credit.changes
 
 

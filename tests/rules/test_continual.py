@@ -3,14 +3,18 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._network import feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from sklearn_eqprop._training.optimizers import SGD, Adam
+from sklearn_eqprop._training.adam import Adam
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import (
     PLASTICITY_GAIN,
     LearningSettings,
@@ -39,6 +43,7 @@ def _trainer(net, loss, beta, *, nudging="one_sided", optimizer=None, n_steps=N_
         "layerwise_rescale": False,
         **settings,
     }
+    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
     # Rounding ends no phase: a tolerance of 0 would count as one of rounding.
     limits = SettlingLimits(1e-14, 1e-14, 5000, n_steps)
     network = network_of(net)
@@ -49,7 +54,7 @@ def _trainer(net, loss, beta, *, nudging="one_sided", optimizer=None, n_steps=N_
         network,
         ContinualRule(NUDGINGS[nudging], beta),
         LOSSES[loss],
-        optimizer or SGD(blocks, 0.0, np),
+        optimizer or SGD(blocks, network.backend),
         None,
         LearningSettings(**settings),
     )
@@ -97,7 +102,8 @@ def test_plain_sgd_is_the_literal_loop(activation, loss, tied):
     _assert_same(_trainer(net, loss, 0.5), X, Y, truth)
     # The weights do move on the way: frozen ones end elsewhere.
     frozen = ContinualRule(NUDGINGS["one_sided"], 0.5).credit(
-        _trainer(net, loss, 0.5).substrate, X, Y, LOSSES[loss], 0.25, np.random.RandomState(0)
+        _trainer(net, loss, 0.5).substrate,
+        Minibatch(X, Y, LOSSES[loss], 0.25, np.random.RandomState(0)),
     )
     end = net.coefs[0] + RATES[0] * frozen.changes[0]
     assert np.abs(end - truth[0]).max() > 1e-6
@@ -250,7 +256,7 @@ def test_other_optimisers_are_handed_the_total():
         )
     ]
     zeros = [np.zeros_like(block) for block in net.blocks()]
-    adam = Adam(zeros, np)
+    adam = Adam(zeros, NumpyBackend())
     adam.begin_update()
     truth = [
         block + adam.step(adam.memory_of(index), change.copy(), RATES[layer])
@@ -258,7 +264,7 @@ def test_other_optimisers_are_handed_the_total():
             zip(net.blocks(), total, LAYERS, strict=True)
         )
     ]
-    trainer = _trainer(net, "squared_error", 0.5, optimizer=Adam(zeros, np))
+    trainer = _trainer(net, "squared_error", 0.5, optimizer=Adam(zeros, NumpyBackend()))
     _assert_same(trainer, X, Y, truth, accuracy=1e-8)
 
 
@@ -267,7 +273,8 @@ def test_the_phase_is_reported():
     X, Y = random_task(4, SIZES, "poisson")
     rule = ContinualRule(NUDGINGS["centered"], 0.5)
     substrate = _trainer(net, "poisson", 0.5, n_steps=500).substrate
-    credit = rule.credit(substrate, X, Y, LOSSES["poisson"], 0.25, np.random.RandomState(0))
+    batch = Minibatch(X, Y, LOSSES["poisson"], 0.25, np.random.RandomState(0))
+    credit = rule.credit(substrate, batch)
     slope = ALL_LOSSES["poisson"][1](credit.free.result.states[-1], Y)
     for result, beta in zip(credit.nudged, (0.5, -0.5), strict=True):
         assert result.converged.all()
@@ -277,6 +284,6 @@ def test_the_phase_is_reported():
         balance[:, net.span(3)] -= beta * slope
         assert np.abs(balance).max() < 1e-12
     cut = _trainer(net, "poisson", 0.5, n_steps=3).substrate
-    result = rule.credit(cut, X, Y, LOSSES["poisson"], 0.25, np.random.RandomState(0)).nudged[0]
+    result = rule.credit(cut, batch).nudged[0]
     assert not result.converged.any()
     assert (result.n_steps == 3).all()

@@ -1,9 +1,12 @@
 """Every rule on a tiny convolutional network against the network written out as matrices."""
 
+import math
+
 import numpy as np
 import pytest
 
-from sklearn_eqprop._losses.classification import SquaredError
+from sklearn_eqprop._losses.squared_error import SquaredError
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS
@@ -15,7 +18,7 @@ STEPS = {"gauss_seidel": 1.0, "euler": 0.5, "anderson": 0.5}
 
 def credit_of(rule, substrate, X, Y):
     shares = np.full((X.shape[0], 1), 1 / X.shape[0])
-    return rule.credit(substrate, X, Y, SquaredError(), shares, np.random.RandomState(0))
+    return rule.credit(substrate, Minibatch(X, Y, SquaredError(), shares, np.random.RandomState(0)))
 
 
 @pytest.mark.parametrize("tied", [False, True], ids=["untied", "tied"])
@@ -112,7 +115,7 @@ def test_clamped_outputs_stay_at_the_target(stack):
     X, Y = task()
     substrate = substrate_of(net, stack)
     free = substrate.settle(X)
-    credit = credit_of(ClampedRule(), substrate, X, Y)
+    credit = credit_of(ClampedRule(NUDGINGS["one_sided"], math.inf), substrate, X, Y)
     [clamped] = credit.nudged
     np.testing.assert_allclose(free.result.states[-1] + clamped.states[-1], Y, rtol=0, atol=1e-12)
     assert clamped.converged.all()

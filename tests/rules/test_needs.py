@@ -6,12 +6,15 @@ import pytest
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import initial_weights, layered_wiring, wired_network
 from sklearn_eqprop._relaxation import GaussSeidel
+from sklearn_eqprop._rules.asymmetric import AsymmetricRule
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.two_phase import AsymmetricRule, RecurrentBackpropRule
+from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop.learning import (
+    FEEDBACK_WAYS,
     NUDGINGS,
     Adam,
+    CreditRule,
     LearningSettings,
     LogLoss,
     SettlingLimits,
@@ -26,9 +29,9 @@ CENTERED = NUDGINGS["centered"]
 RULES = {
     "VectorFieldRule": VectorFieldRule(CENTERED, 0.1),
     "AsymmetricRule": AsymmetricRule(CENTERED, 0.1),
-    "RecurrentBackpropRule": RecurrentBackpropRule(np),
+    "RecurrentBackpropRule": RecurrentBackpropRule(CENTERED, 0.1),
     "ContinualRule": ContinualRule(CENTERED, 0.1),
-    "ClampedRule": ClampedRule(),
+    "ClampedRule": ClampedRule(CENTERED, 0.1),
 }
 
 
@@ -47,8 +50,9 @@ class Chip:
 
 def trainer(substrate, rule, loss, feedback_learning="local", **options):
     network = small_network()
-    settings = LearningSettings((0.1, 0.1), 0.0, feedback_learning, True)
-    optimizer = Adam(trained_parameters(network, feedback_learning), np)
+    way = FEEDBACK_WAYS[feedback_learning]()
+    settings = LearningSettings((0.1, 0.1), 0.0, way, True)
+    optimizer = Adam(trained_parameters(network, way), network.backend)
     return Trainer(substrate, network, rule, loss, optimizer, None, settings, **options)
 
 
@@ -114,16 +118,14 @@ class OwnRule(VectorFieldRule):
     needs = ("my_method",)
 
 
-class PlainRule:
+class PlainRule(CreditRule):
     """A user's rule that declares nothing."""
 
-    attenuated = False
-
-    def credit(self, substrate, inputs, target, loss, weights, rng):
+    def credit(self, substrate, batch):
         raise AssertionError
 
 
 def test_rules_of_a_user_s_own():
-    trainer(Chip(), PlainRule(), LogLoss())
+    trainer(Chip(), PlainRule(CENTERED, 0.1), LogLoss())
     with pytest.raises(TypeError, match=r"OwnRule .* Chip: .* no method my_method"):
         trainer(Chip(), OwnRule(CENTERED, 0.1), LogLoss())

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._relaxation import RUNAWAY
+from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 from tests.dense_graph import CHAIN, GRAPHS, GraphNet, random_graph_net
 from tests.dense_truth import random_task
@@ -32,7 +33,7 @@ def _substrate(net, lengths, step_size=EPSILON, **options):
 
 def _credit(substrate, X, Y, loss="squared_error", nudging="centered", beta=0.4, shares=SHARES):
     rule = VectorFieldRule(NUDGINGS[nudging], beta)
-    return rule.credit(substrate, X, Y, LOSSES[loss], shares, np.random.RandomState(0))
+    return rule.credit(substrate, Minibatch(X, Y, LOSSES[loss], shares, np.random.RandomState(0)))
 
 
 def _vector(credit):

@@ -9,6 +9,7 @@ from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop.learning import (
+    FEEDBACK_WAYS,
     NUDGINGS,
     SGD,
     Adam,
@@ -82,15 +83,15 @@ def test_a_step_follows_the_system_that_settles_not_the_record(loss):
     net, record = random_net(SIZES, "tanh"), network_of(random_net(SIZES, "tanh", seed=1))
     X, Y = random_task(3, SIZES, loss)
     before = [parameter.array.copy() for parameter in record.parameters()]
-    system = Watched(DenseSystem(net, loss))
+    system, way = Watched(DenseSystem(net, loss)), FEEDBACK_WAYS["local"]()
     trainer = Trainer(
         system,
         record,
         VectorFieldRule(NUDGINGS["centered"], 1e-4),
         LOSSES[loss],
-        SGD(trained_parameters(record, "local"), 0.0, np),
+        SGD(trained_parameters(record, way), record.backend),
         None,
-        LearningSettings((0.1, 0.2, 0.3), 0.0, "local", layerwise_rescale=False),
+        LearningSettings((0.1, 0.2, 0.3), 0.0, way, layerwise_rescale=False),
     )
     trainer.train_on(X, Y, None, 1.0, np.random.RandomState(0))
     assert system.asked_for == VERBS
@@ -164,15 +165,15 @@ def _trained(X, y, feedback_learning="kolen_pollack", **faults):
         dtype=np.float64,
     )
     record = wired_network(layered_wiring(2), *weights, activation="relu", backend=NumpyBackend())
-    chip = Watched(Chip(record, **faults))
+    chip, way = Watched(Chip(record, **faults)), FEEDBACK_WAYS[feedback_learning]()
     trainer = Trainer(
         chip,
         record,
         VectorFieldRule(NUDGINGS["centered"], 1.5),
         LogLoss(),
-        Adam(trained_parameters(record, feedback_learning), np),
+        Adam(trained_parameters(record, way), record.backend),
         LoopGainGuard(record, 0.9),
-        LearningSettings((0.005, 0.005), 1e-4, feedback_learning, layerwise_rescale=True),
+        LearningSettings((0.005, 0.005), 1e-4, way, layerwise_rescale=True),
     )
     data = TrainingData(X, np.eye(10)[y], None, X.shape[0])
     rng = np.random.RandomState(1)

@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 from sklearn.neural_network._stochastic_optimizers import AdamOptimizer
 
+from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._training import updates
-from sklearn_eqprop._training.optimizers import SGD, Adam
+from sklearn_eqprop._training.adam import Adam
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.updates import BlockUpdate, apply_updates
 
+HOST = NumpyBackend()
 SHAPES = ((3, 2), (4,), (2, 5))
 RATES = (0.1, 0.02, 0.5)
 N_UPDATES = 25
@@ -62,20 +65,20 @@ def _compare(blocks, directions, scalar, **kwargs):
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_sgd(momentum):
     directions = _directions()
-    blocks = _run(SGD(_blocks(), momentum, np), directions, _blocks())
+    blocks = _run(SGD(_blocks(), HOST, momentum=momentum), directions, _blocks())
     _compare(blocks, directions, _scalar_sgd, momentum=momentum)
 
 
 def test_adam():
     directions = _directions()
-    blocks = _run(Adam(_blocks(), np), directions, _blocks())
+    blocks = _run(Adam(_blocks(), HOST), directions, _blocks())
     _compare(blocks, directions, _scalar_adam)
 
 
 def test_adam_is_that_of_scikit_learns_mlp():
     directions = _directions()
     ours, theirs = _blocks(), _blocks()
-    _run(Adam(ours, np), directions, ours, rates=[0.1] * 3)
+    _run(Adam(ours, HOST), directions, ours, rates=[0.1] * 3)
     reference = AdamOptimizer(theirs, learning_rate_init=0.1)
     for update in directions:
         reference.update_params(theirs, [-direction for direction in update])
@@ -87,20 +90,23 @@ def test_adam_is_that_of_scikit_learns_mlp():
 def test_adam_does_not_mind_how_arrays_lie_in_memory(layouts, monkeypatch):
     monkeypatch.setattr(updates, "CACHE_SIZE", 4)
     directions = _directions()
-    plain = _run(Adam(_blocks(), np), directions, _blocks())
+    plain = _run(Adam(_blocks(), HOST), directions, _blocks())
     started = [np.array(b, order=o) for b, o in zip(_blocks(), layouts, strict=True)]
     turned = [
         [np.asarray(d, order=o) for d, o in zip(update, layouts[::-1], strict=True)]
         for update in directions
     ]
-    found = _run(Adam(started, np), turned, started)
+    found = _run(Adam(started, HOST), turned, started)
     for one, other in zip(plain, found, strict=True):
         assert np.abs(one - other).max() < 1e-15
 
 
 @pytest.mark.parametrize(
     "make",
-    [lambda memory: SGD(_blocks(), 0.9, np, memory), lambda memory: Adam(_blocks(), np, memory)],
+    [
+        lambda memory: SGD(_blocks(), HOST, memory, momentum=0.9),
+        lambda memory: Adam(_blocks(), HOST, memory),
+    ],
     ids=["sgd", "adam"],
 )
 def test_goes_on_from_its_memory_as_if_never_interrupted(make):

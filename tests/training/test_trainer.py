@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._network import feedback_gains
 from sklearn_eqprop._network.paths import attenuations
 from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.two_phase import VectorFieldRule
-from sklearn_eqprop._training.optimizers import SGD
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import LOSSES as TRUTH
@@ -29,6 +30,7 @@ def _trainer(net, loss, **settings):
         "layerwise_rescale": False,
         **settings,
     }
+    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
     substrate = substrate_of(net)
     blocks = trained_parameters(substrate.network, settings["feedback_learning"])
     return Trainer(
@@ -36,7 +38,7 @@ def _trainer(net, loss, **settings):
         substrate.network,
         VectorFieldRule(NUDGINGS["centered"], BETA),
         LOSSES[loss],
-        SGD(blocks, 0.0, np),
+        SGD(blocks, substrate.network.backend),
         None,
         LearningSettings(**settings),
     )

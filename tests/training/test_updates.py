@@ -3,10 +3,14 @@
 import numpy as np
 import pytest
 
+from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._feedback.kolen_pollack import Follower
 from sklearn_eqprop._training import updates
-from sklearn_eqprop._training.optimizers import SGD, Adam, PlainSteps
-from sklearn_eqprop._training.updates import BlockUpdate, Follower, apply_updates
+from sklearn_eqprop._training.adam import Adam
+from sklearn_eqprop._training.sgd import SGD
+from sklearn_eqprop._training.updates import BlockUpdate, apply_updates
 
+HOST = NumpyBackend()
 SHAPES = [(5, 3), (4,)]
 RATES, SCALES, DECAYS = (0.1, 0.3), (0.25, 1.0), (0.2, 0.0)
 GAIN, FOLLOWER_DECAY = 0.4, 0.05
@@ -19,14 +23,14 @@ def draws(seed):
 
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("layouts", ["CCC", "FFF", "CCF", "CFC", "FCC"])
-@pytest.mark.parametrize("momentum", [None, 0.0, 0.9])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
     monkeypatch.setattr(updates, "CACHE_SIZE", 4)
     blocks, follower = draws(0), np.random.RandomState(1).standard_normal(SHAPES[0])
     of_array, of_direction, of_follower = layouts
     found = [np.array(block, order=of_array) for block in blocks]
     found_follower = np.array(follower, order=of_follower)
-    optimizer = PlainSteps() if momentum is None else SGD(found, momentum, np)
+    optimizer = SGD(found, HOST, momentum=momentum)
     velocities = [np.zeros(shape) for shape in SHAPES]
     for seed in (2, 3, 4):
         directions = draws(seed)
@@ -40,7 +44,7 @@ def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
         apply_updates(moves, optimizer, whole=whole)
         for i, (block, direction) in enumerate(zip(blocks, directions, strict=True)):
             step = RATES[i] * (direction / SCALES[i] - DECAYS[i] * block)
-            velocities[i] = step = (momentum or 0.0) * velocities[i] + step
+            velocities[i] = step = momentum * velocities[i] + step
             if i == 0:
                 follower = follower + GAIN * step - FOLLOWER_DECAY * (follower - GAIN * block)
             blocks[i] = block + step
@@ -54,7 +58,7 @@ def test_slow_decay_comes_to_the_same_round_by_round(whole, dtype):
     # In float32, rounding would swallow each single one of these.
     decay, n_updates = 2e-8, 64 * 300
     array, follower = np.full((2, 3), 2.0, dtype), np.full((2, 3), -1.0, dtype)
-    optimizer, nothing = PlainSteps(), np.zeros_like(array)
+    optimizer, nothing = SGD([array], HOST), np.zeros_like(array)
     for _ in range(n_updates):
         move = BlockUpdate(array, nothing, rate=1.0, scale=1.0, decay=0.0)
         move.follower = Follower(follower, 0.5, decay)
@@ -71,9 +75,9 @@ def subnormal(array):
 @pytest.mark.parametrize(
     ("make", "dtype", "n_updates"),
     [
-        (lambda blocks: SGD(blocks, 0.9, np), np.float32, 3200),
-        (lambda blocks: SGD(blocks, 0.9, np), np.float64, 19_200),
-        (lambda blocks: Adam(blocks, np), np.float32, 3200),
+        (lambda blocks: SGD(blocks, HOST, momentum=0.9), np.float32, 3200),
+        (lambda blocks: SGD(blocks, HOST, momentum=0.9), np.float64, 19_200),
+        (lambda blocks: Adam(blocks, HOST), np.float32, 3200),
     ],
     ids=["sgd", "sgd in float64", "adam"],
 )
@@ -97,8 +101,13 @@ def test_what_fades_ends_at_zero_and_nothing_else_does(make, dtype, n_updates):
 
 
 def test_an_optimiser_goes_on_counting():
-    for make in (PlainSteps, lambda memory=None: SGD([np.ones(3)], 0.9, np, memory)):
-        first = make()
+    for momentum in (0.0, 0.9):
+        first = SGD([np.ones(3)], HOST, momentum=momentum)
         for _ in range(3):
             first.begin_update()
-        assert make(memory=first.memory()).n_updates == 3
+        memory = first.memory()
+        assert SGD([np.ones(3)], HOST, memory, momentum=momentum).n_updates == 3
+        # Memory of another kind, of other shapes or with other arrays is of no use.
+        assert Adam([np.ones(3)], HOST, memory).n_updates == 0
+        assert SGD([np.ones(4)], HOST, memory, momentum=momentum).n_updates == 0
+        assert SGD([np.ones(3)], HOST, memory, momentum=0.9 - momentum).n_updates == 0

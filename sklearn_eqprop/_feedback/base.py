@@ -1,0 +1,112 @@
+"""The contract of a way in which untied feedback weights learn."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from sklearn_eqprop._network import Network, Wiring
+from sklearn_eqprop._substrates.seam import FreePhase
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._feedback.kolen_pollack import Follower
+
+#: With layerwise rescaling, feedback that learns from its own ΔB moves at this fraction of the
+#: forward rate, times its gain γ. The steps of Adam do not scale with the weights, and B is
+#: γ times smaller than F.
+FEEDBACK_RATE = 0.1
+
+
+class FeedbackLearning(ABC):
+    """How untied feedback weights learn.
+
+    A new way is a subclass with `own_change`, and one entry in `sklearn_eqprop._feedback`. The
+    class attributes are facts about it. Estimators and `Trainer` read them instead of its name.
+
+    Attributes
+    ----------
+    name : str
+        Value of the parameter ``feedback_learning`` that chooses it.
+    aligns : bool, default=False
+        Whether feedback becomes the transpose of the forward weights, up to a factor.
+    follows : bool, default=False
+        Whether feedback moves together with forward weights, see `followers`.
+    adjusts : bool, default=False
+        Whether `adjust` is called before every update.
+    draws : bool, default=False
+        Whether `adjust` draws random numbers.
+    needs : tuple of str, default=()
+        Methods that the substrate must have, besides those of `Substrate`.
+    works_on_kernels : bool, default=True
+        Whether it can be used for feedback to a convolutional layer.
+    """
+
+    name: ClassVar[str]
+    aligns: ClassVar[bool] = False
+    follows: ClassVar[bool] = False
+    adjusts: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()
+    works_on_kernels: ClassVar[bool] = True
+
+    @abstractmethod
+    def own_change(self, wiring: Wiring) -> list[bool]:
+        """For each feedback connection, whether it learns from its own local change ΔB."""
+
+    def followers(
+        self,
+        network: Network,
+        gains: Sequence[float],
+        learning_rates: Sequence[float],
+        decay: float,
+    ) -> dict[int, Follower]:
+        """Feedback that moves together with forward weights, if `follows`.
+
+        Parameters
+        ----------
+        network : Network
+        gains : sequence of float
+            γ of each feedback connection, see `network.feedback_gains`.
+        learning_rates : sequence of float
+            Learning rates of layers 1..L.
+        decay : float
+            Weight decay per unit of the learning rate.
+
+        Returns
+        -------
+        dict of int to Follower
+            The key is the index of the forward connection.
+        """
+        raise NotImplementedError
+
+    def adjust(
+        self,
+        substrate: Any,
+        network: Network,
+        free: FreePhase,
+        weights: Any,
+        gains: Sequence[float],
+        rate_factor: float,
+        rng: np.random.RandomState | None,
+    ) -> None:
+        """Change the feedback weights in place after the phases of a minibatch, if `adjusts`.
+
+        Parameters
+        ----------
+        substrate : Substrate
+            With the methods named in `needs`.
+        network : Network
+        free : FreePhase
+        weights : array of shape (n_samples, 1) or float
+            Weight of each sample in the mean.
+        gains : sequence of float
+            γ of each feedback connection, see `network.feedback_gains`.
+        rate_factor : float
+            Factor of the learning-rate schedule.
+        rng : RandomState or None
+            Given if `draws`.
+        """
+        raise NotImplementedError

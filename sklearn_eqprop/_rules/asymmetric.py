@@ -1,0 +1,41 @@
+"""The exact gradient from two phases of a corrected vector field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._rules.base import Minibatch
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._substrates.seam import FreePhase
+
+
+class AsymmetricRule(VectorFieldRule):
+    """The vector field rule in a corrected field: the exact gradient with any feedback weights.
+
+    Scurria et al. 2026, "Equilibrium Propagation for Non-Conservative Systems",
+    arXiv:2602.03670. The error is O(β) with one-sided nudging. With centred nudging it is O(β²) if
+    no unit crosses a kink of its activation. Displacements are not attenuated on their way to lower
+    layers, so this rule may need a smaller β than the vector field rule (docs/learning_rules.md).
+    """
+
+    name = "asymmetric"
+    exact = True
+    attenuated = False
+    fixed_point_only = True
+    clampable = False
+    in_states_only = True
+    auto_coordinates = "state"
+    needs = ("settle_corrected",)
+    # Late in training the errors at the output are small. The free phase must then be settled
+    # well enough that its own error is smaller, behind loops of any strength.
+    free_tolerance = 1e-4
+    nudged_tolerance = 1e-3
+    swept_tolerance = False
+
+    def _settle(
+        self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
+    ) -> list[Result]:
+        """Displacements in the corrected field, at each strength of the nudge."""
+        nudged: list[Result] = substrate.settle_corrected(free, batch.loss, batch.target, strengths)
+        return nudged

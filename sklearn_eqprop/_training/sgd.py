@@ -1,0 +1,33 @@
+"""Stochastic gradient descent, with or without momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._training.updates import Optimizer
+
+
+class SGD(Optimizer):
+    """velocity <- momentum · velocity + rate · direction; the step is the velocity.
+
+    The parameters are those of `Optimizer`. Without momentum the step is rate · direction, and no
+    velocity is kept.
+    """
+
+    name = "sgd"
+    uses_momentum = True
+
+    def remembers(self) -> tuple[str, ...]:
+        """The velocities, if there is momentum."""
+        return ("velocities",) if self._momentum else ()
+
+    def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
+        """Step of a block or a piece: its velocity, or the array of the direction."""
+        direction *= rate
+        if not memory:
+            return direction
+        [velocity] = memory
+        velocity *= self._momentum
+        velocity += direction
+        return velocity
