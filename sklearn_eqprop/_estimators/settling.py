@@ -15,7 +15,6 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.data.array_home import Home
 from sklearn_eqprop._estimators.data.device_memory import (
     SMALLER_NETWORK,
-    explaining_full_device,
     explains_full_device,
 )
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
@@ -94,7 +93,7 @@ class Settling(FittedAttributes):
         """As `_settled`, of rows that have been validated; some need only be decided."""
         at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
         remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
-        with explaining_full_device(backend, at_once, remedy):
+        with backend.explaining_full_memory(at_once, remedy):
             result = self._equilibria(X, backend, is_decided, options)
         if not result.converged.all():
             reason = result.reason

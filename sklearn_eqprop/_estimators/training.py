@@ -11,7 +11,6 @@ from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, get_backend
 from sklearn_eqprop._estimators.data.device_memory import (
     FEWER_ROWS,
     SMALLER_NETWORK,
-    explaining_full_device,
     rows_of,
 )
 from sklearn_eqprop._estimators.data.held_out import Rows, check_validation_arguments, split_rows
@@ -60,7 +59,7 @@ class Training(Preparation):
             self._check_parameters(incremental=incremental)
             check_validation_arguments(*validation, early_stopping=self.early_stopping)
             backend = get_backend(self.backend)
-            with explaining_full_device(backend, f"looking over {looked_over}", FEWER_ROWS):
+            with backend.explaining_full_memory(f"looking over {looked_over}", FEWER_ROWS):
                 state, ended, settings = self._fit_or_fail(
                     X,
                     y,
@@ -122,7 +121,7 @@ class Training(Preparation):
             with (
                 np.errstate(over="ignore", invalid="ignore", divide="ignore"),
                 arrays.facing_scaled_inputs(state.input_scales),
-                explaining_full_device(backend, minibatches, remedy),
+                backend.explaining_full_memory(minibatches, remedy),
             ):
                 ended = self._train(arrays, state, rows, held_out, settings, callbacks, backend)
         except DivergenceError as error:

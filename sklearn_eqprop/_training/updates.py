@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, batches
 from sklearn_eqprop._feedback.following import follow
 from sklearn_eqprop._training.optimizers import Optimizer, lie_alike
 
@@ -127,5 +127,5 @@ def _pieces(arrays: Sequence[Array]) -> Iterator[Sequence[Array]]:
         yield arrays
         return
     flat = [array.ravel(order="K") for array in arrays]
-    for start in range(0, flat[0].shape[0], CACHE_SIZE):
-        yield [array[start : start + CACHE_SIZE] for array in flat]
+    for piece in batches(flat[0].shape[0], CACHE_SIZE):
+        yield [array[piece] for array in flat]

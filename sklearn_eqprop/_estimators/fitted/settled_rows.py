@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from sklearn_eqprop._backend import batches, stays_sparse
 from sklearn_eqprop._backend.array_backend import Array, Feed
-from sklearn_eqprop._backend.feeding import host_rows, stays_sparse
 from sklearn_eqprop._losses.classification import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
@@ -31,7 +31,7 @@ FEWEST_HOST_ROWS = 256
 
 def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
     """Slices of as many rows, of so many numbers each, as a network is to settle at once."""
-    yield from host_rows(n_rows, None, _rows_at_once(n_numbers, network))
+    return batches(n_rows, _rows_at_once(n_numbers, network))
 
 
 def _rows_at_once(n_numbers: int, network: Network) -> int:
