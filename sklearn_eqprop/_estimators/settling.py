@@ -18,12 +18,7 @@ from sklearn_eqprop._estimators.data.device_memory import (
     explains_full_device,
 )
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
-from sklearn_eqprop._estimators.fitted.early_decision import (
-    FEWEST_ROWS,
-    IsDecided,
-    enough_to_decide,
-    may_decide_early,
-)
+from sklearn_eqprop._estimators.fitted.early_decision import may_decide_early
 from sklearn_eqprop._estimators.fitted.settled_rows import CHUNK_ROWS, settle_rows
 from sklearn_eqprop._estimators.fitted_attributes import FittedAttributes
 from sklearn_eqprop._estimators.fitting.assembly import prediction_substrate
@@ -33,7 +28,7 @@ from sklearn_eqprop._estimators.parameters.refused_pairs import (
     check_clamped_loss,
     check_objective_of_clamp,
 )
-from sklearn_eqprop._network import Network
+from sklearn_eqprop._network import FEWEST_ROWS, IsDecided, Network, enough_to_decide
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.averaging import AveragingNetwork

@@ -12,8 +12,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
 from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
 from sklearn_eqprop._losses.classification import Loss
-from sklearn_eqprop._network import LoopGainGuard, Network, feedback_gains
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import LoopGainGuard, Network, attenuations, feedback_gains
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.needs import check_abilities, check_loss
 from sklearn_eqprop._rules.two_phase import Credit, CreditRule

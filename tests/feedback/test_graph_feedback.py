@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._feedback.following import FEEDBACK_RATE, learns_from_own_change
-from sklearn_eqprop._network import Wiring, feedback_gains
-from sklearn_eqprop._network.paths import arrival_scales, attenuations
-from sklearn_eqprop._network.structure import starting_norm
+from sklearn_eqprop._network import Wiring, arrival_scales, attenuations, feedback_gains
+from sklearn_eqprop._network.initial_weights import starting_norm
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.two_phase import VectorFieldRule
 from sklearn_eqprop._training.optimizers import SGD

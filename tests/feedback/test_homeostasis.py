@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
-from sklearn_eqprop._network import Dense, feedback_gains, layered_wiring
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import Dense, attenuations, feedback_gains, layered_wiring
 from sklearn_eqprop._substrates.probes import local_asymmetries
 from sklearn_eqprop._training.optimizers import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters

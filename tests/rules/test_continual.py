@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._network import feedback_gains
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.nudging import NUDGINGS

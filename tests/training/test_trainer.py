@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._network import feedback_gains
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import attenuations, feedback_gains
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.two_phase import VectorFieldRule
 from sklearn_eqprop._training.optimizers import SGD

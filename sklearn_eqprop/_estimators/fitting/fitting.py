@@ -12,8 +12,7 @@ from sklearn_eqprop._estimators.fitting.epoch_callbacks import EpochCallbacks
 from sklearn_eqprop._estimators.fitting.reporting import LITTLE, print_epoch
 from sklearn_eqprop._estimators.fitting.stopping import PatienceStop
 from sklearn_eqprop._estimators.fitting.training_state import EndedBy, FitSettings, TrainingState
-from sklearn_eqprop._network import Network, feedback_gains
-from sklearn_eqprop._network.paths import SMALLEST_GAIN, attenuations
+from sklearn_eqprop._network import SMALLEST_GAIN, Network, attenuations, feedback_gains
 from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
 from sklearn_eqprop._training.optimizers import moved_memory
 from sklearn_eqprop._training.schedules import ADAPTIVE_FLOOR, rate_factor

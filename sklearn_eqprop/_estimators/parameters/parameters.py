@@ -69,7 +69,7 @@ ALIGNING = {"kolen_pollack", "homeostasis"}
 UNTIED_LOOP_GAIN = 0.2
 TIED_LOOP_GAIN = 0.9
 BOUNDED_RATES = {name for name, rho in ACTIVATIONS.items() if rho.rate_is_bounded}
-SIGNED_RATES = {"tanh", "identity"}
+SIGNED_RATES = {name for name, rho in ACTIVATIONS.items() if rho.rate_is_signed}
 
 
 def with_plain_numbers(parameters: dict[str, Any]) -> dict[str, Any]:
