@@ -54,7 +54,7 @@ class Activation(ABC):
 
     @abstractmethod
     def rate_change(self, xp: Any, s: Array, d: Array) -> Array:
-        """ρ(s + d) - ρ(s), accurate to rounding relative to the result, also for tiny d.
+        """ρ(s + d) - ρ(s), with the relative accuracy of d also if d is tiny.
 
-        The difference of two rates is not accurate: both are rounded to their own size.
+        The difference of two rates is not that accurate: both are rounded to their own size.
         """
