@@ -24,7 +24,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, available_backend
-from sklearn_eqprop._backend.selection import why_no_device
+from sklearn_eqprop._backend.cuda.usability import why_no_device
 from sklearn_eqprop._network.connections import Dense
 
 LAYERS = (784, 2048, 2048, 10)

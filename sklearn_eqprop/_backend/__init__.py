@@ -1,8 +1,15 @@
-"""The array module in use, and everything that depends on which one it is."""
+"""The array library in use, and everything that depends on which one it is."""
 
-from sklearn_eqprop._backend.array_backend import ArrayBackend
+from sklearn_eqprop._backend.array_backend import Array, ArrayBackend, DeviceBackend, Feed, read
 from sklearn_eqprop._backend.cuda.cupy_backend import CupyBackend
-from sklearn_eqprop._backend.numpy_backend import NumpyBackend
+from sklearn_eqprop._backend.numpy_backend import (
+    NumpyBackend,
+    batches,
+    blocks,
+    dense_rows,
+    row_max,
+    stays_sparse,
+)
 from sklearn_eqprop._backend.selection import (
     DeviceUnavailableError,
     available_backend,
@@ -10,10 +17,19 @@ from sklearn_eqprop._backend.selection import (
 )
 
 __all__ = [
+    "Array",
     "ArrayBackend",
     "CupyBackend",
+    "DeviceBackend",
     "DeviceUnavailableError",
+    "Feed",
     "NumpyBackend",
     "available_backend",
+    "batches",
+    "blocks",
+    "dense_rows",
     "get_backend",
+    "read",
+    "row_max",
+    "stays_sparse",
 ]

@@ -1,18 +1,19 @@
-"""One seam between the mathematics and the arrays it runs on."""
+"""The interface between the mathematics and the library that holds the arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 import numpy as np
 
-#: An array of the backend in use. NumPy's type stands in for all of them.
+#: An array of the backend in use.
 Array = Any
 
 
 def read(xp: Any, array: Array) -> np.ndarray:
-    """An array of the module `xp` on the host, where only the module is known."""
+    """An array of the module `xp` as a NumPy array, for callers that have no backend."""
     return np.asarray(array) if xp is np else xp.asnumpy(array)
 
 
@@ -27,20 +28,21 @@ class Feed(Protocol):
         Parameters
         ----------
         order : ndarray of int or None
-            Which row comes when, on the host. None: as they are.
+            Order in which the rows come, on the host. None: their own order.
         batch_size : int
 
         Yields
         ------
         rows, inputs, target : slice or ndarray of int, array, array
-            The rows' numbers on the host, and what they hold; to be used before the next are
-            asked for. Inputs may be a CSR array on the host, see `ArrayBackend.inputs`.
+            The rows' numbers on the host, and their inputs and targets. Use them before asking for
+            the next minibatch: buffers are used again. Inputs may be a CSR array on the host, see
+            `ArrayBackend.inputs`.
         """
         ...
 
 
 class ArrayBackend(Protocol):
-    """What the rest of the package needs from an array library.
+    """The operations that the package needs from an array library.
 
     Attributes
     ----------
@@ -49,9 +51,9 @@ class ArrayBackend(Protocol):
     xp : module
         The array module itself (``numpy`` or a module with its interface).
     is_device : bool
-        Whether arrays live on a device that works on while the host goes on: then every number
-        that the host reads makes it wait for all it has asked for, so numbers are read
-        rarely, several together, and kernels that do more in one pass pay.
+        Whether arrays live on a device that computes asynchronously. Every number that the host
+        reads makes it wait for all queued work. So numbers are read rarely and several together,
+        and kernels that do more in one pass are faster.
     """
 
     name: str
@@ -59,75 +61,94 @@ class ArrayBackend(Protocol):
     is_device: bool
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """Array of this backend with the given dtype; copies only where it must.
+        """Array of this backend with the given dtype, in the memory order of the given array.
 
-        It lies in memory as the given one. Arrays of this backend may be given too: they stay
-        where they are.
+        It is copied only if necessary. Arrays of this backend may be given too: they stay in place.
         """
         ...
 
     def to_host(self, array: Array) -> np.ndarray:
-        """NumPy array with the same content, lying in memory as the given one."""
+        """NumPy array with the same content and the same memory order."""
         ...
 
     def take_rows(self, array: Any, rows: np.ndarray) -> Any:
-        """Rows of an array of the host or of this backend, by a mask or by numbers of the host."""
+        """Rows of an array of the host or of this backend, by a mask or row numbers of the host."""
         ...
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
-        """Arrays without dimensions as Python numbers, all read together."""
+        """Arrays without dimensions as Python floats, all read together."""
         ...
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
-        """Euclidean (Frobenius) norm of each array, all read together."""
+        """Euclidean (Frobenius) norm of each array, all read together.
+
+        Infinite if its square overflows float64.
+        """
         ...
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
         """Clip to [lower, upper], numbers or arrays; None leaves that side open.
 
-        Into `out`, which may be `array`; None: into a fresh array.
+        The result is written into `out`, which may be `array`. None: into a fresh array.
         """
         ...
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """Largest magnitude in every row, shape (n_samples,); NaN where a row holds one.
+        """Largest magnitude in each row, shape (n_samples,); NaN for rows that hold a NaN.
 
-        With `overwrite` the array may be used up on the way.
+        With `overwrite` the array may be used as a work space.
         """
         ...
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
-        """Largest ``|clip(drive) - state|`` in every row; the range as in `project`."""
+        """Largest ``|clip(drive) - state|`` in each row; the range is given as in `project`."""
         ...
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
-        """Training rows where minibatches are best taken from; see `feeding`."""
+        """Training rows, stored where minibatches are taken from them fastest.
+
+        Parameters
+        ----------
+        inputs : array of the host or of this backend, or CSR matrix, (n_samples, n_features)
+        target : ndarray of shape (n_samples, n_outputs)
+        dtype : dtype
+        factors : ndarray of shape (n_features,) or None, default=None
+            Each column of the inputs is multiplied by its factor.
+        """
         ...
 
     def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
-        """Some rows of X where the network reads them: an array, or a CSR array on the host.
+        """Some rows of X as the network reads them: an array, or a CSR array on the host.
 
-        Sparse X stays sparse on the host where products with it are quicker for it. X may be an
-        array of the host or of this backend, or a CSR matrix.
+        Sparse X stays sparse on the host if products with it are faster then. X may be an array of
+        the host or of this backend, or a CSR matrix.
         """
         ...
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
-        """Overwrite the rows of `target` that a mask marks by those of `source`."""
+        """Overwrite the rows of `target` that a mask marks with those of `source`."""
         ...
 
-    def is_out_of_memory(self, error: BaseException) -> bool:
-        """Whether an error says that arrays do not fit any more."""
+    def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
+        """A context in which a full device raises a MemoryError that a user can act on.
+
+        Parameters
+        ----------
+        what : str
+            What needed the memory, as in "The device has no memory left for {what}".
+        remedy : str
+            One or more sentences without the last full stop.
+        """
         ...
 
 
 class DeviceBackend(ArrayBackend, Protocol):
-    """What a backend whose arrays live on a device offers besides: more in one pass over memory."""
+    """Operations that only a backend with a device offers: more work in one pass over memory."""
 
     def row_euler(
         self, goal: Array, state: Array, lower: Any, upper: Any, step_size: float
     ) -> tuple[Array, Array]:
-        """Largest ``|clip(goal) - state|`` in every row, and ``clip(state + ε (goal - state))``."""
+        """Largest ``|clip(goal) - state|`` in each row, and ``clip(state + ε (goal - state))``."""
         ...
 
     def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:

@@ -1,27 +1,55 @@
-"""What the network is: layers, connections, parameters and how they start."""
+"""The network: layers, connections, weights at the start, and the strength of feedback."""
 
 from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop._network.connections import Dense, Reversed, TiedFeedback
-from sklearn_eqprop._network.conv2d import Conv2D
-from sklearn_eqprop._network.convolution import Convolution, PooledConvolution, rates_of
-from sklearn_eqprop._network.gains import feedback_gains
-from sklearn_eqprop._network.layout import Layout, dense_layout, layout_of
-from sklearn_eqprop._network.loop_gain import LoopGainGuard, allowed_loop_product, excess_gain
+from sklearn_eqprop._network.certainty import (
+    FEWEST_ROWS,
+    IsDecided,
+    OutputBound,
+    Reach,
+    enough_to_decide,
+    output_bound,
+)
+from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
+from sklearn_eqprop._network.conv2d import Conv2D, ConvGeometry
+from sklearn_eqprop._network.convolution import Convolution
+from sklearn_eqprop._network.gains import (
+    SMALLEST_GAIN,
+    LoopGainGuard,
+    allowed_loop_product,
+    arrival_scales,
+    attenuations,
+    excess_gain,
+    feedback_gains,
+)
+from sklearn_eqprop._network.initial_weights import feedback_order, initial_weights
+from sklearn_eqprop._network.max_pooling import PooledConvolution
 from sklearn_eqprop._network.network import Network, Parameter
-from sklearn_eqprop._network.reach import OutputBound, Reach, output_bound
-from sklearn_eqprop._network.structure import feedback_order, initial_weights, wired_network
-from sklearn_eqprop._network.wiring import Wiring, layered_wiring, reachable
+from sklearn_eqprop._network.structure import (
+    Layout,
+    Wiring,
+    dense_layout,
+    layered_wiring,
+    layout_of,
+    reachable,
+    wired_network,
+)
 
 __all__ = [
     "ACTIVATIONS",
+    "FEWEST_ROWS",
+    "SMALLEST_GAIN",
     "Activation",
+    "Connection",
     "Conv2D",
+    "ConvGeometry",
     "Convolution",
     "Dense",
+    "IsDecided",
     "Layout",
     "LoopGainGuard",
     "Network",
     "OutputBound",
+    "Pair",
     "Parameter",
     "PooledConvolution",
     "Reach",
@@ -29,7 +57,10 @@ __all__ = [
     "TiedFeedback",
     "Wiring",
     "allowed_loop_product",
+    "arrival_scales",
+    "attenuations",
     "dense_layout",
+    "enough_to_decide",
     "excess_gain",
     "feedback_gains",
     "feedback_order",
@@ -37,7 +68,6 @@ __all__ = [
     "layered_wiring",
     "layout_of",
     "output_bound",
-    "rates_of",
     "reachable",
     "wired_network",
 ]

@@ -1,9 +1,9 @@
-"""Connections: how one layer drives another, and what each can learn locally.
+"""Connections: how one layer drives another, and how each learns locally.
 
-A connection knows three things: `apply` (the drive it adds to its target),
-`apply_transposed` (the same weights used in the reverse direction) and `local_change`
-(the product of activities on its two sides, the only thing a synapse can measure).
-Nothing outside this folder knows what kind of connection it deals with.
+A connection has three operations: `apply` (the drive that it adds to its target),
+`apply_transposed` (the same weights in the reverse direction) and `local_change` (the product of
+the activities on its two sides, which is all that a synapse can measure). No code outside this
+folder depends on the kind of connection.
 """
 
 from __future__ import annotations
@@ -15,23 +15,26 @@ from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array
 
+#: Source and target layer of a connection.
+Pair = tuple[int, int]
+
 
 class Connection(Protocol):
     """One term in the drive of a layer.
 
-    Where it reads the inputs, `pre` may be a CSR array: it makes products with that, or makes it
-    dense.
+    If it reads the inputs, `pre` may be a CSR array. The connection multiplies with that or makes
+    it dense.
 
     Attributes
     ----------
     source, target : int
         Layer numbers; 0 is the input.
     weights : array
-        What it learns; changed in place by learning.
+        Changed in place by learning.
     n_source, n_target : int
-        Units it reads and units it drives.
+        Units of its source and of its target.
     n_uses : int
-        In how many places each weight is used; 1 but for convolutions.
+        Number of places in which each weight is used; 1 except for convolutions.
     """
 
     source: int
@@ -43,12 +46,12 @@ class Connection(Protocol):
 
     @property
     def pool(self) -> Any:
-        """The `PooledConvolution` it works by, whose winners make it linear; None: it is linear."""
+        """The `PooledConvolution` whose winners make this connection linear; None: it is linear."""
         ...
 
     @property
     def envelope(self) -> Connection:
-        """A linear connection through the same weights whose norm it never exceeds."""
+        """A linear connection with the same weights, whose norm is an upper bound for this one."""
         ...
 
     def apply(self, pre: Array) -> Array:
@@ -56,7 +59,7 @@ class Connection(Protocol):
         ...
 
     def apply_transposed(self, post: Array) -> Array:
-        """The same weights in reverse: from (n_samples, n_target) to (n_samples, n_source)."""
+        """The same weights in reverse, from (n_samples, n_target) to (n_samples, n_source)."""
         ...
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -64,18 +67,15 @@ class Connection(Protocol):
         ...
 
     def reach(self, pre: Array) -> Array:
-        """How far a change of the weights carries, for each sample, shape (n_samples,).
+        """Largest effect of a weight change on the drive, for each sample, shape (n_samples,).
 
-        The most, per unit of delta, that `apply` moves when the weights move by what
-        `local_change` measures: ||pre||² where every synapse has a weight of its own.
+        If the weights change by `local_change`, `apply` changes by at most this per unit of delta:
+        ||pre||² if no weight is shared.
         """
         ...
 
     def mirror(self, array: Array) -> Array:
-        """Weights in the shape of the forward ones it runs beside, in that of its own, as a view.
-
-        Or the other way round: twice is the array itself.
-        """
+        """A view that turns the shape of the forward weights beside it into its own, or back."""
         ...
 
 
@@ -87,7 +87,7 @@ class Dense:
     source, target : int
         Layer numbers; 0 is the input.
     weights : array of shape (n_source, n_target)
-        Used as it is, never copied.
+        The array itself is used, not a copy.
     """
 
     n_uses = 1
@@ -101,21 +101,21 @@ class Dense:
 
     @property
     def envelope(self) -> Dense:
-        """See `Connection.envelope`."""
+        """The connection itself, which is linear."""
         return self
 
     def apply(self, pre: Array) -> Array:
-        """See `Connection.apply`."""
+        """The drive pre @ W."""
         return pre @ self.weights
 
     def apply_transposed(self, post: Array) -> Array:
-        """See `Connection.apply_transposed`."""
+        """The product post @ W^T."""
         return post @ self.weights.T
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`; laid out in memory like the weights, for dense `pre`."""
+        """The product pre^T @ delta; for dense `pre` in the memory order of the weights."""
         flags = self.weights.flags
-        # Of a single row a plain product is the same, which NumPy's @ would not leave to BLAS.
+        # For a single row an outer product by * is the same, and faster: @ does not use BLAS then.
         is_one_row = pre.shape[0] == 1 and not sparse.issparse(pre)
         multiply = operator.mul if is_one_row else operator.matmul
         if flags.f_contiguous and not flags.c_contiguous:
@@ -123,21 +123,21 @@ class Dense:
         return multiply(pre.T, delta)
 
     def reach(self, pre: Array) -> Array:
-        """See `Connection.reach`."""
+        """Squared norm of each row of `pre`."""
         return (pre * pre).sum(axis=1)
 
     def mirror(self, array: Array) -> Array:
-        """See `Connection.mirror`."""
+        """The transpose."""
         return array.T
 
 
 class Reversed:
-    """A connection used in the transposed direction: feedback of the geometry of a forward one.
+    """A connection used in reverse: feedback with the geometry of a forward connection.
 
     Parameters
     ----------
     along : Connection
-        It leads the other way; its weights are those of the feedback.
+        Connection in the opposite direction, which holds the weights of the feedback.
     """
 
     def __init__(self, along: Connection) -> None:
@@ -151,52 +151,47 @@ class Reversed:
 
     @property
     def pool(self) -> Any:
-        """See `Connection.pool`."""
+        """The pooling of the connection that is used in reverse."""
         return self.along.pool
 
     @property
     def envelope(self) -> Reversed:
-        """See `Connection.envelope`."""
+        """The reverse of that connection's envelope."""
         return Reversed(self.along.envelope)
 
     def holding(self, winners: Array) -> Reversed:
-        """The same with these winners in the pooling it works by."""
+        """The same connection with these winners in its pooling."""
         return type(self)(self.along.pool.holding(winners))
 
     def apply(self, pre: Array) -> Array:
-        """See `Connection.apply`."""
+        """The drive by the transposed weights."""
         return self.along.apply_transposed(pre)
 
     def apply_transposed(self, post: Array) -> Array:
-        """See `Connection.apply_transposed`."""
+        """The product with the weights in their forward direction."""
         return self.along.apply(post)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`; in the shape of the weights it uses."""
+        """The change in the shape of the weights, which belong to the other direction."""
         return self.along.local_change(delta, pre)
 
     def reach(self, pre: Array) -> Array:
-        """See `Connection.reach`; the same of both directions."""
+        """The reach of the weights, which is the same in both directions."""
         return self.along.reach(pre)
 
     def mirror(self, array: Array) -> Array:
-        """See `Connection.mirror`; its weights have the forward shape."""
+        """The array itself: the weights have the forward shape."""
         return array
 
 
 class TiedFeedback(Reversed):
     """Feedback through the weights of a forward connection, transposed.
 
-    It has no weights of its own: what it would learn is added to what the forward
-    connection learns (Scellier & Bengio 2017, energy-based networks).
+    It has no separate weights: its change is added to the change of the forward connection
+    (Scellier & Bengio 2017, energy-based networks).
 
     Parameters
     ----------
-    forward : Connection
-        The connection whose weights are shared.
+    along : Connection
+        The forward connection whose weights are shared.
     """
-
-    @property
-    def forward(self) -> Connection:
-        """The connection whose weights are shared."""
-        return self.along

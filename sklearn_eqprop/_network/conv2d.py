@@ -1,4 +1,4 @@
-"""What a user says about a convolutional layer, and the shapes that follow from it."""
+"""The user's description of a convolutional layer, and the shapes that follow from it."""
 
 from __future__ import annotations
 
@@ -7,43 +7,44 @@ from dataclasses import dataclass, fields
 from numbers import Integral
 from typing import Any, Literal
 
-#: (height, width, channels) of a layer of maps, or (units,) of a dense one.
+#: (height, width, channels) of a convolutional layer, or (units,) of a dense layer.
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, repr=False)
 class Conv2D:
-    """A layer of maps: a convolution of the layer before it, pooled; an entry of the hidden layers.
-
-    A frozen value: hashable, comparable, and left as it is by `clone`. It is checked when an
-    estimator is fitted.
+    """A convolutional layer with pooling, as an entry of ``hidden_layer_sizes``.
 
     The state of the layer is the *pooled* map, s = ρ(pool(conv(s_before)) + feedback + b), as in
     Ernoult et al. 2019 (arXiv:1905.13633) and Laborieux et al. 2021 (arXiv:2006.03824).
 
+    A `Conv2D` cannot be changed: it is hashable and comparable, and `clone` keeps it. Its values
+    are checked when an estimator is fitted.
+
     Parameters
     ----------
     filters : int
-        Maps, >= 1.
+        Number of output channels, >= 1.
     kernel_size : int or (int, int)
-        Height and width of the kernels; one number for both.
+        Height and width of the kernels. One number stands for both.
     stride : int or (int, int), default=1
-        Step of the kernels, down and across.
+        Vertical and horizontal step of the kernels.
     padding : {'valid', 'same'}, default='valid'
-        'valid': kernels stay inside their input. 'same': zeros around it, as many below and to
-        the right as above and to the left (one more where the number is odd), so that a
-        convolution of stride 1 keeps height and width; of stride s it divides them by s, rounded
-        up.
+        'valid': kernels stay inside their input. 'same': zeros surround the input, equally on both
+        sides; if their number is odd, one more is below and to the right. A convolution of stride 1
+        then keeps height and width. Stride s divides them by s, rounded up.
     pool : int or None, default=None
-        Side of the windows that the convolution is pooled over, which do not overlap; rows and
-        columns that fill no window are left out. None: no pooling.
+        Side of the pooling windows, which do not overlap. Rows and columns that fill no window are
+        left out. None: no pooling.
     pooling : {'max', 'average'}, default='max'
-        What a window says. With 'max' feedback goes to the unit of the window that has won;
-        which one that is, is decided by the current state in the free phase, and held in the
-        nudged one. 'average' is linear, and costs less: it is a convolution by a wider kernel
-        with a longer stride. With 'max' there may be more than one equilibrium, and where units
-        have negative rates ('tanh', 'identity') or ``feedback_init='independent'`` some samples
-        may never settle: fit warns. Without effect where `pool` is None.
+        Result of a window; no effect if `pool` is None.
+
+        * 'max': the largest unit of the window, the winner. Feedback goes to the winner alone. The
+          state decides on the winner in the free phase, and it is held in the nudged phase. There
+          may be more than one equilibrium. With negative rates ('tanh', 'identity') or
+          ``feedback_init='independent'`` some samples may never settle; fit warns then.
+        * 'average': linear and cheaper. It is computed as a convolution with a wider kernel and a
+          longer stride.
 
     Examples
     --------
@@ -60,7 +61,7 @@ class Conv2D:
     pooling: Literal["max", "average"] = "max"
 
     def __post_init__(self) -> None:
-        """Turn lists into tuples: with a list the spec would not be hashable."""
+        """Turn lists into tuples, which are hashable."""
         for name in ("kernel_size", "stride"):
             value = getattr(self, name)
             if isinstance(value, list):
@@ -68,11 +69,11 @@ class Conv2D:
 
     @property
     def picks_winners(self) -> bool:
-        """Whether it pools by the maximum, over windows of more than one unit."""
+        """Whether it pools by the maximum over windows of more than one unit."""
         return isinstance(self.pool, Integral) and self.pool > 1 and self.pooling == "max"
 
     def __repr__(self) -> str:
-        """As it would be written, without what is at its default."""
+        """The call that makes this layer, without parameters at their defaults."""
         shown = [repr(self.filters), repr(self.kernel_size)]
         for field in fields(self)[2:]:
             value = getattr(self, field.name)
@@ -83,22 +84,22 @@ class Conv2D:
 
 @dataclass(frozen=True)
 class ConvGeometry:
-    """Every size of one convolution and its pooling.
+    """All sizes of one convolution and its pooling.
 
     Attributes
     ----------
     in_shape : (int, int, int)
-        Height, width and channels of what it reads.
+        Height, width and channels of its input.
     kernel, stride : (int, int)
     pad_top, pad_left : int
-        Zeros above and to the left of the input.
+        Rows of zeros above the input, and columns of zeros to the left.
     conv_shape : (int, int, int)
-        Height, width and maps before pooling.
+        Height, width and channels before pooling.
     pool : int
-        Side of the windows; 1: none.
+        Side of the windows; 1 means no pooling.
     pooling : {'max', 'average'}
     out_shape : (int, int, int)
-        Height, width and maps after pooling.
+        Height, width and channels after pooling.
     """
 
     in_shape: tuple[int, int, int]
@@ -113,7 +114,7 @@ class ConvGeometry:
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
-        """(kernel height, kernel width, channels in, maps out)."""
+        """(kernel height, kernel width, input channels, output channels)."""
         return (*self.kernel, self.in_shape[2], self.conv_shape[2])
 
     @property
@@ -136,7 +137,7 @@ class ConvGeometry:
         )
 
     def averaged(self) -> ConvGeometry:
-        """The average over windows of a convolution, as one convolution by a wider kernel."""
+        """The average of a convolution over windows, as one convolution with a wider kernel."""
         p = self.pool
         kernel = [k + s * (p - 1) for k, s in zip(self.kernel, self.stride, strict=True)]
         return ConvGeometry(
@@ -153,7 +154,7 @@ class ConvGeometry:
 
 
 def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
-    """Sizes of a convolutional layer that reads maps of a given shape.
+    """Sizes of a convolutional layer whose input has a given shape.
 
     Parameters
     ----------
@@ -168,8 +169,8 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
     Raises
     ------
     ValueError
-        If a field of the spec makes no sense, or the kernel or the pooling window is larger than
-        what it slides over; naming the field, its value and the remedy.
+        If a field of the spec is invalid, or if the kernel or the pooling window is larger than
+        its input. The message names the field, its value and the remedy.
     """
     filters, kernel, stride, pool = _checked(spec)
     height, width, channels = in_shape
@@ -192,15 +193,15 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
         padding[1],
         (size[0], size[1], filters),
         pool,
-        spec.pooling if pool > 1 else "average",  # of one unit: the unit
+        spec.pooling if pool > 1 else "average",  # a window of one unit is no pooling
         (size[0] // pool, size[1] // pool, filters),
     )
 
 
-def _larger(spec: Conv2D, what: str, than: str, shape: Shape) -> ValueError:
+def _larger(spec: Conv2D, part: str, than: str, shape: Shape) -> ValueError:
     return ValueError(
-        f"{spec!r}: {what} is larger than {than}, of shape (height, width, channels) = {shape}; "
-        "use a smaller one, padding='same', or less pooling in the layers before."
+        f"{spec!r}: {part} is larger than {than}, of shape (height, width, channels) = {shape}; "
+        "use a smaller one, padding='same', or less pooling in earlier layers."
     )
 
 

@@ -1,35 +1,40 @@
-"""Convolutions as connections: linear ones, those pooled by the maximum, and their reverse."""
+"""Convolutions as connections, computed by matrix products in blocks of samples.
+
+A product with the matrix of all patches (im2col) is one call of the BLAS. This matrix is kernel
+height x kernel width times larger than the input. So it is made for a few samples at a time: it
+stays in the cache, and memory stays bounded. The reverse direction is one product per position of
+the kernel, each added where that position reads (benchmarks/conv_speed.py has the alternatives).
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend.numpy_backend import CACHE_NUMBERS, batches
 from sklearn_eqprop._network.conv2d import ConvGeometry
-from sklearn_eqprop._network.patches import Patches, numbers_in
-from sklearn_eqprop._network.pooling import (
-    give_to_winners,
-    pick_winners,
-    pool_maximum,
-    winner_type,
-)
+
+#: Numbers in the patches of one block on a device, where large products are faster. On the host a
+#: block stays in the cache.
+DEVICE_NUMBERS = 2**26
 
 
 class Convolution:
     """A convolution, with average pooling or none: linear in what it reads.
 
-    The average over windows of a convolution is a convolution by a wider kernel with a longer
-    stride, and is worked out as that.
+    The average of a convolution over windows is a convolution with a wider kernel and a longer
+    stride, and is computed as that.
 
     Parameters
     ----------
     source, target : int
         Layer numbers; 0 is the input.
     weights : array of shape (kernel height, kernel width, channels, filters)
-        Used as it is, never copied.
+        The array itself is used, not a copy.
     geometry : ConvGeometry
     backend : ArrayBackend
     """
@@ -47,31 +52,31 @@ class Convolution:
         self.weights = weights
         self.geometry = geometry
         self.backend = backend
-        self.n_source = numbers_in(geometry.in_shape)
-        self.n_target = numbers_in(geometry.out_shape)
+        self.n_source = math.prod(geometry.in_shape)
+        self.n_target = math.prod(geometry.out_shape)
         self.n_uses = geometry.out_shape[0] * geometry.out_shape[1]
         self._averages = geometry.pool > 1 and not geometry.picks_winners
         self._patches = Patches(geometry.averaged() if self._averages else geometry, backend)
 
     @property
-    def pool(self) -> PooledConvolution | None:
-        """See `Connection.pool`."""
+    def pool(self) -> Any:
+        """None: the convolution is linear."""
         return None
 
     @property
     def envelope(self) -> Convolution:
-        """See `Connection.envelope`."""
+        """The convolution itself, which is linear."""
         return self
 
     def apply(self, pre: Array) -> Array:
-        """See `Connection.apply`."""
+        """The convolution of each sample, (n_samples, n_target)."""
         maps, out = self._maps_in(pre), self._empty(pre.shape[0], self.geometry.out_shape)
         for rows, convolved in self._patches.convolve(maps, self._kernel()):
             out[rows] = convolved
         return out.reshape(-1, self.n_target)
 
     def apply_transposed(self, post: Array) -> Array:
-        """See `Connection.apply_transposed`."""
+        """The transposed convolution of each sample, (n_samples, n_source)."""
         out = self._empty(post.shape[0], self.geometry.in_shape)
         kernel = self._kernel()
         for rows, deltas in self._blocks_out(post):
@@ -79,25 +84,26 @@ class Convolution:
         return out.reshape(-1, self.n_source)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`; the sum over all places a weight is used in."""
+        """Σ pre ⊗ delta over samples and over all places that use a weight."""
         deltas = (block for _, block in self._blocks_out(delta))
         change = self._patches.gradient(self._maps_in(pre), deltas, self.weights.dtype)
         return self._gathered(change) if self._averages else change
 
     def reach(self, pre: Array) -> Array:
-        """See `Connection.reach`; a unit is seen through each position of the kernel at most once.
+        """``||pre||²`` times the positions of the kernel.
 
-        So what moves one map moves by at most ||pre||² times as many as the kernel has.
+        Each position of the kernel reads a unit at most once, so this bounds the effect on one
+        channel.
         """
         height, width = self.geometry.kernel
         return (height * width) * (pre * pre).sum(axis=1)
 
     def mirror(self, array: Array) -> Array:
-        """See `Connection.mirror`; feedback has kernels of the forward shape."""
+        """The array itself: feedback has kernels of the forward shape."""
         return array
 
     def _maps_in(self, pre: Array) -> Array:
-        if sparse.issparse(pre):  # patches overlap: there is no product to be saved
+        if sparse.issparse(pre):  # patches overlap, so that a sparse product saves nothing
             pre = pre.toarray()
         xp = self.backend.xp
         return xp.ascontiguousarray(pre).reshape(-1, *self.geometry.in_shape)
@@ -106,13 +112,13 @@ class Convolution:
         return self.backend.xp.empty((n_samples, *shape), dtype=self.weights.dtype)
 
     def _blocks_out(self, post: Array) -> Iterator[tuple[slice, Array]]:
-        """What is at the convolution's end, as the patches take it, block by block."""
+        """Arrays of the target layer in the shape of the unpooled convolution, block by block."""
         maps = post.reshape(-1, *self.geometry.out_shape)
         for rows in self._patches.blocks(maps.shape[0]):
             yield rows, maps[rows]
 
     def _kernel(self) -> Array:
-        """The weights, or the wider kernel that averages over windows too."""
+        """The weights, or the wider kernel that also averages over windows."""
         if not self._averages:
             return self.weights
         wide = self.backend.xp.zeros(self._patches.geometry.weight_shape, self.weights.dtype)
@@ -122,120 +128,148 @@ class Convolution:
         return wide
 
     def _gathered(self, wide: Array) -> Array:
-        """The transpose of `_kernel`: from the wider kernel to the weights."""
+        """The transpose of `_kernel`, from the wider kernel to the weights."""
         change: Array = sum(self._shifted(wide))
         change *= 1 / self.geometry.pool**2
         return change
 
     def _shifted(self, wide: Array) -> Iterator[Array]:
-        """Where the weights are in the wider kernel, for each member of a window."""
+        """Views of the wider kernel in the shape of the weights, one per member of a window."""
         (height, width), (down, across) = self.geometry.kernel, self.geometry.stride
         for i in range(self.geometry.pool):
             for j in range(self.geometry.pool):
                 yield wide[down * i : down * i + height, across * j : across * j + width]
 
 
-class PooledConvolution(Convolution):
-    """A convolution pooled by the maximum over windows.
+class Patches:
+    """The patches that a convolution without pooling reads, and products with them.
 
-    What it reads decides which member of each window wins; with winners held, it is linear.
+    Maps are contiguous arrays (n_samples, height, width, channels).
 
     Parameters
     ----------
-    source, target, weights, geometry, backend : see `Convolution`
-    winners : array of shape (n_samples, height, width, filters) or None, default=None
-        Winners of each sample. None: `apply` goes by what it is given.
+    geometry : ConvGeometry
+        Its pooling is ignored.
+    backend : ArrayBackend
     """
 
-    def __init__(
-        self,
-        source: int,
-        target: int,
-        weights: Array,
-        geometry: ConvGeometry,
-        backend: ArrayBackend,
-        winners: Array | None = None,
-    ) -> None:
-        super().__init__(source, target, weights, geometry, backend)
-        self.winners = winners
+    def __init__(self, geometry: ConvGeometry, backend: ArrayBackend) -> None:
+        self.geometry = geometry
+        self._backend = backend
+        kernel_height, kernel_width = geometry.kernel
+        self.patch_size = kernel_height * kernel_width * geometry.in_shape[2]
+        self.n_positions = geometry.conv_shape[0] * geometry.conv_shape[1]
+        numbers = DEVICE_NUMBERS if backend.is_device else CACHE_NUMBERS
+        self._block_rows = max(1, numbers // (self.n_positions * self.patch_size))
 
-    @property
-    def pool(self) -> PooledConvolution:
-        """See `Connection.pool`."""
-        return self
+    def blocks(self, n_samples: int) -> Iterator[slice]:
+        """Slices of the samples that are computed together."""
+        return batches(n_samples, self._block_rows)
 
-    @property
-    def envelope(self) -> Convolution:
-        """See `Connection.envelope`; picking winners makes no vector longer."""
-        unpooled = self.geometry.unpooled()
-        return Convolution(self.source, self.target, self.weights, unpooled, self.backend)
+    def convolve(self, maps: Array, kernel: Array) -> Iterator[tuple[slice, Array]]:
+        """Convolution of each block of samples, (n, height, width, filters).
 
-    def holding(self, winners: Array) -> PooledConvolution:
-        """The same weights with these winners."""
-        return PooledConvolution(
-            self.source, self.target, self.weights, self.geometry, self.backend, winners
+        Parameters
+        ----------
+        maps : array of shape (n_samples, *in_shape)
+        kernel : array of shape (kernel height, kernel width, channels, filters)
+
+        Yields
+        ------
+        rows, convolved : slice, array
+            The array is overwritten for the next block.
+        """
+        xp, shape = self._backend.xp, self.geometry.conv_shape
+        matrix = kernel.reshape(self.patch_size, -1)
+        most = min(self._block_rows, maps.shape[0])
+        out = xp.empty((most * self.n_positions, shape[2]), dtype=kernel.dtype)
+        for rows, patches in self._of_blocks(maps):
+            part = out[: patches.shape[0]]
+            xp.matmul(patches, matrix, out=part)
+            yield rows, part.reshape(-1, *shape)
+
+    def gradient(self, maps: Array, deltas: Iterator[Array], dtype: object) -> Array:
+        """Σ over samples and positions of patch ⊗ delta, in the shape of the kernel.
+
+        Parameters
+        ----------
+        maps : array of shape (n_samples, *in_shape)
+        deltas : iterator of array of shape (n, *conv_shape)
+            One for each of `blocks`.
+        dtype : dtype
+        """
+        filters = self.geometry.conv_shape[2]
+        total = self._backend.xp.zeros((self.patch_size, filters), dtype=dtype)
+        for (_, patches), delta in zip(self._of_blocks(maps), deltas, strict=True):
+            total += patches.T @ delta.reshape(-1, filters)
+        return total.reshape(self.geometry.weight_shape)
+
+    def spread(self, convolved: Array, kernel: Array, out: Array) -> None:
+        """The transpose of `convolve` for one block of samples.
+
+        Parameters
+        ----------
+        convolved : array of shape (n, *conv_shape)
+        kernel : array of shape (kernel height, kernel width, channels, filters)
+        out : array of shape (n, *in_shape)
+            Overwritten.
+        """
+        geometry, xp = self.geometry, self._backend.xp
+        (height, width, channels), (down, across) = geometry.in_shape, geometry.stride
+        n_rows, n_columns, filters = geometry.conv_shape
+        bottom, right = self._padded_extent()
+        padded = (bottom, right) != (height, width)
+        whole = xp.zeros((out.shape[0], bottom, right, channels), out.dtype) if padded else out
+        if not padded:
+            out[...] = 0
+        flat = convolved.reshape(-1, filters)
+        for i in range(geometry.kernel[0]):
+            for j in range(geometry.kernel[1]):
+                part = (flat @ kernel[i, j].T).reshape(-1, n_rows, n_columns, channels)
+                whole[:, i : i + down * n_rows : down, j : j + across * n_columns : across] += part
+        if padded:
+            top, left = geometry.pad_top, geometry.pad_left
+            out[...] = whole[:, top : top + height, left : left + width]
+
+    def _padded_extent(self) -> tuple[int, int]:
+        """Height and width that hold the padded input and every patch."""
+        geometry = self.geometry
+        extents = []
+        for axis, pad in enumerate((geometry.pad_top, geometry.pad_left)):
+            steps = geometry.stride[axis] * (geometry.conv_shape[axis] - 1)
+            # The strided slices in `spread` extend to the end of the last step.
+            reach = steps + geometry.kernel[axis]
+            extents.append(max(pad + geometry.in_shape[axis], reach))
+        return extents[0], extents[1]
+
+    def _of_blocks(self, maps: Array) -> Iterator[tuple[slice, Array]]:
+        """The matrix of patches of each block, (n · positions, patch size); a reused buffer."""
+        geometry, xp = self.geometry, self._backend.xp
+        (height, width, channels), (kernel_height, kernel_width) = (
+            geometry.in_shape,
+            geometry.kernel,
         )
-
-    def decide(self, pre: Array) -> tuple[Array, Array]:
-        """What `apply` gives without winners, and the winners it went by."""
-        xp, side, shape = self.backend.xp, self.geometry.pool, self.geometry.out_shape
-        out = self._empty(pre.shape[0], shape)
-        winners = xp.empty(out.shape, dtype=winner_type(side))
-        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
-            pool_maximum(xp, convolved, side, out[rows], winners[rows])
-        return out.reshape(-1, self.n_target), winners
-
-    def apply(self, pre: Array) -> Array:
-        """See `Connection.apply`."""
-        if self.winners is None:
-            return self.decide(pre)[0]
-        xp, side = self.backend.xp, self.geometry.pool
-        out = self._empty(pre.shape[0], self.geometry.out_shape)
-        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
-            pick_winners(xp, convolved, side, self.winners[rows], out[rows])
-        return out.reshape(-1, self.n_target)
-
-    def local_change(self, pre: Array, delta: Array) -> Array:
-        """See `Connection.local_change`; without winners, those that `pre` decides on."""
-        if self.winners is None:
-            return self.holding(self.decide(pre)[1]).local_change(pre, delta)
-        return super().local_change(pre, delta)
-
-    def _blocks_out(self, post: Array) -> Iterator[tuple[slice, Array]]:
-        if self.winners is None:
-            msg = f"The pooling of {self.source, self.target} has no winners to send a signal to."
-            raise RuntimeError(msg)
-        xp, side = self.backend.xp, self.geometry.pool
-        maps = post.reshape(-1, *self.geometry.out_shape)
-        for rows in self._patches.blocks(maps.shape[0]):
+        top, left = geometry.pad_top, geometry.pad_left
+        bottom, right = self._padded_extent()
+        most = min(self._block_rows, maps.shape[0])
+        n_rows, n_columns, _ = geometry.conv_shape
+        shape = (n_rows, n_columns, kernel_height, kernel_width * channels)
+        buffer = xp.empty((most, *shape), dtype=maps.dtype)
+        padded = None
+        if (bottom, right) != (height, width):
+            padded = xp.zeros((most, bottom, right, channels), dtype=maps.dtype)
+        for rows in self.blocks(maps.shape[0]):
             block = maps[rows]
-            out = self._empty(block.shape[0], self.geometry.conv_shape)
-            give_to_winners(xp, block, side, self.winners[rows], out)
-            yield rows, out
-
-
-class PoolingSignal:
-    """Rates of a layer, with what they decide in the poolings that read them, each worked out once.
-
-    Parameters
-    ----------
-    rates : array of shape (n_samples, n_l)
-    poolings : dict of (source, target) to PooledConvolution
-        Every pooling that reads this layer.
-    """
-
-    def __init__(self, rates: Array, poolings: dict[tuple[int, int], PooledConvolution]) -> None:
-        self.rates = rates
-        self._poolings = poolings
-        self._decided: dict[tuple[int, int], tuple[Array, Array]] = {}
-
-    def decided(self, pair: tuple[int, int]) -> tuple[Array, Array]:
-        """What a pooled convolution gives, not to be written to, and its winners."""
-        if pair not in self._decided:
-            self._decided[pair] = self._poolings[pair].decide(self.rates)
-        return self._decided[pair]
-
-
-def rates_of(signal: Any) -> Array:
-    """Rates that a layer tells the others, without what else it knows."""
-    return signal.rates if isinstance(signal, PoolingSignal) else signal
+            n = block.shape[0]
+            if padded is not None:
+                padded[:n, top : top + height, left : left + width] = block
+                block = padded[:n]
+            sample, row, column, channel = block.strides
+            down, across = geometry.stride
+            windows = xp.lib.stride_tricks.as_strided(
+                block,
+                (n, *shape),
+                (sample, down * row, across * column, row, channel),
+            )
+            buffer[:n] = windows
+            yield rows, buffer[:n].reshape(n * self.n_positions, self.patch_size)

@@ -1,27 +1,28 @@
-"""The network: layers joined by connections, with every parameter in one list."""
+"""The network: layers joined by connections, and how signals flow between them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop._network.connections import Connection
-from sklearn_eqprop._network.graph import Graph
+from sklearn_eqprop._network.connections import Connection, TiedFeedback
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._network.structure import Wiring
 
 
 @dataclass
 class Parameter:
-    """One block of weights or biases and where it stands in the network.
+    """One block of weights or biases, and its place in the network.
 
     Attributes
     ----------
     array : array
         The numbers themselves, changed in place by learning.
     role : {'forward', 'feedback', 'bias'}
-        What the block is.
     layer : int
         The layer it drives, 1..L.
     """
@@ -31,42 +32,47 @@ class Parameter:
     layer: int
 
 
-class Network(Graph):
+class Network:
     """Layers 0 (input) to L (output), their connections and biases.
 
-    States and rates are lists of L arrays: entry ``l - 1`` is layer ``l``, of shape
+    States, rates and signals are lists of L arrays: entry ``l - 1`` is layer ``l``, of shape
     (n_samples, n_l). The input layer has no state: it is clamped.
+
+    Build networks with `wired_network`. Networks that pool by the maximum are a subclass,
+    `PoolingNetwork`, because their signals carry more than rates. Around an equilibrium, use the
+    network that `clamp_and_hold` or `hold` returns: with pooling it differs from this one.
 
     Parameters
     ----------
+    wiring : Wiring
+        Source and target of every connection.
     hidden_activation : Activation
         ρ of layers 1..L-1. The output layer is linear.
     forward, feedback : sequences of Connection
-        Those to a later layer and all others, each in the order of `Wiring`.
+        In the order of the wiring.
     biases : sequence of array
-        Entry ``l - 1`` belongs to layer ``l``; of shape (n_l,), or (maps,) in a layer of maps.
+        Entry ``l - 1`` belongs to layer ``l``. Its shape is (n_l,), or (channels,) in a
+        convolutional layer.
     backend : ArrayBackend
         Where the arrays live.
     layer_sizes : sequence of int or None, default=None
-        Units of layers 1..L; None: as many as there are biases.
+        Units of layers 1..L. None: the sizes of the biases.
 
     Attributes
     ----------
-    wiring : Wiring
-        The ends of every connection.
     n_layers : int
         L, the number of layers that have a state.
     dtype : dtype
         Floating-point type of every parameter and state.
-
-    Notes
-    -----
-    `clamp_and_hold` and `hold` give the network as it is around an equilibrium, with the winners
-    of its poolings held, see `Graph`.
+    activations : tuple of Activation
+        Of layers 1..L.
+    tied : bool
+        Whether feedback uses the transposed forward weights.
     """
 
     def __init__(
         self,
+        wiring: Wiring,
         hidden_activation: Activation,
         forward: Sequence[Connection],
         feedback: Sequence[Connection],
@@ -74,10 +80,23 @@ class Network(Graph):
         backend: ArrayBackend,
         layer_sizes: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(forward, feedback, len(biases), biases[0].dtype, backend)
+        self.wiring = wiring
+        self.backend = backend
+        self.n_layers = len(biases)
+        self.dtype = biases[0].dtype
         self.biases = tuple(biases)
         self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
         self.layer_sizes = tuple(layer_sizes or (bias.shape[0] for bias in biases))
+        self.tied = any(isinstance(connection, TiedFeedback) for connection in feedback)
+        self._connect(forward, feedback)
+
+    def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
+        self.forward = tuple(forward)
+        self.feedback = tuple(feedback)
+        within = [c for c in (*self.forward, *self.feedback) if c.source > 0]
+        layers = range(1, self.n_layers + 1)
+        self._incoming = [[c for c in within if c.target == layer] for layer in layers]
+        self._outgoing = [[c for c in within if c.source == layer] for layer in layers]
 
     def parameters(self) -> list[Parameter]:
         """Every trainable block: forward, then feedback, then biases."""
@@ -96,39 +115,53 @@ class Network(Graph):
 
     def norm(self, array: Array) -> float:
         """Euclidean (Frobenius) norm of an array."""
-        return self.norms([array])[0]
+        return self.backend.norms([array])[0]
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
         """Euclidean (Frobenius) norm of each array, all read together."""
         return self.backend.norms(arrays)
 
     def clamp(self, inputs: Array) -> list[Array]:
-        """Drive that stays constant while the network settles, one entry a layer.
+        """Drive that stays constant while the network settles, one entry per layer.
 
-        ``inputs @ F + b`` for layers the input drives, the bias alone, of shape (n_l,), for others.
+        ``inputs @ F + b`` for layers that the input drives, else the bias alone, of shape (n_l,).
         """
         return self.clamp_and_hold(inputs)[0]
 
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
-        """The same, and this network with the winners held that the inputs have decided on."""
+        """The drives of `clamp`, and this network with the winners held that the inputs decide on.
+
+        Without pooling by the maximum that is this network itself.
+        """
+        return self._clamped(lambda connection: connection.apply(inputs)), self
+
+    def _clamped(self, driven_by: Callable[[Connection], Array]) -> list[Array]:
+        """Biases plus what connections from the input add, given the drive by one connection."""
         clamped = [self._bias_of_units(layer) for layer in range(1, self.n_layers + 1)]
-        signal = self.signal_of(0, inputs)
         for connection in self.forward:
             if connection.source == 0:
-                layer = connection.target
-                clamped[layer - 1] = self.delivered(connection, [], signal) + clamped[layer - 1]
-        return clamped, self.holding({0: signal})
-
-    def hold(self, states: Sequence[Array]) -> Network:
-        """The same network with all winners held that the states of layers 1..L decide on."""
-        if not self.decides:
-            return self
-        rates = enumerate(self.rates(states), start=1)
-        return self.holding({layer: self.signal_of(layer, rate) for layer, rate in rates})
+                drive = driven_by(connection)
+                drive += clamped[connection.target - 1]
+                clamped[connection.target - 1] = drive
+        return clamped
 
     def _bias_of_units(self, layer: int) -> Array:
         bias, size = self.biases[layer - 1], self.layer_sizes[layer - 1]
         return bias if bias.shape[0] == size else self.backend.xp.tile(bias, size // bias.shape[0])
+
+    def hold(self, states: Sequence[Array]) -> Network:
+        """The network with all winners held that the states of layers 1..L decide on.
+
+        Without pooling by the maximum that is this network itself.
+        """
+        return self
+
+    def each(self, change: Callable[[Array], Array]) -> Self:
+        """The network for other samples: `change` selects or repeats the rows of held winners.
+
+        Without pooling by the maximum that is this network itself.
+        """
+        return self
 
     def zero_states(self, n_samples: int) -> list[Array]:
         """States that are all zero."""
@@ -136,7 +169,7 @@ class Network(Graph):
         return [xp.zeros((n_samples, size), dtype=self.dtype) for size in self.layer_sizes]
 
     def rate(self, layer: int, state: Array) -> Array:
-        """Transmitted rate ρ(s) of one layer, without a copy where it equals the state."""
+        """Transmitted rate ρ(s) of one layer; the state itself if that is equal."""
         activation = self.activations[layer - 1]
         return state if activation.transmits_state else activation.rate(self.backend.xp, state)
 
@@ -145,11 +178,55 @@ class Network(Graph):
         return [self.rate(layer, state) for layer, state in enumerate(states, start=1)]
 
     def signal(self, layer: int, state: Array) -> Any:
-        """Rate of one layer, as `inflow` takes it: with what it decides, where it decides."""
-        return self.signal_of(layer, self.rate(layer, state))
+        """What one layer tells the others, in the form that `inflow` takes: its rate."""
+        activation = self.activations[layer - 1]
+        return state if activation.transmits_state else activation.rate(self.backend.xp, state)
+
+    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
+        """Drive of a layer by some of the layers 1..L, a fresh array.
+
+        Parameters
+        ----------
+        layer : int
+        signals : list of signal or None
+            Of every layer, see `signal`. A layer whose signal is None is silent: it is at zero and
+            costs no product.
+        sources : range
+            Layers to count.
+
+        Returns
+        -------
+        array of shape (n_samples, n_l) or None
+            None if no connection counts.
+        """
+        total = None
+        for connection in self._incoming[layer - 1]:
+            signal = signals[connection.source - 1]
+            if connection.source in sources and signal is not None:
+                brought = connection.apply(signal)
+                if total is None:
+                    total = brought
+                else:
+                    total += brought
+        return total
+
+    def transposed_inflow(
+        self, layer: int, signals: Sequence[Array | None], sources: range
+    ) -> Array | None:
+        """As `inflow`, through the connections out of a layer, each used in reverse."""
+        total = None
+        for connection in self._outgoing[layer - 1]:
+            signal = signals[connection.target - 1]
+            if connection.target in sources and signal is not None:
+                brought = connection.apply_transposed(signal)
+                if total is None:
+                    total = brought
+                else:
+                    total += brought
+        return total
 
     def rate_change(self, layer: int, state: Array, displacement: Array) -> Array:
-        """ρ(s + d) - ρ(s) of one layer to the full accuracy of d, without a copy where it is d."""
+        """ρ(s + d) - ρ(s) of one layer, as accurate as d; d itself if that is equal."""
         activation = self.activations[layer - 1]
         if activation.transmits_state:
             return displacement
@@ -158,7 +235,7 @@ class Network(Graph):
     def in_rates(self, layer: int, state: Array, displacement: Array) -> Array:
         """ρ'(s) d: a small displacement of one layer as a change of its rate.
 
-        Without a copy where the layer transmits its state.
+        The displacement itself if the layer transmits its state.
         """
         activation = self.activations[layer - 1]
         if activation.transmits_state:
@@ -168,9 +245,9 @@ class Network(Graph):
         return slope
 
     def leverages(self, inputs: Array, states: Sequence[Array], weights: Any) -> list[float]:
-        """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, of all the rates that drive each layer.
+        """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, for all rates ρ that drive each layer.
 
-        In a layer of maps, where weights and biases are shared, as `Connection.reach` counts.
+        In a convolutional layer, weights and biases are shared, and `Connection.reach` counts them.
 
         Parameters
         ----------
@@ -192,13 +269,14 @@ class Network(Graph):
         return self.backend.numbers(totals)
 
     def bounds(self, layer: int) -> tuple[float | None, float | None]:
-        """Range of a layer's state; None where it is open."""
+        """Range of a layer's state; None if that side is open."""
         activation = self.activations[layer - 1]
         return activation.lower, activation.upper
 
     def project(self, layer: int, state: Array, out: Array | None = None) -> Array:
-        """A layer's state kept in the range of its activation, in `out` or in a fresh array."""
-        return self.backend.project(state, *self.bounds(layer), out)
+        """A layer's state clipped to the range of its activation, in `out` or in a fresh array."""
+        activation = self.activations[layer - 1]
+        return self.backend.project(state, activation.lower, activation.upper, out)
 
     def local_change(
         self,
@@ -208,10 +286,10 @@ class Network(Graph):
         *,
         feedback_learns: Sequence[bool] | None = None,
     ) -> list[Array | None]:
-        """What each block of parameters measures locally, (∂μ/∂θ)^T Δ (Eqs. 18-19).
+        """Local change of each block of parameters, (∂μ/∂θ)^T Δ (Eqs. 18-19).
 
-        ΔW = ρ(s_source)^T Δ_target for every connection, Δb_l = Σ Δ_l; tied weights receive the
-        sum of their forward and their feedback change, shared ones that of all their places.
+        ΔW = ρ(s_source)^T Δ_target for every connection, and Δb_l = Σ Δ_l. Tied weights receive the
+        sum of their forward and their feedback change, shared weights the sum over all places.
 
         Parameters
         ----------
@@ -219,14 +297,14 @@ class Network(Graph):
         states : list of array
             The free fixed point.
         deltas : list of array
-            Displacement of every layer, already weighted by sample.
+            Displacement of every layer, multiplied by the weight of each sample.
         feedback_learns : sequence of bool or None, default=None
-            Which untied feedback connections learn from their own change; None: all.
+            Which untied feedback connections learn from their own change. None: all.
 
         Returns
         -------
         list of array or None
-            In the order of `parameters`; None for feedback that does not learn from it.
+            In the order of `parameters`. None for feedback that does not learn from its change.
         """
         return self.local_products(
             inputs, self.rates(states), deltas, feedback_learns=feedback_learns

@@ -1,129 +1,273 @@
-"""Building networks: the weights they start from, and the network around given weights."""
+"""Which layer drives which, the shape of every layer, and the network built from both."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from sklearn_eqprop._backend.array_backend import ArrayBackend
 from sklearn_eqprop._network.activations import ACTIVATIONS
-from sklearn_eqprop._network.connections import Connection, Dense, Reversed, TiedFeedback
-from sklearn_eqprop._network.conv2d import ConvGeometry
-from sklearn_eqprop._network.convolution import Convolution, PooledConvolution
-from sklearn_eqprop._network.layout import Layout, dense_layout
+from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
+from sklearn_eqprop._network.conv2d import Conv2D, ConvGeometry, Shape, geometry_of
+from sklearn_eqprop._network.convolution import Convolution
+from sklearn_eqprop._network.max_pooling import PooledConvolution, PoolingNetwork
 from sklearn_eqprop._network.network import Network
-from sklearn_eqprop._network.wiring import Pair, Wiring
-
-#: Matrices of forward weights start at this fraction of the Glorot-uniform range: the full range
-#: would put the loops through transposed feedback beyond the safeguard from the start.
-FORWARD_SCALE = 0.5
 
 
-def _starting_bound(shape: Sequence[int]) -> float:
-    """Range of the uniform distribution that forward weights of this shape are drawn from.
+@dataclass(frozen=True)
+class Wiring:
+    """A directed graph of layers 0 (the clamped input) to L (the output).
 
-    Kernels have the variance that keeps the size of what ReLU units transmit (He et al. 2015,
-    arXiv:1502.01852); few weights lead into their units, and loops through them are bounded by
-    the safeguard. Matrices start at a fraction of Glorot's range.
-    """
-    *places, n_source, n_target = shape
-    if places:
-        return math.sqrt(6.0 / (math.prod(places) * n_source))
-    return FORWARD_SCALE * math.sqrt(6.0 / (n_source + n_target))
-
-
-def starting_norm(*shape: int) -> float:
-    """Root mean square of the Frobenius norm that forward weights of this shape start with."""
-    return _starting_bound(shape) * math.sqrt(math.prod(shape) / 3)
-
-
-def initial_weights(
-    sizes: Sequence[int],
-    wiring: Wiring,
-    *,
-    feedback_init: str,
-    feedback_scale: float,
-    rng: np.random.RandomState,
-    dtype: Any,
-    layout: Layout | None = None,
-    spread: float = 0.0,
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Weights an untrained network starts from, drawn on the host.
+    A connection to a later layer is a *forward* connection. All others are *feedback*: to an
+    earlier layer, or lateral, from a layer to itself. So forward connections alone make no loop.
 
     Parameters
     ----------
-    sizes : sequence of int
-        Units in layers 0..L.
-    wiring : Wiring
-    feedback_init : {'transpose', 'independent'}
-        B = γ F^T, F being the forward partner, or γ times a draw of its own from the same
-        distribution. Feedback without a partner always gets a draw of its own; lateral
-        connections start without those of a unit to itself.
-    feedback_scale : float
-        γ.
-    rng : RandomState
-        Source of the draws; always float64, so that float32 and float64 networks start
-        from the same numbers.
-    dtype : dtype
-        Type of the arrays returned.
-    layout : Layout or None, default=None
-        Which connections are convolutions; None: all are dense.
-    spread : float, default=0.0
-        Least standard deviation of what standardised inputs drive dense hidden units with, and
-        range of the biases that these start from.
+    forward, feedback : tuple of (source, target)
+        Each in the order of (target, source).
 
-    Returns
-    -------
-    coefs, intercepts, feedback_coefs : lists of ndarray
-        Weights of shape (n_source, n_target), or of the shape of kernels, in the order of the
-        wiring; biases of layers 1..L, (n_l,) or one a map.
+    Attributes
+    ----------
+    pairs : tuple of (source, target)
+        Every connection, the forward ones first.
+    n_layers : int
+        L, the last layer that a connection drives.
+    partners : tuple of int or None
+        For each feedback connection, the index of the forward connection in the opposite direction.
+        None if there is none, as for lateral connections.
+    is_layered : bool
+        Whether this is the default: neighbouring layers that drive each other.
+    routes_from_output : tuple of (layer, pairs)
+        Layers in an order in which the output reaches them, each with the connections it arrives
+        by. Feedback alone, without lateral connections, as far as it leads: it makes no loop.
+        Layers that it misses are reached from those by as few connections as possible.
     """
-    layout = layout or dense_layout(wiring, sizes)
 
-    def draw(pair: Pair, scale: float) -> np.ndarray:
-        shape = layout.weight_shape(pair)
-        bound = scale * _starting_bound(shape)
-        if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
-            bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
-        return rng.uniform(-bound, bound, size=shape)
+    forward: tuple[Pair, ...]
+    feedback: tuple[Pair, ...]
+    pairs: tuple[Pair, ...] = field(init=False, repr=False, compare=False)
+    n_layers: int = field(init=False, repr=False, compare=False)
+    partners: tuple[int | None, ...] = field(init=False, repr=False, compare=False)
+    is_layered: bool = field(init=False, repr=False, compare=False)
+    routes_from_output: tuple[tuple[int, tuple[Pair, ...]], ...] = field(
+        init=False, repr=False, compare=False
+    )
 
-    coefs = [draw(pair, 1.0) for pair in wiring.forward]
-    feedback = []
-    for pair, partner in zip(wiring.feedback, wiring.partners, strict=True):
-        if partner is not None and feedback_init == "transpose":
-            forward = coefs[partner]
-            feedback.append(feedback_scale * (forward if layout.is_reversed(pair) else forward.T))
-            continue
-        feedback.append(draw(pair, feedback_scale))
-        if pair[0] == pair[1]:
-            np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
-    biases = [np.zeros(shape) for shape in layout.bias_shapes]
-    if spread:
-        convolved = {target for _, target in layout.geometries}
-        for layer, bias in enumerate(biases[:-1], start=1):
-            if layer not in convolved:
-                bias[...] = rng.uniform(-spread, spread, size=bias.shape)
+    def __post_init__(self) -> None:
+        """Work out the attributes that follow from the connections."""
+        pairs = self.forward + self.feedback
+        n_layers = max((target for _, target in pairs), default=0)
+        index = {pair: position for position, pair in enumerate(self.forward)}
+        derived = {
+            "pairs": pairs,
+            "n_layers": n_layers,
+            "partners": tuple(index.get((target, source)) for source, target in self.feedback),
+            "is_layered": (self.forward, self.feedback) == _row_of_layers(n_layers),
+            "routes_from_output": _routes_from(n_layers, self.feedback, pairs),
+        }
+        for name, value in derived.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def of(cls, pairs: Iterable[Pair]) -> Wiring:
+        """Wiring with these connections, given in any order."""
+        in_order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
+        return cls(
+            tuple(pair for pair in in_order if pair[0] < pair[1]),
+            tuple(pair for pair in in_order if pair[0] >= pair[1]),
+        )
+
+
+def layered_wiring(n_layers: int) -> Wiring:
+    """Layers in a row: l - 1 drives l for l = 1..L, and l + 1 drives l for l = 1..L-1."""
+    return Wiring(*_row_of_layers(n_layers))
+
+
+def _row_of_layers(n_layers: int) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
     return (
-        [coef.astype(dtype) for coef in coefs],
-        [bias.astype(dtype) for bias in biases],
-        [np.array(coef, dtype=dtype, order=feedback_order(coef)) for coef in feedback],
+        tuple((layer - 1, layer) for layer in range(1, n_layers + 1)),
+        tuple((layer + 1, layer) for layer in range(1, n_layers)),
     )
 
 
-def _of_own_place(weights: np.ndarray, geometry: ConvGeometry | None) -> np.ndarray:
-    """Lateral weights that join the units of one place: all, or those in a kernel's middle."""
-    return weights if geometry is None else weights[geometry.pad_top, geometry.pad_left]
+def _routes_from(
+    last: int, feedback: Sequence[Pair], pairs: Sequence[Pair]
+) -> tuple[tuple[int, tuple[Pair, ...]], ...]:
+    """Routes from layer `last` to all others, see `Wiring`."""
+    routes, reached = [], {last}
+
+    def arriving(layer: int, some: Sequence[Pair]) -> tuple[Pair, ...]:
+        return tuple(pair for pair in some if pair[1] == layer and pair[0] in reached)
+
+    for layer in range(last - 1, 0, -1):
+        found = arriving(layer, feedback)
+        if found:
+            routes.append((layer, found))
+            reached.add(layer)
+    further = True
+    while further:
+        missed = [layer for layer in range(1, last) if layer not in reached]
+        joined = [(layer, arriving(layer, pairs)) for layer in missed]
+        joined = [(layer, found) for layer, found in joined if found]
+        routes += joined
+        reached |= {layer for layer, _ in joined}
+        further = bool(joined)
+    return tuple(routes)
 
 
-def feedback_order(weights: np.ndarray) -> Literal["C", "F"]:
-    """Memory layout of feedback weights: that of the forward ones beside them.
+def reachable(pairs: Iterable[Pair], start: int, most_steps: float = math.inf) -> set[int]:
+    """Layers that at most `most_steps` connections lead to from `start`, `start` included."""
+    pairs, found, n_steps = list(pairs), {start}, 0
+    while n_steps < most_steps:
+        further = {target for source, target in pairs if source in found} - found
+        if not further:
+            break
+        found |= further
+        n_steps += 1
+    return found
 
-    Whose changes they may be given; matrices run the other way, kernels do not.
+
+@dataclass(frozen=True)
+class Layout:
+    """Shapes of layers 0..L, and which connections are convolutions.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    shapes : tuple of tuple of int
+        (units,) of a dense layer, or (height, width, channels) of a convolutional layer, whose
+        units are counted in this order.
+    geometries : dict of (source, target) to ConvGeometry
+        Of connections that are convolutions. Feedback beside a forward convolution has the
+        geometry of that, and uses it in reverse.
+
+    Attributes
+    ----------
+    sizes : tuple of int
+        Units of layers 0..L.
+    bias_shapes : list of tuple of int
+        Shapes of the biases of layers 1..L: one bias per unit, or per channel.
+    reads_maps : bool
+        Whether a convolution reads the input.
     """
-    return "F" if weights.ndim == 2 else "C"
+
+    wiring: Wiring
+    shapes: tuple[Shape, ...]
+    geometries: Mapping[Pair, ConvGeometry]
+    sizes: tuple[int, ...] = field(init=False, repr=False, compare=False)
+    bias_shapes: list[Shape] = field(init=False, repr=False, compare=False)
+    reads_maps: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Work out the attributes that follow from the shapes."""
+        object.__setattr__(self, "sizes", tuple(math.prod(shape) for shape in self.shapes))
+        object.__setattr__(self, "bias_shapes", [shape[-1:] for shape in self.shapes[1:]])
+        reads_maps = any(source == 0 for source, _ in self.geometries)
+        object.__setattr__(self, "reads_maps", reads_maps)
+
+    def weight_shape(self, pair: Pair) -> Shape:
+        """Shape of the weights of one connection."""
+        geometry = self.geometries.get(pair)
+        if geometry is not None:
+            return geometry.weight_shape
+        return self.sizes[pair[0]], self.sizes[pair[1]]
+
+    def is_reversed(self, pair: Pair) -> bool:
+        """Whether a connection uses the convolution of its forward partner in reverse."""
+        return pair in self.geometries and pair[::-1] in self.wiring.forward
+
+
+def dense_layout(wiring: Wiring, sizes: Sequence[int]) -> Layout:
+    """Layout of dense layers of these sizes, input and output included."""
+    return Layout(wiring, tuple((size,) for size in sizes), {})
+
+
+def layout_of(
+    wiring: Wiring, in_shape: Shape, hidden: Sequence[int | Conv2D], n_outputs: int
+) -> Layout:
+    """Layout of a network with these hidden layers.
+
+    A convolutional layer takes its shape from the nearest earlier layer that drives it. Two layers
+    are connected densely if one of them is dense. The exception is a forward connection to a
+    convolutional layer, which must come from a layer with channels. Two convolutional layers are
+    connected by the `Conv2D` of the target, whose result must have the shape of the target.
+    Feedback beside a forward convolution uses that one in reverse.
+
+    Parameters
+    ----------
+    wiring : Wiring
+    in_shape : tuple of int
+        (units,) or (height, width, channels) of the input.
+    hidden : sequence of int or Conv2D
+        Layers 1..L-1.
+    n_outputs : int
+
+    Returns
+    -------
+    Layout
+
+    Raises
+    ------
+    ValueError
+        If a convolution does not fit its source; the message has both shapes.
+    """
+    entries = [None, *hidden, n_outputs]
+    shapes: list[Shape] = [in_shape]
+    geometries: dict[Pair, ConvGeometry] = {}
+    for layer, entry in enumerate(entries[1:], start=1):
+        if not isinstance(entry, Conv2D):
+            assert entry is not None
+            shapes.append((entry,))
+            continue
+        sources = sorted(s for s, target in wiring.forward if target == layer)
+        for source in reversed(sources):
+            geometry = _convolution(entry, shapes[source], source, layer)
+            if len(shapes) == layer:
+                shapes.append(geometry.out_shape)
+            _check_same_shape(geometry, shapes[layer], source, layer, entry)
+            geometries[source, layer] = geometry
+    for pair, partner in zip(wiring.feedback, wiring.partners, strict=True):
+        source, target = pair
+        if partner is not None:
+            if pair[::-1] in geometries:
+                geometries[pair] = geometries[pair[::-1]]
+            continue
+        entry = entries[target]
+        if isinstance(entry, Conv2D) and isinstance(entries[source], Conv2D):
+            geometry = _convolution(entry, shapes[source], source, target)
+            _check_same_shape(geometry, shapes[target], source, target, entry)
+            geometries[pair] = geometry
+    return Layout(wiring, tuple(shapes), geometries)
+
+
+def _convolution(spec: Conv2D, shape: Shape, source: int, target: int) -> ConvGeometry:
+    if len(shape) != 3:
+        msg = (
+            f"Layer {target}, {spec!r}, needs an input of shape (height, width, channels), but "
+            f"layer {source}, which drives it, is a dense layer of shape {shape}. Put the "
+            "convolutional layers first."
+        )
+        raise ValueError(msg)
+    try:
+        return geometry_of(spec, shape)
+    except ValueError as error:
+        msg = f"Layer {target} of the network, driven by layer {source}: {error}"
+        raise ValueError(msg) from None
+
+
+def _check_same_shape(
+    geometry: ConvGeometry, shape: Shape, source: int, target: int, spec: Conv2D
+) -> None:
+    if geometry.out_shape != shape:
+        msg = (
+            f"The connection {source, target} cannot be: {spec!r} turns layer {source}, of shape "
+            f"{geometry.in_shape}, into the shape {geometry.out_shape}, but layer {target} has the "
+            f"shape {shape}. Remove the connection, or choose kernels, strides, padding and "
+            "pooling that give equal shapes."
+        )
+        raise ValueError(msg)
 
 
 def wired_network(
@@ -136,14 +280,14 @@ def wired_network(
     backend: ArrayBackend,
     layout: Layout | None = None,
 ) -> Network:
-    """Network in which layers drive each other as the wiring says.
+    """Network around given arrays, in which layers drive each other as the wiring says.
 
     Parameters
     ----------
     wiring : Wiring
     coefs, feedback_coefs : sequences of array
         Weights (n_source, n_target) of the forward and of the feedback connections, in the order
-        of the wiring. Feedback that is None is tied to the partners in `coefs`.
+        of the wiring. If `feedback_coefs` is None, feedback is tied to its partners in `coefs`.
     intercepts : sequence of array
         Biases (n_l,) of layers l = 1..L.
     activation : str
@@ -151,17 +295,17 @@ def wired_network(
     backend : ArrayBackend
         Where the arrays live.
     layout : Layout or None, default=None
-        Which connections are convolutions, whose weights are kernels; None: all are dense.
+        Which connections are convolutions, whose weights are kernels. None: all are dense.
 
     Returns
     -------
     Network
-        It holds the given arrays themselves.
+        It holds the given arrays themselves, not copies.
 
     Raises
     ------
     ValueError
-        If feedback is to be tied, but a connection has no partner.
+        If feedback is to be tied, but a feedback connection has no partner.
     """
     geometries: Mapping[Pair, ConvGeometry] = {} if layout is None else layout.geometries
 
@@ -183,8 +327,11 @@ def wired_network(
         ]
     else:
         feedback = [connection(*of) for of in zip(wiring.feedback, feedback_coefs, strict=True)]
+    pools = any(geometry.picks_winners for geometry in geometries.values())
+    kind = PoolingNetwork if pools else Network
     sizes = None if layout is None else layout.sizes[1:]
-    return Network(ACTIVATIONS[activation], forward, feedback, intercepts, backend, sizes)
+    hidden_activation = ACTIVATIONS[activation]
+    return kind(wiring, hidden_activation, forward, feedback, intercepts, backend, sizes)
 
 
 def _existing(pair: Pair, partner: int | None) -> int:

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._network import Network
-from sklearn_eqprop._network.paths import SMALLEST_GAIN
+from sklearn_eqprop._network import SMALLEST_GAIN, Network
 
 
 def local_asymmetries(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend import Array, ArrayBackend, batches
 from sklearn_eqprop._feedback.kolen_pollack import Follower
 
 #: Numbers of each array that are updated together, so that every pass finds them in the cache.
@@ -200,8 +200,8 @@ def _pieces(arrays: Sequence[Array]) -> Iterator[Sequence[Array]]:
         yield arrays
         return
     flat = [array.ravel(order="K") for array in arrays]
-    for start in range(0, flat[0].shape[0], CACHE_SIZE):
-        yield [array[start : start + CACHE_SIZE] for array in flat]
+    for piece in batches(flat[0].shape[0], CACHE_SIZE):
+        yield [array[piece] for array in flat]
 
 
 def share_layout(*arrays: Array) -> bool:

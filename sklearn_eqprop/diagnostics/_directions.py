@@ -14,8 +14,7 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.fitting.assembly import credit_rule
-from sklearn_eqprop._network import Network, feedback_gains
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import Network, attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._rules.base import CreditRule, Minibatch
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope

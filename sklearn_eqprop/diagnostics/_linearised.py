@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._network import Network
-from sklearn_eqprop._network.paths import arrival_scales
+from sklearn_eqprop._network import Network, arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
 from sklearn_eqprop._substrates.phases import held_at
 from sklearn_eqprop._substrates.pushes import ConstantPush

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from sklearn_eqprop._backend import CupyBackend, selection
+from sklearn_eqprop._backend.cuda.usability import why_no_device
 from tests.backend import host_kernels
 from tests.backend.fake_cupy import FakeCupy
 
@@ -23,7 +24,7 @@ def device(fake):
     return CupyBackend(fake)
 
 
-NO_DEVICE = selection.why_no_device()
+NO_DEVICE = why_no_device()
 DEVICES = ["pretended"] if NO_DEVICE else ["pretended", pytest.param("real", marks=pytest.mark.gpu)]
 
 
@@ -53,5 +54,5 @@ def installed(fake, monkeypatch):
 
 def look_again():
     """Forget what has been found out about devices."""
-    selection.why_no_device.cache_clear()
+    why_no_device.cache_clear()
     selection.is_usable.cache_clear()

@@ -6,7 +6,8 @@ from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._backend.feeding import SPARSE_SHARE, DeviceRows, HostRows, StreamedRows
+from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
+from sklearn_eqprop._backend.numpy_backend import SPARSE_SHARE, HostRows
 from sklearn_eqprop.exceptions import DivergenceError
 
 N_ROWS = 53

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators import array_home
+from sklearn_eqprop._estimators.data import array_home
 from tests.backend.fake_cupy import DeviceArray
 from tests.backend.test_training_loop import _fitted
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._backend import cupy_backend, feeding
-from sklearn_eqprop._estimators import settled_rows
+from sklearn_eqprop._backend.cuda import cupy_backend, feeding
+from sklearn_eqprop._estimators.fitted import settled_rows
 from tests.backend.test_training_loop import _assert_alike, _fitted
 
 N_ROWS, N_COLUMNS = 4096, 256

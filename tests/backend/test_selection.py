@@ -13,6 +13,7 @@ import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
+from sklearn_eqprop._backend.cuda import usability
 from tests.backend.conftest import look_again
 from tests.backend.fake_cuda import CUDARuntimeError, OutOfMemoryError
 
@@ -22,7 +23,7 @@ Y = (X[:, 0] > 0).astype(int)
 
 @pytest.fixture
 def no_cupy(monkeypatch):
-    monkeypatch.setattr(selection, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "cupy", None)  # neither found nor imported
     look_again()
     yield
     look_again()
@@ -51,7 +52,7 @@ def test_cupy_is_not_installed(no_cupy, estimator):
 def test_the_extras_exist():
     path = Path(__file__).parents[2] / "pyproject.toml"
     extras = tomllib.loads(path.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    for major in selection.CUDA_EXTRAS:
+    for major in usability.CUDA_EXTRAS:
         assert any(f"cupy-cuda{major}x" in need for need in extras[f"cuda{major}"])
 
 
@@ -134,7 +135,7 @@ def test_libraries_are_missing(installed, monkeypatch):
     [
         (11080, 12040, "uninstall cupy-cuda11x and run pip install 'sklearn-eqprop[cuda12]'"),
         (14000, 14000, "uninstall cupy-cuda14x and run pip install 'sklearn-eqprop[cuda13]'"),
-        (11080, 11080, "update the driver and install CuPy anew"),
+        (11080, 11080, "update the driver and reinstall CuPy"),
     ],
 )
 def test_only_extras_that_exist_are_advised(installed, monkeypatch, runtime, driver, remedy):
@@ -155,15 +156,15 @@ def test_the_driver_cannot_be_asked(installed, monkeypatch):
 
     monkeypatch.setattr(installed.cuda.runtime, "driverGetVersion", fail)
     said = _refused()
-    assert "could not ask for the CUDA driver's version (cudaErrorUnknown: unknown error)" in said
-    assert "install the driver anew" in said
+    assert "could not read the CUDA driver's version (cudaErrorUnknown: unknown error)" in said
+    assert "reinstall the driver" in said
 
 
 def test_importing_cupy_fails(installed, monkeypatch):
     def fail(name):
         raise ImportError("libcublas is broken")
 
-    monkeypatch.setattr(selection, "import_module", fail)
+    monkeypatch.setattr(usability, "import_module", fail)
     assert "importing it failed (libcublas is broken)" in _refused()
 
 
@@ -217,7 +218,7 @@ def test_auto_never_fails(installed, monkeypatch, stub):
 
 def test_why_is_looked_into_once(installed, monkeypatch):
     assert get_backend("cupy").name == "cupy"
-    monkeypatch.setattr(selection, "_driver_trouble", lambda cp: pytest.fail("asked again"))
+    monkeypatch.setattr(usability, "_driver_trouble", lambda cp: pytest.fail("asked again"))
     assert get_backend("auto").name == "cupy"
 
 
@@ -225,7 +226,8 @@ def test_why_is_looked_into_once(installed, monkeypatch):
 def test_auto_takes_what_is_there_in_silence(installed, monkeypatch, trouble):
     if trouble == "no driver":
         monkeypatch.setattr(selection, "_has_driver", lambda: False)
-        monkeypatch.setattr(selection, "import_module", lambda name: pytest.fail("imported"))
+        for module in (selection, usability):
+            monkeypatch.setattr(module, "import_module", lambda name: pytest.fail("imported"))
     if trouble == "broken":
         installed.cuda.runtime.driver = 11000
     with warnings.catch_warnings():
@@ -246,7 +248,7 @@ def test_the_real_cupy_says_what_is_missing():
     """Where CuPy is installed: either it works, or one of the reasons above is given."""
     assert "fake" not in repr(sys.modules.get("cupy"))
     look_again()
-    why = selection.why_no_device()
+    why = usability.why_no_device()
     if why:
         known = ("needs an NVIDIA driver", "the NVIDIA driver supports", "no usable CUDA device")
         assert any(reason in why for reason in known)

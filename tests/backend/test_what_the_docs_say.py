@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from sklearn_eqprop._network import patches
+from sklearn_eqprop._network import convolution
 from sklearn_eqprop._network.conv2d import Conv2D, geometry_of
 from sklearn_eqprop._relaxation import pacing
 from tests.backend.test_training_loop import _fitted, _model
@@ -55,9 +55,9 @@ def test_partial_fit_moves_weights_and_moments_both_ways(installed, digits):
 def test_patches_of_as_many_samples_at_a_time_as_may_be(device, monkeypatch):
     """What a convolution takes besides the maps: patches, what they give, and a padded copy."""
     n_numbers, n_samples = 2**20, 200
-    monkeypatch.setattr(patches, "DEVICE_NUMBERS", n_numbers)
+    monkeypatch.setattr(convolution, "DEVICE_NUMBERS", n_numbers)
     geometry = geometry_of(Conv2D(4, 5, padding="same"), (28, 28, 1))
-    of_geometry = patches.Patches(geometry, device)
+    of_geometry = convolution.Patches(geometry, device)
     maps = device.xp.ones((n_samples, 28, 28, 1), dtype=np.float32)
     kernel = device.xp.ones(geometry.weight_shape, dtype=np.float32)
     assert n_samples * 28 * 28 * of_geometry.patch_size > 3 * n_numbers

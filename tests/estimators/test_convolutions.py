@@ -193,7 +193,7 @@ SHAPES_REFUSED = [
     (
         (20, Conv2D(4, 3)),
         (8, 8),
-        r"Layer 2, Conv2D\(4, 3\), reads maps.*dense layer of shape \(20,\)",
+        r"Layer 2, Conv2D\(4, 3\), needs an input.*dense layer of shape \(20,\)",
     ),
     ((Conv2D(0, 3),), (8, 8), r"hidden_layer_sizes=.*filters must be a positive integer. Got 0"),
     (("Conv2D(4, 3)", 10), (8, 8), r"'hidden_layer_sizes'.*is not a positive integer"),

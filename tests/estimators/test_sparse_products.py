@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._backend.feeding import stays_sparse
+from sklearn_eqprop._backend import stays_sparse
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Training reached max_iter", "ignore:The free phase", "ignore:The nudged phase"

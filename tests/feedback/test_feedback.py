@@ -5,7 +5,7 @@ import pytest
 
 from sklearn_eqprop._feedback.kolen_pollack import Follower
 from sklearn_eqprop._network import feedback_gains, layered_wiring
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import attenuations
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, substrate_of
 

@@ -5,8 +5,7 @@ import pytest
 
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._feedback.homeostasis import draw_probes, homeostatic_shares, homeostatic_steps
-from sklearn_eqprop._network import Dense, feedback_gains, layered_wiring
-from sklearn_eqprop._network.paths import attenuations
+from sklearn_eqprop._network import Dense, attenuations, feedback_gains, layered_wiring
 from sklearn_eqprop._substrates.probes import local_asymmetries
 from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters

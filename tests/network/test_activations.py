@@ -54,3 +54,11 @@ def test_rate_change_keeps_the_accuracy_of_a_small_displacement(name, distance):
         rate = activation.rate
         expected = rate(np, state + displacement) - rate(np, state)
         assert np.abs(change - expected).max() < 1e-15
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_facts_are_those_of_the_rates(name):
+    activation = ACTIVATIONS[name]
+    rates = activation.rate(np, np.clip(STATES, activation.lower, activation.upper))
+    assert activation.rate_is_bounded == (abs(rates).max() <= 1)
+    assert activation.rate_is_signed == (rates.min() < 0)

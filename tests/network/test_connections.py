@@ -54,7 +54,7 @@ def test_local_change_is_the_derivative_of_what_the_weights_deliver(make, n_samp
 
 def test_tied_feedback_follows_its_forward_connection():
     connection = _tied()
-    forward = connection.forward
+    forward = connection.along
     assert connection.weights is forward.weights
     pre = _activity(N_SOURCE, 1)
     forward.weights *= 3

@@ -176,7 +176,7 @@ def test_without_winners_nothing_is_sent_back():
 def test_blocks_of_samples_change_nothing(blocks, monkeypatch):
     spec, shape = Conv2D(2, 3, padding="same", pool=2), (6, 7, 2)
     whole = make(spec, shape)
-    monkeypatch.setattr("sklearn_eqprop._network.patches.CACHE_NUMBERS", blocks)
+    monkeypatch.setattr("sklearn_eqprop._network.convolution.CACHE_NUMBERS", blocks)
     cut = make(spec, shape)
     pre, post = activity(whole.n_source, 1), activity(whole.n_target, 2)
     for name, arguments in (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._network import LoopGainGuard, excess_gain
-from sklearn_eqprop._network.loop_gain import WARM_UP_STEPS
+from sklearn_eqprop._network.gains import WARM_UP_STEPS
 from tests.dense_graph import CHAIN, GRAPHS, SIZES, GraphNet, radius, random_graph_net
 from tests.dense_truth import random_task
 from tests.engine import joined, network_of, settle

@@ -45,7 +45,7 @@ def test_feedback_between_maps_without_a_partner_is_a_convolution_of_its_own():
         (
             [(0, 1), (1, 2), (0, 2), (2, 3)],
             (HALF, SAME),
-            r"connection \(0, 2\) cannot be.*shape \(8, 8, 3\) of layer 0.*\(4, 4, 3\)",
+            r"connection \(0, 2\) cannot be.*layer 0, of shape \(8, 8, 3\),.*\(4, 4, 3\)",
         ),
         (
             [(0, 1), (1, 2), (2, 3), (3, 1), (2, 2), (3, 2)],

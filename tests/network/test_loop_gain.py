@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._network import LoopGainGuard, allowed_loop_product, feedback_gains
-from sklearn_eqprop._network.loop_gain import WARM_UP_STEPS
+from sklearn_eqprop._network.gains import WARM_UP_STEPS
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, settle
 

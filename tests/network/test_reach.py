@@ -92,7 +92,7 @@ def test_many_outputs_are_bounded_without_a_table_of_pairs(monkeypatch):
     net = _nets("relu", 0)[0]
     [S, error, X] = next(_points(net, 0))
     paired = _reach(net, S, X).of_differences(np.zeros(len(X), dtype=int))
-    monkeypatch.setattr("sklearn_eqprop._network.reach.MOST_PAIRED", 2)
+    monkeypatch.setattr("sklearn_eqprop._network.certainty.MOST_PAIRED", 2)
     reach = _reach(net, S, X)
     assert all(isinstance(each, float) for each in reach.bound.distances)
     plain = reach.of_differences(np.zeros(len(X), dtype=int))

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, Feed
+from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
+from sklearn_eqprop._backend.cuda.full_memory import explaining_full_memory, is_out_of_memory
 from sklearn_eqprop._backend.cuda.kernels import Kernels, range_arguments
-from sklearn_eqprop._backend.feeding import DeviceRows, StreamedRows, dense_rows, host_rows
+from sklearn_eqprop._backend.numpy_backend import blocks, dense_rows
 
-#: Training rows are kept on the device if they take up at most this share of its free memory.
+#: Training rows are kept on the device if they fill at most this fraction of its free memory.
 RESIDENT_SHARE = 0.5
-#: Bytes of rows that are put on the device at once. What CuPy makes an array of goes through pinned
-#: memory as a whole, its size rounded up to a power of two: on the host that may be too much.
+#: Bytes of rows that are sent to the device at once. CuPy sends an array through pinned memory of
+#: at least its size, rounded up to a power of two, which may be too much for the host.
 UPLOADED_AT_ONCE = 2**26
-#: What errors of CUDA and its libraries say where they run out of memory, besides CuPy's own.
-OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED")
 
 
 class CupyBackend:
     """Arrays on the current CUDA device, products by cuBLAS, sweeps by kernels of our own.
 
-    Everything is queued on CuPy's current stream. The host waits for the device in `to_host`,
-    `numbers` and `norms`, where rows are put on the device to stay, and nowhere else.
+    Everything is queued on CuPy's current stream. The host waits for the device only in `to_host`,
+    `numbers` and `norms`, and while training rows are placed on the device.
 
     Parameters
     ----------
@@ -42,24 +43,24 @@ class CupyBackend:
         self._kernels = Kernels(cp)
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """See `ArrayBackend.from_host`."""
+        """Array of the device with the given dtype, in the memory order of the given array."""
         if not isinstance(array, self.xp.ndarray):
-            array = np.asarray(array, dtype=dtype)  # what crosses the bus is of the final type
-        # In the order it has: products with transposed weights rely on how they lie in memory.
+            array = np.asarray(array, dtype=dtype)  # sends the final type over the bus
+        # In the same memory order: products with transposed weights rely on it.
         return self.xp.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
-        """See `ArrayBackend.to_host`."""
+        """NumPy array with the same content and memory order. Waits for the device."""
         return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array, order="A")
 
     def take_rows(self, array: Any, rows: np.ndarray) -> Any:
-        """See `ArrayBackend.take_rows`."""
+        """Rows of an array of the host or of the device, by a mask or row numbers of the host."""
         if isinstance(array, self.xp.ndarray):
             rows = self.xp.asarray(np.flatnonzero(rows) if rows.dtype == bool else rows)
         return array[rows]
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
-        """See `ArrayBackend.numbers`."""
+        """Arrays without dimensions as Python floats; all are read together."""
         on_device = [value for value in values if isinstance(value, self.xp.ndarray)]
         read = iter(self.xp.asnumpy(self._in_one(on_device)).tolist() if on_device else ())
         return [
@@ -67,7 +68,7 @@ class CupyBackend:
         ]
 
     def _in_one(self, numbers: Sequence[Array]) -> Array:
-        """Copied one by one: CuPy's `stack` sends the addresses of more than 8 across the bus."""
+        """The numbers in one array, copied singly: `stack` would send addresses over the bus."""
         dtype = np.result_type(*(number.dtype for number in numbers))
         joined = self.xp.empty(len(numbers), dtype=dtype)
         for place, number in enumerate(numbers):
@@ -75,18 +76,12 @@ class CupyBackend:
         return joined
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
-        """See `ArrayBackend.norms`."""
+        """Euclidean (Frobenius) norm of each array; all are read together."""
         squares = self.numbers([self._square(array) for array in arrays])
-        if not any(math.isinf(square) for square in squares):
-            return [math.sqrt(square) for square in squares]
-        # Only the squares may be too large.
-        largest = self.numbers([abs(array).max() for array in arrays])
-        scales = [size if 0 < size < math.inf else 1.0 for size in largest]
-        parts = [self._square(a / scale) for a, scale in zip(arrays, scales, strict=True)]
-        return [
-            math.inf if math.isinf(size) else scale * math.sqrt(square)
-            for size, scale, square in zip(largest, scales, self.numbers(parts), strict=True)
-        ]
+        if any(math.isinf(square) for square in squares):
+            # In float32 the square overflows long before the norm does.
+            squares = self.numbers([self._square(array.astype(np.float64)) for array in arrays])
+        return [math.sqrt(square) for square in squares]
 
     def _square(self, array: Array) -> Array:
         flags = array.flags
@@ -95,7 +90,7 @@ class CupyBackend:
         return self.xp.dot(flat, flat)
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
-        """See `ArrayBackend.project`."""
+        """The array clipped to [lower, upper], in `out` or in a fresh array."""
         if lower is None and upper is None:
             return array.copy() if out is None else array
         array, lower, upper = self._by_rows(array, lower, upper)
@@ -109,14 +104,14 @@ class CupyBackend:
         return out
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """See `ArrayBackend.row_max_abs`."""
+        """Largest magnitude of each row, shape (n_samples,)."""
         (array,) = self._by_rows(array)
         largest = self.xp.zeros(array.shape[0], dtype=array.dtype)
         self._kernels.over_rows("row_max_abs", array.shape, array.dtype, array, largest)
         return largest
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
-        """See `ArrayBackend.row_residual`."""
+        """Largest ``|clip(drive) - state|`` of each row, shape (n_samples,)."""
         drive, state, lower, upper = self._by_rows(drive, state, lower, upper)
         largest = self.xp.zeros(drive.shape[0], dtype=drive.dtype)
         sides = range_arguments(lower, upper)
@@ -127,7 +122,7 @@ class CupyBackend:
     def row_euler(
         self, goal: Array, state: Array, lower: Any, upper: Any, step_size: float
     ) -> tuple[Array, Array]:
-        """See `DeviceBackend.row_euler`."""
+        """One Euler step of a layer, and its residual by row; one kernel."""
         goal, state, lower, upper = self._by_rows(goal, state, lower, upper)
         largest = self.xp.zeros(goal.shape[0], dtype=goal.dtype)
         moved = self.xp.empty_like(goal)
@@ -137,7 +132,7 @@ class CupyBackend:
         return largest, moved
 
     def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:
-        """See `DeviceBackend.row_solve`."""
+        """``clip(early + late)`` in one kernel."""
         early, late, lower, upper = self._by_rows(early, late, lower, upper)
         state = self.xp.empty_like(early)
         sides = range_arguments(lower, upper)
@@ -148,7 +143,7 @@ class CupyBackend:
     def row_check(
         self, early: Array, late: Array | None, state: Array, lower: Any, upper: Any
     ) -> tuple[Array, Array]:
-        """See `DeviceBackend.row_check`."""
+        """``early + late``, and its residual by row; one kernel."""
         early, late, state, lower, upper = self._by_rows(early, late, state, lower, upper)
         drive = self.xp.empty_like(early)
         largest = self.xp.zeros(early.shape[0], dtype=early.dtype)
@@ -158,7 +153,7 @@ class CupyBackend:
         return drive, largest
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
-        """See `ArrayBackend.feed`; on the device where they are, or leave half of it free."""
+        """Rows that stay on the device if half of its free memory is enough, else streamed rows."""
         if factors is not None:
             factors = self.from_host(factors, dtype)
         if isinstance(inputs, self.xp.ndarray):
@@ -172,7 +167,7 @@ class CupyBackend:
     def _resident_rows(
         self, inputs: Any, target: Any, dtype: Any, factors: Array | None
     ) -> DeviceRows | None:
-        """All rows, put on the device; None where they turn out not to fit."""
+        """All rows on the device; None if they do not fit after all."""
         try:
             placed = self._uploaded(inputs, dtype)
             there = self._uploaded(target, dtype)
@@ -185,25 +180,25 @@ class CupyBackend:
         return DeviceRows(self.xp, placed, there, dtype)
 
     def _uploaded(self, rows: np.ndarray, dtype: Any) -> Array:
-        """A copy on the device, made piece by piece."""
+        """A copy of the rows on the device, sent piece by piece."""
         there = self.xp.empty(rows.shape, dtype=dtype)
         row_bytes = max(1, rows.shape[1] * there.itemsize)
         current = self.xp.cuda.get_current_stream()
-        for some in host_rows(rows.shape[0], None, max(1, UPLOADED_AT_ONCE // row_bytes)):
+        for some in blocks(rows.shape[0], row_bytes, UPLOADED_AT_ONCE):
             piece = np.ascontiguousarray(rows[some], dtype=dtype)
             there[some].set(piece)
-            # The piece may be read only after `set` has returned, which does not keep it alive.
+            # The device may read the piece after `set` has returned, and `set` keeps no reference.
             current.synchronize()
         return there
 
     def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
-        """See `ArrayBackend.inputs`; dense."""
+        """Some rows of X as a dense array of the device."""
         return self.from_host(dense_rows(X, rows), dtype)
 
     def free_bytes(self) -> int:
-        """Memory that arrays may still take up: free on the device, or held by CuPy for reuse.
+        """Bytes that arrays may still take: free on the device, or kept by CuPy for reuse.
 
-        No more than CuPy may take (``CUPY_GPU_MEMORY_LIMIT``).
+        Limited by the bytes that CuPy may take (``CUPY_GPU_MEMORY_LIMIT``).
         """
         free, _ = self.xp.cuda.runtime.memGetInfo()
         pool = self.xp.get_default_memory_pool()
@@ -211,15 +206,16 @@ class CupyBackend:
         limit = pool.get_limit()  # 0: none
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
+    def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
+        """A context in which a full device raises a MemoryError with the remedy."""
+        return explaining_full_memory(self.xp, what, remedy)
+
     def is_out_of_memory(self, error: BaseException) -> bool:
-        """See `ArrayBackend.is_out_of_memory`; CUDA's libraries may run out of it as well."""
-        if isinstance(error, self.xp.cuda.memory.OutOfMemoryError):
-            return True
-        # Known by what they say: some of their types can be asked for only where a device is.
-        return isinstance(error, RuntimeError) and any(what in str(error) for what in OUT_OF_MEMORY)
+        """Whether an error says that the memory of the device is full."""
+        return is_out_of_memory(self.xp, error)
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
-        """See `ArrayBackend.copy_rows`; a target that does not lie row by row is refused."""
+        """Overwrite the marked rows of `target`, which must be C-contiguous."""
         if target.ndim == 1:
             target, source = target[:, None], source[:, None]
         (source,) = self._by_rows(source)
@@ -240,14 +236,14 @@ class CupyBackend:
     ) -> None:
         """Adam's moments and step of one block in one pass; the step replaces the direction.
 
-        The three arrays lie in memory alike.
+        The three arrays must have the same memory order.
         """
         numbers = (fade_mean, fade_square, epsilon, rate)
         arrays = (mean, square, direction)
         self._kernels.over_numbers("adam", mean.size, mean.dtype, *arrays, *numbers)
 
     def _by_rows(self, *arrays: Any) -> list[Any]:
-        """Arrays as kernels need them; a copy only where one lies in memory in another way."""
+        """The arrays in C order, as kernels need them; a copy only if necessary."""
         return [
             self.xp.ascontiguousarray(array) if getattr(array, "ndim", 0) else array
             for array in arrays
@@ -255,5 +251,5 @@ class CupyBackend:
 
 
 def _is_shared(late: Array | None) -> int:
-    """1 where one row stands for all samples."""
+    """1 if one row stands for all samples, else 0."""
     return int(late is not None and late.ndim == 1)

@@ -1,10 +1,10 @@
-// What a sweep does to every number besides the products, each kernel in one pass over memory.
+// Elementwise work of a sweep and of an update, each kernel in one pass over memory.
 //
-// REAL is float or double, given when the text is compiled. Plain C++ without headers: the tests compile
-// this very text with an ordinary compiler as well and run it. Arrays lie in memory row by row.
+// REAL is float or double, defined when the text is compiled. This is plain C++ without headers: the
+// tests also compile it with an ordinary compiler and run it. Arrays are in C order.
 //
-// Kernels whose name begins with row_ run one block a row. Its threads stride over the columns, and
-// what each finds meets in `largest`, which must hold zeros (or what other layers left) before.
+// Kernels whose name begins with row_ run one block per row. Its threads stride over the columns and
+// combine their results in `largest`, which must hold zeros or the results of other layers before.
 
 typedef REAL real;
 
@@ -13,7 +13,7 @@ template <> struct bits_of<4> { typedef unsigned int type; };
 template <> struct bits_of<8> { typedef unsigned long long type; };
 typedef bits_of<sizeof(real)>::type bits;
 
-// Magnitudes, their sign bit cleared, are in the order of their bits; NaN lies above all numbers.
+// Magnitudes (the sign bit cleared) have the order of their bit patterns. NaN is above all numbers.
 static __device__ bits magnitude_bits(real value)
 {
     union { real number; bits pattern; } both;
@@ -25,7 +25,7 @@ static __device__ bits magnitude_bits(real value)
 static __device__ real maximum(real a, real b) { return a > b || a != a ? a : b; }
 static __device__ real minimum(real a, real b) { return a < b || a != a ? a : b; }
 
-// A side of a range: an array in the shape of the states, or (null) one number; infinite: open.
+// A side of a range: an array in the shape of the states, or one number if that is null; infinite: open.
 static __device__ real in_range(
     real value, long long i, const real* lower, const real* upper, real least, real most)
 {
@@ -88,8 +88,7 @@ extern "C" __global__ void row_euler(
     atomicMax((bits*)largest + blockIdx.x, found);
 }
 
-// A layer solved in one go: the parts of its drive added up, the state in which it would rest.
-// `late` may be null, and has one row, for all samples, where it is shared.
+// A layer solved in one pass: clip(early + late). `late` may be null, or one row shared by all samples.
 extern "C" __global__ void row_solve(
     const real* early, const real* late, long long late_is_shared,
     const real* lower, const real* upper, real least, real most,
@@ -104,7 +103,7 @@ extern "C" __global__ void row_solve(
     }
 }
 
-// The same sum kept as the drive, and the residual of a state that may have been left by it.
+// The drive early + late, and the residual of a state with this drive.
 extern "C" __global__ void row_check(
     const real* early, const real* late, long long late_is_shared, const real* state,
     const real* lower, const real* upper, real least, real most,
@@ -124,7 +123,7 @@ extern "C" __global__ void row_check(
     atomicMax((bits*)largest + blockIdx.x, found);
 }
 
-// Rows that are marked, from one array to another.
+// Copy the marked rows of one array to another.
 extern "C" __global__ void row_copy(
     real* target, const real* source, const bool* marked, long long n_columns)
 {
@@ -134,7 +133,7 @@ extern "C" __global__ void row_copy(
         target[first + column] = source[first + column];
 }
 
-// Adam (Kingma & Ba 2015) on moments kept as sums that fade; the step takes the direction's place.
+// Adam (Kingma & Ba 2015). Moments are kept as fading sums, and the step replaces the direction.
 extern "C" __global__ void adam(
     real* mean, real* square, real* direction,
     real fade_mean, real fade_square, real epsilon, real rate, long long n)

@@ -10,24 +10,24 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 
-#: Threads of a block, at most; a multiple of the 32 that run together.
+#: Most threads per block; a multiple of the 32 that run together.
 BLOCK = 256
-#: Blocks of a kernel that strides over all numbers, at most.
+#: Most blocks of a kernel that strides over all numbers.
 MOST_BLOCKS = 4096
-#: Types of numbers in NumPy and in the kernels' text.
+#: Number types of NumPy and their names in the kernels' text.
 C_TYPES = {"float32": "float", "float64": "double"}
 
 
 @cache
 def kernel_source() -> str:
-    """Text of all kernels, in CUDA C++; REAL is to be defined."""
+    """Text of all kernels, in CUDA C++; REAL must be defined by the compiler's options."""
     return resources.files(__package__).joinpath("kernels.cu").read_text(encoding="utf-8")
 
 
 def compile_options(dtype: Any) -> tuple[str, ...]:
     """Options for the compiler, for arrays of that type.
 
-    Products and sums are rounded one by one, as NumPy does: memory sets the pace anyway. But CuPy
+    Products and sums are rounded separately, as in NumPy: memory limits the speed anyway. CuPy
     adds ``-ftz=true``: float32 numbers below the smallest normal one, 1.2e-38, become 0.
     """
     return ("-std=c++17", "--fmad=false", f"-DREAL={C_TYPES[np.dtype(dtype).name]}")
@@ -36,7 +36,7 @@ def compile_options(dtype: Any) -> tuple[str, ...]:
 class Kernels:
     """Launches the kernels through the interface of CuPy's ``RawModule``.
 
-    Compiled at their first use, once a type; CuPy keeps what it has compiled on disk.
+    They are compiled at their first use, once per type. CuPy caches the result on disk.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Kernels:
         self._functions: dict[tuple[str, str], Any] = {}
 
     def over_rows(self, name: str, shape: tuple[int, ...], dtype: Any, *arguments: Any) -> None:
-        """Run a kernel with one block a row; the number of columns is its last argument."""
+        """Run a kernel with one block per row; the number of columns is its last argument."""
         n_rows, n_columns = shape
         if n_rows and n_columns:
             threads = min(BLOCK, 32 * -(-n_columns // 32))
@@ -79,7 +79,7 @@ class Kernels:
 
 
 def range_arguments(lower: Any, upper: Any) -> tuple[Any, ...]:
-    """A range as kernels take it: arrays or null, then numbers for where there is no array."""
+    """A range as kernel arguments: two arrays or nulls, then two numbers to use instead."""
     sides = []
     for side, is_open in ((lower, -np.inf), (upper, np.inf)):
         is_array = getattr(side, "ndim", 0) > 0
@@ -89,7 +89,7 @@ def range_arguments(lower: Any, upper: Any) -> tuple[Any, ...]:
 
 
 def _check_types(name: str, dtype: np.dtype, arguments: tuple[Any, ...]) -> None:
-    """Refuse numbers of another type, which a kernel would misread.
+    """Refuse arrays of another type, which a kernel would misread.
 
     Raises
     ------

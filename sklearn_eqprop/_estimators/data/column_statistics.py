@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_eqprop._backend import ArrayBackend
+from sklearn_eqprop._backend import ArrayBackend, batches
+from sklearn_eqprop._backend import blocks as blocks_of_rows
 
 #: Numbers looked at in one go.
 BLOCK_NUMBERS = 2**20
@@ -16,15 +17,13 @@ BLOCK_NUMBERS = 2**20
 
 def blocks(X: Any) -> Iterator[Any]:
     """Rows of a dense X, as many at a time as hold `BLOCK_NUMBERS`, and at least one."""
-    n_rows = max(1, BLOCK_NUMBERS // X.shape[1])
-    for start in range(0, X.shape[0], n_rows):
-        yield X[start : start + n_rows]
+    for rows in blocks_of_rows(X.shape[0], X.shape[1], BLOCK_NUMBERS):
+        yield X[rows]
 
 
 def entries(X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Columns and values, in float64, of what a CSR matrix stores, a block at a time."""
-    for start in range(0, X.data.shape[0], BLOCK_NUMBERS):
-        block = slice(start, start + BLOCK_NUMBERS)
+    for block in batches(X.data.shape[0], BLOCK_NUMBERS):
         yield X.indices[block], X.data[block].astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from sklearn_eqprop._backend.feeding import host_rows
+from sklearn_eqprop._backend import blocks
 
 #: Numbers looked at in one go, which stay in the cache.
 CACHE_NUMBERS = 2**15
@@ -75,7 +75,7 @@ def _sums(X: Any, factors: np.ndarray) -> np.ndarray:
         np.cumsum(_scattered(X.data) * factors[X.indices], out=totals[1:])
         return totals[X.indptr[1:]] - totals[X.indptr[:-1]]
     sums = np.empty(X.shape[0], dtype=np.uint64)
-    for rows in _blocks(X.shape[0], X.shape[1]):
+    for rows in blocks(X.shape[0], X.shape[1], CACHE_NUMBERS):
         np.matmul(_scattered(X[rows]), factors, out=sums[rows])
     return sums
 
@@ -97,7 +97,7 @@ def _equals_the_one_before(
     in_order = marks[order]
     equal = np.zeros(order.shape[0], dtype=bool)
     doubtful = 1 + np.flatnonzero(in_order[1:] == in_order[:-1])
-    for some in _blocks(doubtful.shape[0], X.shape[1]):
+    for some in blocks(doubtful.shape[0], X.shape[1], CACHE_NUMBERS):
         at = doubtful[some]
         rows, before = order[at], order[at - 1]
         equal[at] = _are_equal(X, rows, before) & _are_equal(target, rows, before)
@@ -109,7 +109,3 @@ def _are_equal(X: Any, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
     if sparse.issparse(X):
         return np.diff((X[rows] != X[others]).indptr) == 0  # only differences are stored
     return np.asarray((X[rows] == X[others]).all(axis=1))
-
-
-def _blocks(n_rows: int, n_columns: int) -> Any:
-    return host_rows(n_rows, None, max(1, CACHE_NUMBERS // max(1, n_columns)))

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, available_backend
 from sklearn_eqprop._backend.array_backend import Array, Feed
-from sklearn_eqprop._backend.feeding import host_rows, stays_sparse
+from sklearn_eqprop._backend import batches, stays_sparse
 from sklearn_eqprop._estimators.data.array_home import Home
 from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
 from sklearn_eqprop._estimators.data.inputs import validated_inputs
@@ -307,8 +307,8 @@ def _settled_chunk(substrate: Any, inputs: Array, rows: slice, nudge: Nudge | No
 
 
 def chunks(n_rows: int, n_numbers: int, network: Network) -> Iterator[slice]:
-    """Yield slices of rows, of `n_numbers` each, that a network settles at once."""
-    yield from host_rows(n_rows, None, _rows_at_once(n_numbers, network))
+    """Return slices of rows, of `n_numbers` each, that a network settles at once."""
+    return batches(n_rows, _rows_at_once(n_numbers, network))
 
 
 def _rows_at_once(n_numbers: int, network: Network) -> int:

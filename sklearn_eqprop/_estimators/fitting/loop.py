@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._network import Network, feedback_gains
-from sklearn_eqprop._network.paths import SMALLEST_GAIN, attenuations
+from sklearn_eqprop._network import SMALLEST_GAIN, attenuations
 from sklearn_eqprop._training import (
     ADAPTIVE_FLOOR,
     EpochRecord,

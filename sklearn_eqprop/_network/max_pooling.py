@@ -1,0 +1,265 @@
+"""Pooling by the maximum: winners of each window, and networks in which winners are decided.
+
+Pooling by the maximum is linear only while its winners stay the same, and the winners differ from
+sample to sample. A network as it is built decides on them with every signal that it is given. A
+network that *holds* winners is linear in the rates, as all computations around an equilibrium need.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._network.connections import Connection, Pair
+from sklearn_eqprop._network.conv2d import ConvGeometry
+from sklearn_eqprop._network.convolution import Convolution
+from sklearn_eqprop._network.network import Network
+
+
+class PooledConvolution(Convolution):
+    """A convolution pooled by the maximum over windows.
+
+    Its input decides which member of each window wins. With winners held, it is linear.
+
+    Parameters
+    ----------
+    source, target, weights, geometry, backend
+        As in `Convolution`.
+    winners : array of shape (n_samples, height, width, filters) or None, default=None
+        Winners of each sample. None: `apply` decides on them from its input.
+    """
+
+    def __init__(
+        self,
+        source: int,
+        target: int,
+        weights: Array,
+        geometry: ConvGeometry,
+        backend: ArrayBackend,
+        winners: Array | None = None,
+    ) -> None:
+        super().__init__(source, target, weights, geometry, backend)
+        self.winners = winners
+
+    @property
+    def pool(self) -> PooledConvolution:
+        """The connection itself."""
+        return self
+
+    @property
+    def envelope(self) -> Convolution:
+        """The convolution without its pooling; picking winners makes no vector longer."""
+        unpooled = self.geometry.unpooled()
+        return Convolution(self.source, self.target, self.weights, unpooled, self.backend)
+
+    def holding(self, winners: Array) -> PooledConvolution:
+        """The same weights with these winners."""
+        return PooledConvolution(
+            self.source, self.target, self.weights, self.geometry, self.backend, winners
+        )
+
+    def decide(self, pre: Array) -> tuple[Array, Array]:
+        """The pooled convolution of `pre`, and the winners that `pre` decides on."""
+        xp, side, shape = self.backend.xp, self.geometry.pool, self.geometry.out_shape
+        out = self._empty(pre.shape[0], shape)
+        winners = xp.empty(out.shape, dtype="uint8" if side <= 16 else "uint32")
+        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
+            _pool_maximum(xp, convolved, side, out[rows], winners[rows])
+        return out.reshape(-1, self.n_target), winners
+
+    def apply(self, pre: Array) -> Array:
+        """Drive of the target layer, (n_samples, n_target), by held or by decided winners."""
+        if self.winners is None:
+            return self.decide(pre)[0]
+        xp, side = self.backend.xp, self.geometry.pool
+        out = self._empty(pre.shape[0], self.geometry.out_shape)
+        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
+            for index, member in _members(convolved, side):
+                xp.copyto(out[rows], member, where=self.winners[rows] == index)
+        return out.reshape(-1, self.n_target)
+
+    def local_change(self, pre: Array, delta: Array) -> Array:
+        """Σ pre ⊗ delta over samples and places, by held winners or those that `pre` decides on."""
+        if self.winners is None:
+            return self.holding(self.decide(pre)[1]).local_change(pre, delta)
+        return super().local_change(pre, delta)
+
+    def _blocks_out(self, post: Array) -> Iterator[tuple[slice, Array]]:
+        if self.winners is None:
+            msg = f"The pooling of {self.source, self.target} has no winners to send a signal to."
+            raise RuntimeError(msg)
+        xp, side = self.backend.xp, self.geometry.pool
+        maps = post.reshape(-1, *self.geometry.out_shape)
+        for rows in self._patches.blocks(maps.shape[0]):
+            block = maps[rows]
+            out = self._empty(block.shape[0], self.geometry.conv_shape)
+            _give_to_winners(xp, block, side, self.winners[rows], out)
+            yield rows, out
+
+
+class PoolingSignal:
+    """Rates of a layer, and the winners they decide on, each computed once.
+
+    Parameters
+    ----------
+    rates : array of shape (n_samples, n_l)
+    poolings : dict of (source, target) to PooledConvolution
+        Every pooling that reads this layer.
+    """
+
+    def __init__(self, rates: Array, poolings: dict[Pair, PooledConvolution]) -> None:
+        self.rates = rates
+        self._poolings = poolings
+        self._decided: dict[Pair, tuple[Array, Array]] = {}
+
+    def decided(self, pair: Pair) -> tuple[Array, Array]:
+        """Result of a pooled convolution, which must not be written to, and its winners."""
+        if pair not in self._decided:
+            self._decided[pair] = self._poolings[pair].decide(self.rates)
+        return self._decided[pair]
+
+
+class PoolingNetwork(Network):
+    """A network in which some connections pool by the maximum; see `Network` for the parameters."""
+
+    def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
+        super()._connect(forward, feedback)
+        #: Poolings without held winners, by the layer that they read.
+        self._deciding: dict[int, dict[Pair, PooledConvolution]] = {}
+        for connection in self._poolings():
+            if connection.winners is None:
+                readers = self._deciding.setdefault(connection.source, {})
+                readers[connection.source, connection.target] = connection
+
+    def _poolings(self) -> list[PooledConvolution]:
+        return [c for c in (*self.forward, *self.feedback) if isinstance(c, PooledConvolution)]
+
+    def signal(self, layer: int, state: Array) -> Any:
+        """Rate of one layer, with the winners that it decides on."""
+        return self._signal_of(layer, self.rate(layer, state))
+
+    def _signal_of(self, layer: int, rate: Array) -> Any:
+        readers = self._deciding.get(layer)
+        return rate if readers is None else PoolingSignal(rate, readers)
+
+    def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
+        """Constant drives, and this network with the winners held that the inputs decide on."""
+        signal = self._signal_of(0, inputs)
+        clamped = self._clamped(lambda connection: self._delivered(connection, [], signal))
+        return clamped, self._holding({0: signal})
+
+    def hold(self, states: Sequence[Array]) -> Network:
+        """The network with all winners held that the states of layers 1..L decide on."""
+        if not any(layer > 0 for layer in self._deciding):
+            return self
+        return self._holding(dict(enumerate(self.signals(states), start=1)))
+
+    def signals(self, states: Sequence[Array]) -> list[Any]:
+        """Signals of layers 1..L, see `signal`."""
+        return [self.signal(layer, state) for layer, state in enumerate(states, start=1)]
+
+    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
+        """Drive of a layer by some of the layers 1..L, a fresh array; None if there is none."""
+        total = None
+        for connection in self._incoming[layer - 1]:
+            signal = signals[connection.source - 1]
+            if connection.source in sources and signal is not None:
+                brought = self._delivered(connection, signals, signal)
+                if total is None:
+                    total = brought
+                else:
+                    total += brought
+        return total
+
+    def _delivered(self, connection: Any, signals: Sequence[Any], signal: Any) -> Array:
+        """Drive by one connection, a fresh array, given its signal and those of all layers."""
+        rates = signal.rates if isinstance(signal, PoolingSignal) else signal
+        pool = connection.pool
+        pair = (-1, -1) if pool is None else (pool.source, pool.target)
+        if pair not in self._deciding.get(pair[0], {}):
+            return connection.apply(rates)
+        if connection is pool:
+            return signal.decided(pair)[0].copy()
+        decider = signals[pool.source - 1]
+        if decider is None:  # a layer without a signal is at zero: the first of each window wins
+            zeros = self.backend.xp.zeros((rates.shape[0], pool.n_source), dtype=self.dtype)
+            decider = self._signal_of(pool.source, zeros)
+        return connection.holding(decider.decided(pair)[1]).apply(rates)
+
+    def each(self, change: Callable[[Array], Array]) -> Self:
+        """The network for other samples: `change` selects or repeats the rows of held winners."""
+        winners = {
+            (connection.source, connection.target): change(connection.winners)
+            for connection in self._poolings()
+            if connection.winners is not None
+        }
+        return self._with_winners(winners)
+
+    def _holding(self, signals: Mapping[int, Any]) -> Self:
+        """The network with the winners held that the signals of some layers decide on."""
+        winners = {
+            pair: signals[layer].decided(pair)[1]
+            for layer, readers in self._deciding.items()
+            if layer in signals
+            for pair in readers
+        }
+        return self._with_winners(winners)
+
+    def _with_winners(self, winners: Mapping[Pair, Array]) -> Self:
+        if not winners:
+            return self
+
+        def held(connection: Any) -> Connection:
+            pool = connection.pool
+            if pool is None or (pool.source, pool.target) not in winners:
+                return connection
+            return connection.holding(winners[pool.source, pool.target])
+
+        network = copy.copy(self)
+        network._connect(
+            [held(connection) for connection in self.forward],
+            [held(connection) for connection in self.feedback],
+        )
+        return network
+
+
+def _members(convolved: Array, side: int) -> Iterator[tuple[int, Array]]:
+    """Each member of the windows in turn, a view (n, pooled height, pooled width, filters)."""
+    height, width = convolved.shape[1] // side, convolved.shape[2] // side
+    for index in range(side * side):
+        i, j = divmod(index, side)
+        yield index, convolved[:, i : i + side * height : side, j : j + side * width : side]
+
+
+def _pool_maximum(xp: Any, convolved: Array, side: int, out: Array, winners: Array) -> None:
+    """Write the largest member of each window, and its position; the first of equal ones wins.
+
+    Parameters
+    ----------
+    xp : module
+    convolved : array of shape (n, height, width, filters)
+    side : int
+        Side of the windows.
+    out, winners : arrays of shape (n, height // side, width // side, filters)
+        Overwritten. Winners are row-major positions within the window.
+    """
+    for index, member in _members(convolved, side):
+        if index == 0:
+            out[...] = member
+            winners[...] = 0
+            continue
+        # NaN counts as largest, so that it is not lost.
+        better = ~(member <= out)
+        xp.copyto(winners, winners.dtype.type(index), where=better)
+        xp.maximum(out, member, out=out)
+
+
+def _give_to_winners(xp: Any, pooled: Array, side: int, winners: Array, out: Array) -> None:
+    """Write each pooled number to the winner of its window, and 0 to all other members."""
+    height, width = pooled.shape[1] * side, pooled.shape[2] * side
+    if (height, width) != out.shape[1:3]:
+        out[...] = 0  # rows and columns that fill no window
+    for index, member in _members(out, side):
+        xp.multiply(pooled, winners == index, out=member)
