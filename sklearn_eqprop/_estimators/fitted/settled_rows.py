@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,9 @@ def settle_rows(
             if outputs_only:
                 result.states = result.states[-1:]
             parts.append(_reported(network, result, states_stay=on_device))
-    merged = _concatenated(parts, network.backend.xp)
+    merged = parts[0]
+    if len(parts) > 1:
+        merged = Result.concatenate(parts, network.backend.xp)
     if must_be_finite and not np.isfinite(merged.residual).all():
         refuse_broken_weights(network)
         msg = (
@@ -146,32 +149,13 @@ def _chunks_of_inputs(network: Network, X: Any, feed: Feed | None) -> Iterator[t
 
 
 def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:
-    """What is told of a chunk, on the host but for states that stay where they are."""
-    to_host = network.backend.to_host
-    return Result(
-        states=result.states if states_stay else [to_host(state) for state in result.states],
-        n_steps=to_host(result.n_steps),
-        residual=to_host(result.residual),
-        converged=to_host(result.converged),
-        n_averaged=result.n_averaged,
-    )
-
-
-def _concatenated(parts: list[Result], xp: Any) -> Result:
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0].states[0], np.ndarray):
-        xp = np
-    n_steps = np.concatenate([part.n_steps for part in parts])
-    residual = np.concatenate([part.residual for part in parts])
-    converged = np.concatenate([part.converged for part in parts])
-    return Result(
-        states=[xp.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
-        n_steps=n_steps,
-        residual=residual,
-        converged=converged,
-        n_averaged=parts[0].n_averaged,
-    )
+    """Result of a chunk on the host, without drives; states may stay where they are."""
+    result = replace(result, drives=None)
+    if not network.backend.is_device:
+        return result
+    told = replace(result, states=[]).map(network.backend.to_host)
+    states = result.states
+    return replace(told, states=states if states_stay else [*map(network.backend.to_host, states)])
 
 
 def refuse_broken_weights(network: Network) -> None:
