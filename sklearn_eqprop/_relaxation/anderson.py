@@ -17,8 +17,8 @@ RIDGE = 1e-4
 #: Steps before the first extrapolation. Far from a fixed point an extrapolation can lead to a cycle
 #: or to another fixed point.
 PLAIN_STEPS = 10
-#: Number of steps between two checks whether a sample's residual is above its first one. If it is,
-#: plain steps are halved; at once if it is so many times the first one.
+#: Plain steps are halved if they turn and the residual has not been the smallest so far for this
+#: many steps; at once if the residual is this many times the first one.
 PATIENCE, FAR = 20, 1e3
 
 
@@ -30,31 +30,31 @@ class _Path:
     ----------
     image, change : array of shape (n_samples, n_units)
         g(s) and f(s) = g(s) - s at the last state that was not taken back.
+    images, changes : array of shape (n_samples, MEMORY, n_units)
+        Their last differences, in a ring; 0: not used.
     best_state, best_residual, first_residual : array
     damping : array of shape (n_samples, 1)
         Fraction of f that a plain step takes.
     extrapolated : array of bool
         Whether the last step was an extrapolation.
+    stale : array of int
+        Steps since the residual was the smallest so far, or the damping changed.
     waits, pause : array of int
         Plain steps that a sample still takes, and the number it takes after its next failure.
-    images, changes : array of shape (n_samples, MEMORY, n_units) or None
-        Last differences of g and f, in a ring.
-    products : array of shape (n_samples, MEMORY, MEMORY) or None
-        Scalar products of `changes`. A difference of length 0 is not used.
     """
 
     image: Array
     change: Array
+    images: Array
+    changes: Array
     best_state: Array
     best_residual: Array
     first_residual: Array
     damping: Array
     extrapolated: Array
+    stale: Array
     waits: Array
     pause: Array
-    images: Array | None = None
-    changes: Array | None = None
-    products: Array | None = None
 
 
 class Anderson(Relaxation):
@@ -78,23 +78,25 @@ class Anderson(Relaxation):
     """
 
     name = "anderson"
-    explicit_steps = True
 
     def begin(self, batch: Batch) -> _Path:
         """Memory in which no sample has moved yet."""
         xp = batch.field.backend.xp
         start = _side_by_side(xp, batch.states)
-        n_samples = start.shape[0]
+        n_samples, n_units = start.shape
         unknown = xp.full(n_samples, xp.inf, dtype=start.dtype)
         zeros = xp.zeros(n_samples, dtype=xp.int64)
         return _Path(
             image=start,
             change=start,
+            images=xp.zeros((n_samples, MEMORY, n_units), dtype=start.dtype),
+            changes=xp.zeros((n_samples, MEMORY, n_units), dtype=start.dtype),
             best_state=start.copy(),
             best_residual=unknown,
             first_residual=unknown,
             damping=xp.ones((n_samples, 1), dtype=start.dtype),
             extrapolated=zeros > 0,
+            stale=zeros,
             waits=zeros,
             pause=zeros + 1,
         )
@@ -135,8 +137,12 @@ def _record(batch: Batch, state: Array, image: Array, residual: Array) -> None:
     backend.copy_rows(path.best_state, state, better)
     # "not <=" instead of ">": a residual that is not a number is too large, too.
     failed = path.extrapolated & ~(residual <= path.best_residual)
-    limit = 1 if batch.n_steps % PATIENCE == 0 else FAR
-    lost = ~path.extrapolated & ~(residual <= limit * path.first_residual)
+    path.stale = xp.where(better, 0, path.stale + 1)
+    # A straight but slow path does not turn: the next step would have to be less than half as long.
+    turns = ((2 * change - path.change) * path.change).sum(axis=1) < 0
+    stuck = (turns & (path.stale >= PATIENCE)) | ~(residual <= FAR * path.first_residual)
+    lost = stuck & ~path.extrapolated
+    path.stale = xp.where(lost, 0, path.stale)
     path.best_residual = xp.where(better, residual, path.best_residual)
     is_back = failed | lost
     backend.copy_rows(image, path.image, is_back)
@@ -150,36 +156,23 @@ def _record(batch: Batch, state: Array, image: Array, residual: Array) -> None:
 
 
 def _remember(batch: Batch, image: Array, change: Array, is_good: Array) -> None:
-    """Let a difference of g and one of f replace the oldest; samples not good forget all theirs.
-
-    One row and one column of the matrix of scalar products change.
-    """
-    xp, path = batch.field.backend.xp, batch.memory
-    if path.images is None:
-        n_samples, n_units = image.shape
-        path.images = xp.zeros((n_samples, MEMORY, n_units), dtype=image.dtype)
-        path.changes = xp.zeros_like(path.images)
-        path.products = xp.zeros((n_samples, MEMORY, MEMORY), dtype=image.dtype)
-    place = batch.n_steps % MEMORY
+    """Let a difference of g and one of f replace the oldest; samples not good forget all theirs."""
+    path, place = batch.memory, batch.n_steps % MEMORY
     path.images[:, place] = image
     path.changes[:, place] = change
     path.changes *= is_good[:, None, None]
-    products = (path.changes @ change[:, :, None])[:, :, 0]
-    path.products *= is_good[:, None, None]
-    path.products[:, place, :] = products
-    path.products[:, :, place] = products
 
 
 def _correction(xp: Any, path: _Path) -> Array:
     """Combination of differences of g to subtract from the image."""
-    limits = xp.finfo(path.change.dtype)
-    squares = xp.diagonal(path.products, axis1=1, axis2=2)
+    limits, eye = xp.finfo(path.change.dtype), xp.eye(MEMORY, dtype=path.change.dtype)
+    products = path.changes @ path.changes.transpose(0, 2, 1)
+    squares = (products * eye).sum(axis=2)
     is_used = squares > float(limits.tiny / limits.eps)  # below, products lose digits
-    scale = is_used / xp.sqrt(xp.where(is_used, squares, 1))  # to length 1
-    ridge = RIDGE * xp.eye(MEMORY, dtype=path.change.dtype)
-    products = path.products * scale[:, :, None] * scale[:, None, :] + ridge
-    explained = scale[:, :, None] * (path.changes @ path.change[:, :, None])
-    weights = scale[:, :, None] * xp.linalg.solve(products, explained)
+    scale = (is_used / xp.sqrt(xp.where(is_used, squares, 1)))[:, :, None]  # to length 1
+    products = products * scale * scale.transpose(0, 2, 1) + RIDGE * eye
+    explained = scale * (path.changes @ path.change[:, :, None])
+    weights = scale * xp.linalg.solve(products, explained)
     return (weights.transpose(0, 2, 1) @ path.images)[:, 0]
 
 

@@ -112,8 +112,7 @@ class Relaxation(ABC):
         Whether a step with ``step_size=1`` solves each layer. One sweep then carries a nudge to
         every layer, and training may use a loose tolerance in its nudged phase.
     explicit_steps : bool
-        Whether the layers take explicit steps, as Euler's do. Under a strong nudge such steps
-        oscillate.
+        Whether steps oscillate under a strong nudge, as Euler's do.
     follows_trajectory : bool
         Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     """

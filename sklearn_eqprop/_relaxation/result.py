@@ -76,6 +76,7 @@ class Result:
         xp : module
             Array module of the arrays that are not on the host.
         """
+
         def joined(arrays: Sequence[Array]) -> Array:
             return (np if isinstance(arrays[0], np.ndarray) else xp).concatenate(arrays)
 
