@@ -37,10 +37,10 @@ class GaussSeidel(Relaxation):
     """Sweeps through the layers, from the input up or from the output down.
 
     Free phases sweep up: from zero states the first sweep is the feedforward pass. Nudged phases
-    sweep down: the push reaches every layer in the first sweep. The sweep computes what each layer
-    receives from those before it; `measure` computes what it receives from the others once all
-    have moved. This completes the drives at the newest states, so that the residual is known and
-    the next sweep repeats no product. After the feedforward pass, drives are completed for an
+    sweep down: the push reaches every layer in the first sweep. `advance` computes the inflow of
+    each layer from those before it in the sweep, `measure` that from the others once all have
+    moved. This completes the drives at the newest states: the residual is known, and the next
+    sweep repeats no product. After the feedforward pass, drives are completed for an
     output that is moved further, see `SettleOptions.lead`.
 
     Parameters
@@ -53,10 +53,10 @@ class GaussSeidel(Relaxation):
     solves_layers = True
 
     def begin(self, batch: Batch) -> _Sweep:
-        """Signals at the start and, from them, what each layer receives late."""
+        """Signals at the start, and the late inflow of each layer from them."""
         field, n_layers = batch.field, batch.field.n_layers
         layers = range(1, n_layers + 1)
-        # Zero states are silent: what they send back costs no product in the first sweep.
+        # Zero states are silent: the first sweep needs no product for them.
         signals = [None] * n_layers if batch.from_rest else field.signals(batch.states)
         passes_forward = batch.from_rest and not batch.downward and field.push is None
         batch.memory = sweep = _Sweep(
@@ -173,7 +173,7 @@ def _looks_ahead(batch: Batch) -> bool:
 def _send_ahead(batch: Batch) -> None:
     """Move the output further although the residual of the feedforward pass was measured.
 
-    What the output sends back is linear in its signal, so only the difference is sent.
+    Inflow from the output is linear in its signal, so only the difference is sent.
     """
     field, sweep, last = batch.field, batch.memory, batch.field.n_layers
     further = [None] * (last - 1) + [_signal_ahead(batch) - sweep.signals[-1]]

@@ -36,7 +36,7 @@ class SettleOptions:
     freezes : bool, default=True
         True: a settled sample keeps its state, so that no result depends on which other samples
         are in the batch. False: it may settle further together with the others, which is cheaper.
-    keeps_drives : bool, default=True
+    keeps_drives : bool, default=False
         Whether the drives at the final states are returned.
     enough : callable or None, default=None
         Samples that may stop early, see `Enough`. The result then has the states of the output
@@ -50,7 +50,7 @@ class SettleOptions:
     """
 
     freezes: bool = True
-    keeps_drives: bool = True
+    keeps_drives: bool = False
     enough: Enough | None = None
     lead: float | None = None
     pacing: Pacing | None = None
@@ -75,8 +75,8 @@ class Batch:
         Whether the change enters at the output (nudged phase) and not at the input (free phase).
     options : SettleOptions
     memory : any, default=None
-        What the relaxation keeps from step to step: arrays with one row per sample, alone or in
-        lists, tuples or dataclasses.
+        Values that the relaxation keeps from step to step: arrays with one row per sample, alone or
+        in lists, tuples or dataclasses.
     n_steps : int, default=0
         Number of steps taken so far.
     is_last : bool, default=False
@@ -96,8 +96,9 @@ class Batch:
 class Relaxation(ABC):
     """A method that finds a fixed point of a field, one step after the other.
 
-    A subclass says in `measure` how far the batch is from a fixed point, and in `advance` what one
-    step does. The loop, the record of settled samples and the removal of their rows are here.
+    A subclass has two methods: `measure` computes how far the batch is from a fixed point, and
+    `advance` takes one step. This class has the loop, records settled samples and removes their
+    rows.
 
     Parameters
     ----------
@@ -269,7 +270,7 @@ class HostSamples(SettledSamples):
 
     If samples freeze, a settled one keeps the state at which its residual was first within
     tolerance. Its row stays in the batch, without effect, until enough rows are idle. If they do
-    not freeze (`SettleOptions.freezes`), all go on until enough of them have settled at once.
+    not freeze (`SettleOptions.freezes`), all take further steps until enough have settled at once.
     """
 
     def __init__(self, batch: Batch, tolerance: Array) -> None:

@@ -1,4 +1,4 @@
-"""Infinite β: the second phase of a simulated network whose output is held at its target."""
+"""Infinite β: the second phase of a simulated network, its output clamped to the target."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def settle_clamped(substrate: SimulatedNetwork, free: FreePhase, target: Array) -> Result:
-    """Equilibrium with the output held at the target, as displacements from the free one.
+    """Equilibrium with the output clamped to the target, as displacements from the free one.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Limits of the two phases: tolerances and numbers of steps, and what rounding allows."""
+"""Limits of the two phases: tolerances and numbers of steps; and the limit that rounding sets."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class SettlingLimits:
     ----------
     free_tolerance : float
         Largest residual of a settled sample in the free phase. If rounding does not allow such a
-        small residual, the limit is what rounding allows.
+        small residual, the tolerance is raised to the smallest one that it allows.
     nudged_tolerance : float
         The same in a nudged phase. If `literal`: in units of β. Otherwise: relative to the force
         on each sample as it arrives at each layer.
     max_free, max_nudged : int
         Largest number of steps or sweeps of each phase.
     literal : bool, default=True
-        True: the nudged phase starts from the free states as they are, and every sample stops
+        True: the nudged phase starts from the free states unchanged, and every sample stops
         exactly when it is within tolerance.
         False: the free states count as settled, and a sample may settle further while others of
         its batch do.
@@ -41,7 +41,7 @@ class SettlingLimits:
 
 
 def above_rounding(backend: ArrayBackend, tolerance: Any, states: Sequence[Array]) -> Array:
-    """Tolerance of each sample, raised to what rounding in the given states allows."""
+    """Tolerance of each sample, never below the rounding of the given states."""
     xp = backend.xp
     largest = backend.row_max_abs(states[0])
     for state in states[1:]:

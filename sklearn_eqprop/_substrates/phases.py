@@ -1,4 +1,4 @@
-"""Settled phases: what a learner is told of a free phase, and what the simulated network keeps."""
+"""Settled free phases, as learners see them and as the simulated network keeps them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class SettledPhase(FreePhase):
 
     @cached_property
     def network(self) -> Network:
-        """The network with all winners of its max pooling held as they are at this equilibrium."""
+        """The network with the winners of its max pooling held at this equilibrium."""
         return self.driven.hold(self.result.states)
 
 
 def network_at(free: FreePhase) -> Network:
-    """The network as it is at the equilibrium of a simulated free phase; see `Graph`."""
+    """The network at the equilibrium of a simulated free phase, with its winners held."""
     return cast("SettledPhase", free).network
 
 

@@ -56,7 +56,7 @@ def local_asymmetries(
 
 
 def _responsive(network: Network, layer: int, slopes: Sequence[Array | None]) -> Array | None:
-    """1 for units that can move, 0 for units held at a bound; None: all can."""
+    """1 for units that can move, 0 for units at a bound; None: all can."""
     activation = network.activations[layer - 1]
     bounded = activation.lower is not None or activation.upper is not None
     return slopes[layer - 1] if bounded else None

@@ -39,13 +39,13 @@ class Nudge:
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """``drive + force - s`` at the given output; a fresh array."""
-        what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.velocity(self._xp, *what), self._size)
+        arguments = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._loss.velocity(self._xp, *arguments), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """Output at which ``drive + force - s`` vanishes, or one closer to it."""
-        what = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.resolve(self._xp, *what), self._size)
+        arguments = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._loss.resolve(self._xp, *arguments), self._size)
 
     def take(self, rows: Array) -> Nudge:
         """The same push for some of the samples."""
@@ -122,7 +122,7 @@ def relative_tolerance(
     ----------
     backend : ArrayBackend
     tolerance : float
-        Raised to what rounding allows.
+        Raised to the rounding error if it is smaller.
     force : array of shape (n_samples, n_outputs)
         Force on the output, with β in it.
     beta : float, default=1.0

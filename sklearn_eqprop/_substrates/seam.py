@@ -115,10 +115,10 @@ class FlowingSubstrate(Substrate, Protocol):
 
 
 class ClampableSubstrate(Substrate, Protocol):
-    """A system whose output can be held at its target: a nudge of infinite strength."""
+    """A system whose output can be clamped to its target: a nudge of infinite strength."""
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """From the free equilibrium, with the output held at the target; displacements."""
+        """From the free equilibrium, with the output clamped to the target; displacements."""
         ...
 
     def local_contrast(

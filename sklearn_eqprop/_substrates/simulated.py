@@ -1,4 +1,4 @@
-"""The simulated network as a substrate: how it settles, and what its synapses measure."""
+"""The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
 from __future__ import annotations
 
@@ -92,10 +92,14 @@ class SimulatedNetwork:
         self.rate_coordinates = rate_coordinates
         is_device, freezes = network.backend.is_device, limits.literal
         self._free_options = SettleOptions(
-            freezes, enough is None, enough, lead, Pacing() if is_device else None
+            freezes=freezes,
+            keeps_drives=enough is None,
+            enough=enough,
+            lead=lead,
+            pacing=Pacing() if is_device else None,
         )
         self._second_options = SettleOptions(
-            freezes, keeps_drives=False, pacing=Pacing() if is_device else None
+            freezes=freezes, pacing=Pacing() if is_device else None
         )
 
     def settle(self, inputs: Array) -> FreePhase:
@@ -146,7 +150,7 @@ class SimulatedNetwork:
         return self.settle_second(field, None, tolerance)
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """Second phase with the output held at the target; displacements."""
+        """Second phase with the output clamped to the target; displacements."""
         return settle_clamped(self, free, target)
 
     def local_contrast(
@@ -313,7 +317,7 @@ class SimulatedNetwork:
 
 
 def _above_rounding_of_layer(backend: ArrayBackend, tolerance: float, numbers: Array) -> Array:
-    """Tolerance of each sample, raised to what rounding in one layer allows.
+    """Tolerance of each sample, never below the rounding of one layer's numbers.
 
     On the host, the smallest and the largest of all numbers usually show that it need not be
     raised.
