@@ -1,27 +1,28 @@
-"""How a network settles: three methods, one contract, one Result."""
+"""Relaxations: how a network settles. One file per method, one contract, one `Result`."""
 
 from sklearn_eqprop._relaxation.anderson import Anderson
-from sklearn_eqprop._relaxation.displacement import (
-    AdjointField,
-    CorrectedField,
+from sklearn_eqprop._relaxation.euler import Euler, euler_step, flow, trajectory
+from sklearn_eqprop._relaxation.exact_fields import AdjointField, CorrectedField
+from sklearn_eqprop._relaxation.fields import (
     DisplacementField,
+    Field,
+    FreeField,
     Origin,
-    clamped_origin,
+    Push,
     origin_of,
 )
-from sklearn_eqprop._relaxation.euler import Euler, flow
-from sklearn_eqprop._relaxation.field import Enough, Field, FreeField, Push
 from sklearn_eqprop._relaxation.gauss_seidel import GaussSeidel
-from sklearn_eqprop._relaxation.pacing import Pacing
+from sklearn_eqprop._relaxation.relaxation import Batch, Enough, Relaxation, SettleOptions
 from sklearn_eqprop._relaxation.result import RUNAWAY, Result
-from sklearn_eqprop._relaxation.settling import Relaxation
-from sklearn_eqprop._relaxation.trajectory import Average, trajectory
 
-#: Every method by the name the user chooses it by.
-RELAXATIONS: dict[str, type[Euler] | type[GaussSeidel] | type[Anderson]] = {
-    "euler": Euler,
-    "gauss_seidel": GaussSeidel,
-    "anderson": Anderson,
+#: Every relaxation by the name that users choose it by.
+RELAXATIONS: dict[str, type[Relaxation]] = {
+    relaxation.name: relaxation
+    for relaxation in (
+        Euler,
+        GaussSeidel,
+        Anderson,
+    )
 }
 
 __all__ = [
@@ -29,7 +30,7 @@ __all__ = [
     "RUNAWAY",
     "AdjointField",
     "Anderson",
-    "Average",
+    "Batch",
     "CorrectedField",
     "DisplacementField",
     "Enough",
@@ -38,11 +39,11 @@ __all__ = [
     "FreeField",
     "GaussSeidel",
     "Origin",
-    "Pacing",
     "Push",
     "Relaxation",
     "Result",
-    "clamped_origin",
+    "SettleOptions",
+    "euler_step",
     "flow",
     "origin_of",
     "trajectory",

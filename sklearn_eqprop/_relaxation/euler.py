@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
 
 from sklearn_eqprop._backend.array_backend import Array, DeviceBackend
-from sklearn_eqprop._relaxation.field import Field
-from sklearn_eqprop._relaxation.result import Result
-from sklearn_eqprop._relaxation.settling import active_samples
+from sklearn_eqprop._relaxation.fields import Field
+from sklearn_eqprop._relaxation.relaxation import Batch, Relaxation
 
 
-class Euler:
+class Euler(Relaxation):
     """All layers at once: s <- clip(s + ε μ^β(s)) (Eq. 77, Scellier et al. 2018).
 
     Parameters
@@ -21,68 +19,39 @@ class Euler:
         ε, in (0, 1].
     """
 
-    def __init__(self, step_size: float) -> None:
-        self.step_size = step_size
+    name = "euler"
+    explicit_steps = True
+    follows_trajectory = True
 
-    def settle(
-        self,
-        field: Field,
-        states: Sequence[Array] | None,
-        tolerance: Array,
-        max_iter: int,
-        *,
-        downward: bool = False,
-    ) -> Result:
-        """See `Relaxation.settle`; `downward` makes no difference here."""
-        if states is None:
-            states = field.zero_states()
-        if field.backend.is_device:
-            return self._settle_on_device(field, states, tolerance, max_iter)
-        active = active_samples(field, states, tolerance)
-        layers = range(1, field.n_layers + 1)
-        n_steps = 0
-        while True:
-            residual, drives, velocities = flow(active.field, active.states)
-            left = active.put_aside(residual, n_steps, drives, everything=n_steps == max_iter)
-            if active.is_empty:
-                return active.result()
-            if left is not None:
-                velocities = [velocity[left] for velocity in velocities]
-            for layer, state, velocity in zip(layers, active.states, velocities, strict=True):
-                velocity *= self.step_size
-                state += velocity
-                active.field.project(layer, state, out=state)
-            n_steps += 1
+    def measure(self, batch: Batch) -> tuple[Array, list[Array]]:
+        """Residual and drives; remembers the velocities, on a device the next states."""
+        if batch.field.backend.is_device:
+            residual, drives, batch.memory = self._measured_on_device(batch)
+        else:
+            residual, drives, batch.memory = flow(batch.field, batch.states)
+        return residual, drives
 
-    def _settle_on_device(
-        self, field: Field, states: Sequence[Array], tolerance: Array, max_iter: int
-    ) -> Result:
-        """The same, each layer's residual and step in one pass over memory."""
-        active = active_samples(field, states, tolerance)
-        for n_steps in itertools.count():
-            residual, drives, moved = self._step(field, active.states)
-            active.put_aside(residual, n_steps, drives, everything=n_steps == max_iter)
-            if active.is_empty:
-                break
-            active.states = moved
-        return active.result()
+    def advance(self, batch: Batch) -> None:
+        """One Euler step of every layer."""
+        if batch.field.backend.is_device:
+            batch.states = batch.memory
+        else:
+            batch.states = euler_step(batch.field, batch.states, batch.memory, self.step_size)
 
-    def _step(
-        self, field: Field, states: Sequence[Array]
-    ) -> tuple[Array, list[Array], list[Array]]:
-        """Residual of each sample and drive of each layer at the states, and the next states."""
+    def _measured_on_device(self, batch: Batch) -> tuple[Array, list[Array], list[Array]]:
+        """Residual, drives and next states, each layer in one pass over memory."""
+        field = batch.field
         device = cast("DeviceBackend", field.backend)
-        signals = field.signals(states)
+        signals = field.signals(batch.states)
         residual, drives, moved = None, [], []
-        for layer, state in enumerate(states, start=1):
+        for layer, state in enumerate(batch.states, start=1):
             drive = field.drive(layer, signals)
             drives.append(drive)
             goal = drive
             if field.is_pushed(layer):
                 goal = field.velocity(layer, drive, state)
                 goal += state
-            bounds = field.bounds(layer)
-            size, after = device.row_euler(goal, state, *bounds, self.step_size)
+            size, after = device.row_euler(goal, state, *field.bounds(layer), self.step_size)
             in_layer = field.measured(layer, size)
             residual = in_layer if residual is None else device.xp.maximum(residual, in_layer)
             moved.append(after)
@@ -90,7 +59,7 @@ class Euler:
 
 
 def flow(field: Field, states: Sequence[Array]) -> tuple[Array, list[Array], list[Array]]:
-    """Residual of each sample, drive and velocity μ^β of each layer, at the same states."""
+    """Residual of each sample, drive and velocity μ^β of each layer, all at the same states."""
     signals = field.signals(states)
     drives, velocities, residual = [], [], None
     for layer, state in enumerate(states, start=1):
@@ -104,3 +73,44 @@ def flow(field: Field, states: Sequence[Array]) -> tuple[Array, list[Array], lis
         drives.append(drive)
         velocities.append(velocity)
     return residual, drives, velocities
+
+
+def euler_step(
+    field: Field, states: Sequence[Array], velocities: Sequence[Array], step_size: float
+) -> list[Array]:
+    """States after one step, clip(s + ε v), in the arrays of the velocities."""
+    moved = []
+    for layer, (state, velocity) in enumerate(zip(states, velocities, strict=True), start=1):
+        velocity *= step_size
+        velocity += state
+        moved.append(field.project(layer, velocity, out=velocity))
+    return moved
+
+
+def trajectory(
+    field: Field, states: Sequence[Array], step_size: float
+) -> Iterator[tuple[list[Array], list[Any]]]:
+    """States after each Euler step, without end, and the signals at these states.
+
+    Parameters
+    ----------
+    field : Field
+    states : list of array
+        Start, which stays unchanged.
+    step_size : float
+        ε.
+
+    Yields
+    ------
+    states, signals : list of array, list
+        Of layers 1..L.
+    """
+    signals = field.signals(states)
+    while True:
+        velocities = [
+            field.velocity(layer, field.drive(layer, signals), state)
+            for layer, state in enumerate(states, start=1)
+        ]
+        states = euler_step(field, states, velocities, step_size)
+        signals = field.signals(states)
+        yield states, signals

@@ -1,43 +1,46 @@
-"""What a relaxation returns."""
+"""The result of a relaxation."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 
-#: Residual of an unsettled sample that is no longer slow, or swinging, but runs away: what networks
-#: learn with, states and forces, is of the order of 1.
+#: Largest residual of a sample that is only slow or oscillates. Above it the sample runs away:
+#: states and forces of networks that learn are of the order of 1.
 RUNAWAY = 1e3
 
 
 @dataclass
 class Result:
-    """Where the network came to rest, and how; or what it was like on average while it moved.
+    """States that the samples settled at, or their averages along a trajectory.
 
-    With ``objective='trajectory'`` nothing need come to rest: `states` are then averages over the
-    last `n_averaged` of `n_steps` steps, `residual` is what still moves at the end of them, and
-    `converged` tells that they do not run away.
+    With ``objective='trajectory'`` no state has to settle. Then `states` are averages over the
+    last `n_averaged` of `n_steps` steps, `residual` is measured at the end of them, and
+    `converged` tells whether the sample did not run away.
 
     Attributes
     ----------
     states : list of array
         State of layers 1..L, each of shape (n_samples, n_l).
     n_steps : array of int, shape (n_samples,)
-        Sweeps (or Euler steps) each sample took.
+        Number of sweeps (Gauss-Seidel) or steps (Euler, Anderson) of each sample.
     residual : array of shape (n_samples,)
-        Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`: 0 at
-        a fixed point of Eq. 10 (Eq. 16 in the nudged phase). In layers of unbounded states among
-        bounded rates, as far as it is beyond the rounding of large states.
+        Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`. It is 0 at
+        a fixed point of Eq. 10 (Eq. 16 in the nudged phase). If rates are bounded and the states
+        of a layer are not, the part of its residual that rounding explains is left out.
     converged : array of bool, shape (n_samples,)
-        Whether each sample's residual is within its tolerance, or it was asked to come no closer;
-        of averages, whether it is at most `RUNAWAY`.
+        Whether each sample's residual is within its tolerance, or the sample was allowed to stop
+        earlier. For averages: whether the residual is at most `RUNAWAY`.
     drives : list of array or None, default=None
-        Drive of layers 1..L at `states`, for the phase that starts there; None where nobody
-        asked for it.
+        Drive of layers 1..L at `states`, for a phase that starts there. None: not recorded.
     n_averaged : int, default=0
-        Steps that `states` are averages over; 0: they are states of one moment, not averages.
+        Number of steps that `states` are averages over. 0: `states` are no averages.
     """
 
     states: list[Array]
@@ -47,52 +50,84 @@ class Result:
     drives: list[Array] | None = None
     n_averaged: int = 0
 
-    @property
-    def reason(self) -> str:
-        """Why it stopped, and what to do where it did not settle, in a sentence."""
-        if self.n_averaged:
-            return self._reason_of_averages()
-        return _describe(self.n_steps, self.residual, self.converged)
-
-    def _reason_of_averages(self) -> str:
-        if self.converged.all():
-            return (
-                f"The states are averages over the last {self.n_averaged} of "
-                f"{int(self.n_steps.max())} steps (largest residual at the end "
-                f"{float(self.residual.max()):.2g})."
-            )
-        return _of_broken(self.residual) or (
-            f"{_n_unsettled(self.converged)} of {self.converged.shape[0]} samples ran away within "
-            f"{int(self.n_steps.max())} steps (largest residual {float(self.residual.max()):.2g}), "
-            "so that averages say nothing: use a loop_gain, or a lower one, change step_size, or "
-            "scale the inputs, and fit anew."
+    def map(self, change: Callable[[Array], Array]) -> Result:
+        """A result with every array changed by the same function."""
+        return Result(
+            [change(state) for state in self.states],
+            change(self.n_steps),
+            change(self.residual),
+            change(self.converged),
+            None if self.drives is None else [change(drive) for drive in self.drives],
+            self.n_averaged,
         )
 
+    def take(self, rows: Any) -> Result:
+        """The result of some of the samples, chosen by a slice, a mask or indices."""
+        return self.map(lambda array: array[rows])
 
-def _describe(n_steps: Array, residual: Array, converged: Array) -> str:
-    n_samples = converged.shape[0]
-    most_steps = int(n_steps.max()) if n_samples else 0
-    n_unsettled = _n_unsettled(converged)
-    if not n_unsettled:
-        return f"All {n_samples} samples settled within {most_steps} steps."
-    return _of_broken(residual) or (
-        f"{n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
-        f"(largest residual {float(residual[~converged].max()):.2g}): raise max_relax_iter or "
-        "max_nudge_iter, lower loop_gain, or change step_size."
-    )
+    @staticmethod
+    def concatenate(parts: Sequence[Result], xp: Any) -> Result:
+        """One result for the samples of all parts, in order.
 
+        Parameters
+        ----------
+        parts : sequence of Result
+            Not empty. Their drives are dropped.
+        xp : module
+            Array module of the arrays that are not on the host.
+        """
 
-def _n_unsettled(converged: Array) -> int:
-    return int(converged.shape[0]) - int(converged.sum())
+        def joined(arrays: Sequence[Array]) -> Array:
+            return (np if isinstance(arrays[0], np.ndarray) else xp).concatenate(arrays)
 
+        return Result(
+            [joined(states) for states in zip(*(part.states for part in parts), strict=True)],
+            joined([part.n_steps for part in parts]),
+            joined([part.residual for part in parts]),
+            joined([part.converged for part in parts]),
+            n_averaged=parts[0].n_averaged,
+        )
 
-def _of_broken(residual: Array) -> str:
-    """What is said of states that are not finite; nothing where all are."""
-    n_samples = residual.shape[0]
-    n_broken = n_samples - int((abs(residual) < math.inf).sum())
-    if not n_broken:
-        return ""
-    return (
-        f"States stopped being finite in {n_broken} of {n_samples} samples: lower step_size, "
-        "loop_gain or the weights."
-    )
+    @property
+    def reason(self) -> str:
+        """Why it stopped and, if it did not settle, how to change that, in a sentence."""
+        if self.n_averaged:
+            return self._reason_of_averages()
+        n_samples = self.converged.shape[0]
+        most_steps = int(self.n_steps.max()) if n_samples else 0
+        if not self._n_unsettled:
+            return f"All {n_samples} samples settled within {most_steps} steps."
+        return self._not_finite() or (
+            f"{self._n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
+            f"(largest residual {float(self.residual[~self.converged].max()):.2g}). Raise "
+            "max_relax_iter or max_nudge_iter, lower loop_gain, or change step_size."
+        )
+
+    def _reason_of_averages(self) -> str:
+        most_steps, largest = int(self.n_steps.max()), float(self.residual.max())
+        if not self._n_unsettled:
+            return (
+                f"The states are averages over the last {self.n_averaged} of {most_steps} steps "
+                f"(largest residual at the end {largest:.2g})."
+            )
+        return self._not_finite() or (
+            f"{self._n_unsettled} of {self.converged.shape[0]} samples ran away within "
+            f"{most_steps} steps (largest residual {largest:.2g}), so that their averages are "
+            "useless. Set a loop_gain or lower it, change step_size, or scale the inputs; then "
+            "fit again."
+        )
+
+    @property
+    def _n_unsettled(self) -> int:
+        return int(self.converged.shape[0]) - int(self.converged.sum())
+
+    def _not_finite(self) -> str:
+        """The reason if some states are not finite; empty if all are."""
+        n_samples = self.residual.shape[0]
+        n_broken = n_samples - int((abs(self.residual) < math.inf).sum())
+        if not n_broken:
+            return ""
+        return (
+            f"States stopped being finite in {n_broken} of {n_samples} samples. Lower step_size, "
+            "loop_gain or the weights."
+        )

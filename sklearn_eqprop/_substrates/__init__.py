@@ -1,1 +1,1 @@
-"""What can be trained: the simulated network, and whatever stands in for it."""
+"""Substrates: the simulated network, and the interface for systems that replace it."""

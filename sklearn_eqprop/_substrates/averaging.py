@@ -1,16 +1,16 @@
-"""A network that need not settle: averages along trajectories in place of equilibria.
+"""A network that does not have to settle: averages along trajectories replace equilibria.
 
-Where the dynamics oscillate or are chaotic, the objective is the average of the loss along the
+If the dynamics oscillate or are chaotic, the objective is the average of the loss along the
 trajectory (footnote 1, Scellier et al. 2018). The rule stays the paper's, with averages <.> over
-time where it has equilibria: Δθ ∝ <ρ_pre>^T (<s>_β - <s>_0) / β. Averages do not know the phase of
-an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, does: a nudge changes the
-period too, the two runs fall out of step, and their difference at equal times grows without end.
+time in place of equilibria: Δθ ∝ <ρ_pre>^T (<s>_β - <s>_0) / β. Averages do not depend on the phase
+of an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, does: a nudge also
+changes the period, the two runs lose step, and their difference at equal times grows.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, cast
@@ -18,27 +18,20 @@ from typing import Any, cast
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import (
-    RUNAWAY,
-    Average,
-    FreeField,
-    Push,
-    Result,
-    trajectory,
-)
+from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Push, Result, trajectory
+from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.probes import local_asymmetries
 from sklearn_eqprop._substrates.pushes import ConstantPush, Nudge, stacked_strengths
-from sklearn_eqprop._substrates.seam import FreePhase
 
 
 @dataclass(frozen=True)
 class RunLengths:
-    """How many steps a trajectory has; none of them is left out, whatever the states do.
+    """Numbers of steps of a trajectory. Every step is taken, whatever the states do.
 
     Attributes
     ----------
     transient : int
-        Steps from rest, without a nudge, before nudged and free run part.
+        Steps from rest, without a nudge, before the free and the nudged runs separate.
     run : int
         Steps of each run from there.
     """
@@ -48,7 +41,7 @@ class RunLengths:
 
     @property
     def averaged(self) -> int:
-        """Steps that count: the second half of a run. In the first a nudge makes its way."""
+        """Steps that are averaged: the second half of a run. The first lets a nudge spread."""
         return (self.run + 1) // 2
 
 
@@ -61,13 +54,13 @@ class AveragedPhase(FreePhase):
     start : list of array
         States at the end of the transient, where all runs start.
     shift : list of array
-        Average states less `start`.
+        Average states minus `start`.
     rates : list of array
         Average rates of layers 1..L.
     slopes : list of array or None
         Average ρ'(s) of layers 1..L; None: 1 for every unit, or not recorded.
     outputs : list of array
-        Output in every step that counts. Only the average one if not recorded.
+        Output in every averaged step. If not recorded: the average output only.
     """
 
     start: list[Array]
@@ -77,23 +70,23 @@ class AveragedPhase(FreePhase):
     outputs: list[Array]
 
     def average(self, measure: Callable[[Array], Array]) -> Array:
-        """Average along the run of something that depends on the output."""
-        average = Average()
+        """Average along the run of a function of the output."""
+        average = _Average()
         for output in self.outputs:
             average.add([measure(output)])
         return average.mean()[0]
 
     def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
-        """See `FreePhase.loss`; the average along the run, not the loss of the average."""
+        """Average of C along the run, which is not C of the average output."""
         return self.average(lambda output: loss.value(xp, output, target))
 
 
 class AveragingNetwork:
-    """A simulated network that is watched along its trajectory instead of at rest.
+    """A simulated network that is averaged along its trajectory.
 
-    At a fixed point averages are equilibria, and it is a `SimulatedNetwork` that settles in Euler
-    steps. It can do what needs no fixed point: the two verbs of a `Substrate`, and the pushes of
-    a `ProbedSubstrate`.
+    At a fixed point averages are equilibria, and it equals a `SimulatedNetwork` that settles in
+    Euler steps. It can do everything that needs no fixed point: the verbs of a `Substrate`, and
+    the pushes of a `ProbedSubstrate`.
 
     Parameters
     ----------
@@ -102,14 +95,18 @@ class AveragingNetwork:
         Euler's ε.
     lengths : RunLengths
     records : bool, default=True
-        Whether free runs keep what only learning needs: every output, and average slopes.
+        Whether free runs record every output and average slopes, which only learning needs.
     feedback_learns : sequence of bool or None, default=None
         Which untied feedback connections learn from their own local change; None: all.
     rate_coordinates : bool, default=False
-        Whether synapses see displacements as changes of the rate, <ρ'(s)> Δ.
+        Whether synapses measure displacements as changes of the rate, <ρ'(s)> Δ.
+
+    Attributes
+    ----------
+    reads_sparse : bool
+        Whether inputs may be CSR arrays.
     """
 
-    #: See `SimulatedNetwork.reads_sparse`.
     reads_sparse = True
 
     def __init__(
@@ -130,24 +127,24 @@ class AveragingNetwork:
         self._rate_coordinates = rate_coordinates
 
     def settle(self, inputs: Array) -> AveragedPhase:
-        """See `Substrate.settle`; the free run, from rest through the transient."""
+        """The free run, from rest through the transient."""
         network, lengths = self.network, self._lengths
         field = FreeField(network, network.clamp(inputs), inputs.shape[0])
-        states = field.zero_states()
-        for _ in islice(trajectory(field, states, self._step_size), lengths.transient):
-            pass
-        start = [state.copy() for state in states]
-        shifts, rates, slopes = Average(start), Average(), Average()
+        start = field.zero_states()
+        for states, _ in islice(trajectory(field, start, self._step_size), lengths.transient):
+            start = states
+        shifts, rates, slopes = _Average(start), _Average(), _Average()
         outputs = []
-        for now, signals in self._steps_that_count(field, states):
+        now = start
+        for now, signals in self._averaged_steps(field, start):
             shifts.add(now)
             rates.add(signals)
             if self._records:
                 slopes.add(self._slopes(now))
-                outputs.append(now[-1].copy())
-        result = self._result(field, states, shifts, lengths.transient + lengths.run)
-        shift = result.states
-        result.states = [at + moved for at, moved in zip(start, shift, strict=True)]
+                outputs.append(now[-1])
+        shift = shifts.mean()
+        states = [at + moved for at, moved in zip(start, shift, strict=True)]
+        result = self._result(field, now, states, lengths.transient + lengths.run)
         curved = iter(slopes.mean())
         return AveragedPhase(
             inputs,
@@ -162,7 +159,7 @@ class AveragingNetwork:
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
-        """See `Substrate.settle_nudged`; runs from the end of the transient, side by side."""
+        """Nudged runs from the end of the transient, as one batch; average displacements."""
         free = cast("AveragedPhase", free)
         network, xp = self.network, self.network.backend.xp
         n_samples, n_phases = target.shape[0], len(strengths)
@@ -173,28 +170,30 @@ class AveragingNetwork:
         beta = stacked_strengths(network, strengths, n_samples)
         push: Push
         if min(strengths) < 0 and math.isinf(loss.curvature):
-            # Pushed away under a loss of unbounded curvature no β is stable for certain.
-            held = free.average(lambda output: loss.force(xp, output, target))
-            push = ConstantPush(beta * stacked(held))
+            # Away from the target, a loss of unbounded curvature is unstable at any β.
+            force = free.average(lambda output: loss.force(xp, output, target))
+            push = ConstantPush(beta * stacked(force))
         else:
             push = Nudge(loss, stacked(target), beta, 0.0, xp)
         clamped = [stacked(drive) for drive in network.clamp(free.inputs)]
         field = FreeField(network, clamped, n_phases * n_samples, push)
         start = [stacked(state) for state in free.start]
-        states = [state.copy() for state in start]
-        shifts = Average(start)
-        for now, _ in self._steps_that_count(field, states):
+        shifts = _Average(start)
+        now = start
+        for now, _ in self._averaged_steps(field, start):
             shifts.add(now)
-        result = self._result(field, states, shifts, self._lengths.run)
-        for moved, of_free in zip(result.states, free.shift, strict=True):
-            moved -= stacked(of_free)
+        moved = [
+            shift - stacked(of_free)
+            for shift, of_free in zip(shifts.mean(), free.shift, strict=True)
+        ]
+        result = self._result(field, now, moved, self._lengths.run)
         return [
-            self._part(result, slice(phase * n_samples, (phase + 1) * n_samples))
+            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
         ]
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """See `Substrate.local_change`; with average rates."""
+        """(∂μ/∂θ)^T Δ for each block of parameters, with average rates."""
         free = cast("AveragedPhase", free)
         if self._rate_coordinates:
             deltas = [
@@ -210,14 +209,16 @@ class AveragingNetwork:
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """See `ProbedSubstrate.local_asymmetry`; with average slopes."""
+        """Asymmetry that feedback synapses measure under random pushes, with average slopes."""
         slopes = cast("AveragedPhase", free).slopes
         return local_asymmetries(self.network, slopes, probes, gains, weights)
 
-    def _steps_that_count(self, field: FreeField, states: list[Array]) -> Any:
-        """The second half of a run, which changes `states` in place."""
+    def _averaged_steps(
+        self, field: FreeField, start: list[Array]
+    ) -> Iterator[tuple[list[Array], list[Any]]]:
+        """States and signals in the second half of a run."""
         lengths = self._lengths
-        steps = trajectory(field, states, self._step_size)
+        steps = trajectory(field, start, self._step_size)
         return islice(steps, lengths.run - lengths.averaged, lengths.run)
 
     def _slopes(self, states: Sequence[Array]) -> list[Array]:
@@ -226,28 +227,50 @@ class AveragingNetwork:
         return [activation.slope(self.network.backend.xp, state) for activation, state in hidden]
 
     def _result(
-        self, field: FreeField, states: list[Array], shifts: Average, n_steps: int
+        self, field: FreeField, end: list[Array], averages: list[Array], n_steps: int
     ) -> Result:
-        """What is known of a run that has ended in `states`; its own are the shifts.
+        """The result of a run that ended in the states `end`.
 
-        Swinging is what averages are for; what grows without end has none. NaN is no swing either.
+        Averages are meaningful if states oscillate, but not if they grow without bound or are NaN.
         """
-        xp = field.backend.xp
-        residual, _ = field.full_residual(states)
-        return self._described(
-            shifts.mean(), xp.full(residual.shape[0], n_steps), residual, residual <= RUNAWAY
+        residual, _ = field.full_residual(end)
+        return Result(
+            averages,
+            field.backend.xp.full(residual.shape[0], n_steps),
+            residual,
+            residual <= RUNAWAY,
+            n_averaged=self._lengths.averaged,
         )
 
-    def _part(self, result: Result, rows: slice) -> Result:
-        return self._described(
-            [state[rows] for state in result.states],
-            result.n_steps[rows],
-            result.residual[rows],
-            result.converged[rows],
-        )
 
-    def _described(
-        self, states: list[Array], n_steps: Array, residual: Array, converged: Array
-    ) -> Result:
-        n_averaged = self._lengths.averaged
-        return Result(states, n_steps, residual, converged, n_averaged=n_averaged)
+class _Average:
+    """Mean of lists of arrays, one array per layer.
+
+    It is computed relative to a reference, so that constant states average to exactly themselves,
+    and two runs that differ little are compared without the rounding of long sums.
+
+    Parameters
+    ----------
+    reference : list of array or None, default=None
+        None: all zero.
+    """
+
+    def __init__(self, reference: Sequence[Array] | None = None) -> None:
+        self._reference = reference
+        self._totals: list[Array] = []
+        self._count = 0
+
+    def add(self, arrays: Sequence[Array]) -> None:
+        """Add one list; the arrays may change afterwards."""
+        self._count += 1
+        if self._reference is not None:
+            arrays = [array - at for array, at in zip(arrays, self._reference, strict=True)]
+        if not self._totals:
+            self._totals = [array.copy() for array in arrays]
+            return
+        for total, array in zip(self._totals, arrays, strict=True):
+            total += array
+
+    def mean(self) -> list[Array]:
+        """Mean of all lists added, minus the reference."""
+        return [total / self._count for total in self._totals]

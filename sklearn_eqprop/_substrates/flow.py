@@ -2,99 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField, Push, Result, flow
-from sklearn_eqprop._substrates.seam import FreePhase
+from sklearn_eqprop._losses import Loss
+from sklearn_eqprop._relaxation import FreeField, Result, euler_step, flow
+from sklearn_eqprop._substrates.limits import above_rounding
+from sklearn_eqprop._substrates.phases import FreePhase, network_at
+from sklearn_eqprop._substrates.pushes import relative_tolerance
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
 
 class EulerFlow:
-    """s <- clip(s + ε μ^β(s)) with the weights as they are at every step (Eq. 77).
+    """s <- clip(s + ε μ^β(s)), with the weights of the moment in every step (Eq. 77).
 
-    States are absolute: whatever the free phase has left unsettled goes into what the synapses
-    measure, as it would in a physical network.
+    States are absolute. If the free phase is not settled, the synapses measure the rest of its
+    movement too, as in a physical network.
 
     Parameters
     ----------
-    network : Network
-        Its parameters may change between two steps.
+    substrate : SimulatedNetwork
+        The parameters of its network may change between two steps.
     free : FreePhase
-    push : Push
-    step_size : float
-        ε.
-    tolerance : array of shape (n_samples,)
-        Residual at which a sample counts as settled; the flow ends when all have.
-    max_steps : int
+    loss : Loss
+        If its curvature is unbounded, its force at the free equilibrium is used in every step.
+    target : array of shape (n_samples, n_outputs)
+    strength : float
+        β.
+    weights : array of shape (n_samples, 1) or float
+        Share of each sample in the measured changes.
+
+    Attributes
+    ----------
     leverages : list of float
         See `Flow`.
-    local_change : callable
-        ``local_change(states, increments)``, what the synapses measure.
     """
 
     def __init__(
         self,
-        network: Network,
+        substrate: SimulatedNetwork,
         free: FreePhase,
-        push: Push,
-        *,
-        step_size: float,
-        tolerance: Array,
-        max_steps: int,
-        leverages: list[float],
-        local_change: Callable[[Sequence[Array], list[Array]], list[Array]],
+        loss: Loss,
+        target: Array,
+        strength: float,
+        weights: Any,
     ) -> None:
-        self.leverages = leverages
-        self._network = network
+        states, limits = free.result.states, substrate.limits
+        self._network = network = network_at(free)
+        self._push = substrate.push(loss, target, strength, states[-1], 0.0, steep_is_constant=True)
+        nudge: Any = limits.nudged_tolerance * abs(strength)
+        if not limits.literal:
+            force = self._push.velocity(states[-1], states[-1])
+            nudge = relative_tolerance(network.backend, limits.nudged_tolerance, force, strength)
+        self._tolerance = above_rounding(network.backend, nudge, states)
+        self.leverages = network.leverages(free.inputs, states, weights)
+        self._substrate = substrate
         self._free = free
-        self._push = push
-        self._step_size = step_size
-        self._tolerance = tolerance
-        self._max_steps = max_steps
-        self._local_change = local_change
-        self._states = list(free.result.states)
+        self._weights = weights
+        self._states = list(states)
         self._n_steps = 0
         self._residual: Array = None
 
     def __iter__(self) -> Iterator[list[Array]]:
-        """See `Flow.__iter__`."""
+        """Change that each block measures in every step, until all samples have settled."""
         while True:
             field = self._field()
             self._residual, _, velocities = flow(field, self._states)
             finite = field.backend.xp.isfinite(self._residual)
             settled = self._residual <= self._tolerance
-            if self._n_steps == self._max_steps:
+            if self._n_steps == self._substrate.limits.max_nudged:
                 return
             [n_moving] = field.backend.numbers([(~(settled | ~finite)).sum()])
             if not n_moving:
                 return
-            moved = []
-            for layer, (state, velocity) in enumerate(
-                zip(self._states, velocities, strict=True), start=1
-            ):
-                velocity *= self._step_size
-                velocity += state
-                moved.append(field.project(layer, velocity, out=velocity))
-            increments = [new - old for new, old in zip(moved, self._states, strict=True)]
-            before, self._states = self._states, moved
+            before, step_size = self._states, self._substrate.relaxation.step_size
+            self._states = euler_step(field, before, velocities, step_size)
             self._n_steps += 1
-            yield self._local_change(before, increments)
+            increments = [
+                (new - old) * self._weights for new, old in zip(self._states, before, strict=True)
+            ]
+            yield self._substrate.measured_change(self._free, before, increments)
 
     def result(self) -> Result:
-        """See `Flow.result`."""
-        xp = self._network.backend.xp
-        n_steps = xp.full(self._residual.shape[0], self._n_steps)
-        converged = self._residual <= self._tolerance
-        start = self._free.result.states
+        """The displacements from the free equilibrium at the last step."""
+        xp, start = self._network.backend.xp, self._free.result.states
         return Result(
             states=[end - begin for end, begin in zip(self._states, start, strict=True)],
-            n_steps=n_steps,
+            n_steps=xp.full(self._residual.shape[0], self._n_steps),
             residual=self._residual,
-            converged=converged,
+            converged=self._residual <= self._tolerance,
         )
 
     def _field(self) -> FreeField:
-        # The clamped input's drive is worked out anew: its weights may have moved.
+        # The drive of the clamped input is computed anew, because its weights may have moved.
         inputs = self._free.inputs
         return FreeField(self._network, self._network.clamp(inputs), inputs.shape[0], self._push)

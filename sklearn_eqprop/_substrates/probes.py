@@ -1,4 +1,4 @@
-"""What synapses measure while units get small random pushes, see `_feedback.homeostasis`."""
+"""Measurements of synapses while units get small random pushes, see `_feedback.homeostasis`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def local_asymmetries(
     gains: Sequence[float],
     weights: Any,
 ) -> list[Array]:
-    """Estimate of G_l for each feedback connection, what its synapses measure under probes.
+    """Estimate of G_l for each feedback connection, as its synapses measure it under probes.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def local_asymmetries(
     slopes : list of array or None
         ρ' at the free equilibrium, 0 for units at a bound; None: 1 for every unit.
     probes : list of array of shape (n_samples, n_l)
-        Pushes e on layers 1..L, of mean 0 and covariance 1; left as they are.
+        Pushes e on layers 1..L, of mean 0 and covariance 1; not changed.
     gains : sequence of float
         γ_l of layers 1..L-1, see `network.feedback_gains`.
     weights : array of shape (n_samples, 1) or float
@@ -55,7 +55,7 @@ def local_asymmetries(
 
 
 def _responsive(network: Network, layer: int, slopes: Sequence[Array | None]) -> Array | None:
-    """1 for units that can move, 0 for units held at a bound; None: all can."""
+    """1 for units that can move, 0 for units at a bound; None: all can."""
     activation = network.activations[layer - 1]
     bounded = activation.lower is not None or activation.upper is not None
     return slopes[layer - 1] if bounded else None

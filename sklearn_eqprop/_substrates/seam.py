@@ -1,53 +1,43 @@
-"""The seam between learning and dynamics: two verbs, settle and local change.
+"""The interface between learning and dynamics: two verbs, settle and local change.
 
-A learner never looks inside the dynamics. Anything that settles, under a clamped input and then
-under a push on its output as well, and lets each synapse multiply what it sees on its two
-sides, can be trained: the simulated network here, or a noisy, quantised or physical one.
-What the learner has set the parameters to is a record of its own, a `Network`; what the
-substrate has made of them stays the substrate's business (see `Trainer`).
+A learner never looks inside the dynamics. A system can be trained if it settles under a clamped
+input, and then under a push on its output, and if each synapse can multiply the two numbers that it
+sees at its ends: the simulated network here, or a noisy, quantised or physical one. The learner
+keeps its own record of the parameters, a `Network`. How closely the substrate follows this record
+is up to the substrate (see `Trainer`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._substrates.phases import FreePhase
 
-
-@dataclass
-class FreePhase:
-    """A free equilibrium and what it belongs to.
-
-    Attributes
-    ----------
-    inputs : array, or CSR array on the host, of shape (n_samples, n_features)
-    result : Result
-        Its ``states`` are what the learner sees: the output for the loss, all of them nowhere
-        but in `Substrate.local_change`.
-    """
-
-    inputs: Array
-    result: Result
-
-    def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
-        """What the free phase costs, C of each sample, shape (n_samples,)."""
-        return loss.value(xp, self.result.states[-1], target)
+__all__ = [
+    "ClampableSubstrate",
+    "Flow",
+    "FlowingSubstrate",
+    "FreePhase",
+    "ProbedSubstrate",
+    "Substrate",
+    "TransposableSubstrate",
+]
 
 
 class Substrate(Protocol):
-    """What a learner can ask of a dynamical system.
+    """Everything that a learner asks of a dynamical system.
 
-    One that takes very sparse inputs as CSR arrays says so by an attribute ``reads_sparse = True``;
-    to others they come dense.
+    A substrate that reads very sparse inputs as CSR arrays has an attribute
+    ``reads_sparse = True``. Others get dense inputs.
     """
 
     def settle(self, inputs: Array) -> FreePhase:
-        """Free phase: clamp the input and let the system come to rest."""
+        """Free phase: clamp the input and let the system settle."""
         ...
 
     def settle_nudged(
@@ -60,7 +50,7 @@ class Substrate(Protocol):
         ...
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """(∂μ/∂θ)^T Δ for each block of parameters, Δ being weighted by sample.
+        """(∂μ/∂θ)^T Δ for each block of parameters; Δ is weighted by sample.
 
         ΔF_l = ρ(s_{l-1})^T Δ_l, ΔB_l = ρ(s_{l+1})^T Δ_l, Δb_l = Σ Δ_l: fresh arrays in the order
         and shapes of `Network.parameters`, which the learner may change. None for a block that
@@ -87,7 +77,7 @@ class TransposableSubstrate(Substrate, Protocol):
         ...
 
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
-        """Solution λ of ``A^T λ + force = 0``, the force acting on the output, as ``states``."""
+        """Solution λ of ``A^T λ + force = 0``, as ``states``; the force acts on the output."""
         ...
 
 
@@ -108,12 +98,12 @@ class SlopedSubstrate(Substrate, Protocol):
 
 
 class ProbedSubstrate(Substrate, Protocol):
-    """A system whose units can be pushed a little and watched, for homeostasis."""
+    """A system whose units can be pushed a little and observed, for homeostasis."""
 
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """What each feedback synapse sees of the Jacobian's asymmetry (`local_asymmetries`)."""
+        """Asymmetry of the Jacobian that each feedback synapse measures (`local_asymmetries`)."""
         ...
 
 
@@ -123,24 +113,24 @@ class Flow(Protocol):
     Attributes
     ----------
     leverages : list of float
-        For each layer, the most that its states move, relative to the displacement that was
-        measured, if its weights move by the change measured: Σ of weight · (1 + ``||ρ||²``)
-        over the samples, with the rates of all units that drive the layer.
+        For each layer, the largest movement of its states, relative to the measured displacement,
+        if its weights move by the measured change: Σ of weight · (1 + ``||ρ||²``) over the
+        samples, with the rates of all units that drive the layer.
     """
 
     leverages: list[float]
 
     def __iter__(self) -> Iterator[list[Array]]:
-        """What each block of parameters measures in every step, (∂μ/∂θ(s_t))^T (s_{t+1} - s_t)."""
+        """Change that each block measures in every step, (∂μ/∂θ(s_t))^T (s_{t+1} - s_t)."""
         ...
 
     def result(self) -> Result:
-        """Where it ended, as a displacement from where it started."""
+        """Displacements from the start at the last step."""
         ...
 
 
 class FlowingSubstrate(Substrate, Protocol):
-    """A system whose synapses can be watched while it settles."""
+    """A system whose synapses can be observed while it settles."""
 
     def flow(
         self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
@@ -150,18 +140,18 @@ class FlowingSubstrate(Substrate, Protocol):
 
 
 class ClampableSubstrate(Substrate, Protocol):
-    """A system whose output can be held where its target is: a nudge of infinite strength."""
+    """A system whose output can be clamped to its target: a nudge of infinite strength."""
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """From the free equilibrium, with the output held at the target; displacements."""
+        """From the free equilibrium, with the output clamped to the target; displacements."""
         ...
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
-        """What each block measures between two equilibria that may be far apart.
+        """Change that each block measures between two equilibria that may be far apart.
 
-        Tied weights see the products of the rates on their two sides, ρ^c ρ^c - ρ^f ρ^f;
+        Tied weights measure the products of the rates at their two ends, ρ^c ρ^c - ρ^f ρ^f;
         others the free rate times the displacement. `weights` is the share of each sample.
         """
         ...

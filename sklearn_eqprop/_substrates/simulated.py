@@ -1,13 +1,14 @@
-"""The simulated network as a substrate: how it settles, and what its synapses measure."""
+"""The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import (
@@ -18,32 +19,37 @@ from sklearn_eqprop._relaxation import (
     Field,
     FreeField,
     Origin,
-    Pacing,
     Relaxation,
     Result,
-    clamped_origin,
+    SettleOptions,
     origin_of,
 )
+from sklearn_eqprop._relaxation.device_samples import Pacing
+from sklearn_eqprop._substrates.clamped import local_contrast, settle_clamped
 from sklearn_eqprop._substrates.flow import EulerFlow
-from sklearn_eqprop._substrates.limits import SettlingLimits, above_rounding, tolerances
-from sklearn_eqprop._substrates.phases import SettledPhase, held_at, part_of
+from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
+from sklearn_eqprop._substrates.phases import FreePhase, SettledPhase, network_at
 from sklearn_eqprop._substrates.probes import local_asymmetries
 from sklearn_eqprop._substrates.pushes import (
     ConstantPush,
     Nudge,
+    relative_tolerance,
     size_of,
     stacked_strengths,
     without_faint,
 )
-from sklearn_eqprop._substrates.seam import FreePhase
 
-#: A push away from the target counts as grown by at most this factor: more, and a phase that runs
-#: away would pass for one that settles.
+#: Pushed away from the target, the force grows with the displacement. It counts as grown by at most
+#: this factor; with a larger one, a phase that runs away would count as settled.
 MOST_GROWTH = 2.0
+#: If rates are bounded, larger numbers in one layer do not loosen the tolerance of the others.
+LARGEST_BOUNDED = 100.0
 
 
 class SimulatedNetwork:
     """A network whose dynamics are simulated by one of the relaxations.
+
+    It has the two verbs of a `Substrate` and all further abilities that `seam` describes.
 
     Parameters
     ----------
@@ -53,15 +59,19 @@ class SimulatedNetwork:
     feedback_learns : sequence of bool or None, default=None
         Which untied feedback connections learn from their own local change; None: all.
     rate_coordinates : bool, default=False
-        Whether synapses see displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
-        The output is linear, so that the nudge D^{-1} C_s that belongs to it is C_s.
+        Whether synapses measure displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
+        The output is linear, so that its nudge D^{-1} C_s is C_s.
     enough : callable or None, default=None
-        Which samples need not go on with their free phase; no second phase then starts from it.
+        Samples that may stop their free phase early, see `Enough`. No second phase can then follow.
     lead : float, default=0.1
-        Where free phases go on from after a feedforward pass, see `Field.lead`.
+        Relative change of the output that feedback is expected to bring, see `SettleOptions.lead`.
+
+    Attributes
+    ----------
+    reads_sparse : bool
+        Whether inputs may be CSR arrays. Without this attribute, a substrate gets dense inputs.
     """
 
-    #: Whether inputs may be CSR arrays; where a substrate does not say so, they are made dense.
     reads_sparse = True
 
     def __init__(
@@ -76,154 +86,191 @@ class SimulatedNetwork:
         lead: float = 0.1,
     ) -> None:
         self.network = network
-        self._lead = lead
-        self._enough = enough
-        self._feedback_learns = feedback_learns
-        self._rate_coordinates = rate_coordinates
-        self._relaxation = relaxation
-        self._limits = limits
-        self._free_pacing, self._nudged_pacing = Pacing(), Pacing()
+        self.relaxation = relaxation
+        self.limits = limits
+        self.feedback_learns = feedback_learns
+        self.rate_coordinates = rate_coordinates
+        is_device, freezes = network.backend.is_device, limits.literal
+        self._free_options = SettleOptions(
+            freezes=freezes,
+            keeps_drives=enough is None,
+            enough=enough,
+            lead=lead,
+            pacing=Pacing() if is_device else None,
+        )
+        self._second_options = SettleOptions(
+            freezes=freezes, pacing=Pacing() if is_device else None
+        )
 
     def settle(self, inputs: Array) -> FreePhase:
-        """See `Substrate.settle`."""
-        clamped, settled = self.network.clamp_and_hold(inputs)
-        field = FreeField(self.network, clamped, inputs.shape[0])
-        field.freezes = self._limits.literal
-        field.lead = self._lead
-        field.pacing = self._free_pacing
-        field.enough = self._enough
-        field.keeps_drives = self._enough is None
-        driven = [drive if drive.ndim > 1 else None for drive in clamped]  # by the input
-        tolerance, field.allowances = tolerances(self.network, self._limits.free_tolerance, driven)
-        result = self._relaxation.settle(field, None, tolerance, self._limits.max_free)
-        return SettledPhase(inputs, result, settled)
+        """Free phase: clamp the inputs and settle from zero states.
+
+        Parameters
+        ----------
+        inputs : array, or CSR array on the host, of shape (n_samples, n_features)
+
+        Returns
+        -------
+        SettledPhase
+        """
+        clamped, driven = self.network.clamp_and_hold(inputs)
+        by_input = [drive if drive.ndim > 1 else None for drive in clamped]
+        tolerance, allowances = self.tolerances(self.limits.free_tolerance, by_input)
+        field = FreeField(self.network, clamped, inputs.shape[0], allowances=allowances)
+        result = self.relaxation.settle(
+            field, None, tolerance, self.limits.max_free, options=self._free_options
+        )
+        return SettledPhase(inputs, result, driven)
 
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
-        """See `Substrate.settle_nudged`; all strengths settle side by side, as one batch."""
-        scales = None if self._limits.literal else arrival_scales(self.network)
-        origin = self._origin(free)
+        """Nudged phases of all strengths, settled together as one batch; displacements."""
+        scales = None if self.limits.literal else arrival_scales(self.network)
+        origin = self.origin(free)
         return self._displace(DisplacementField, free, origin, loss, target, strengths, scales)
+
+    def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
+        """(∂μ/∂θ)^T Δ for each block of parameters, at the free equilibrium."""
+        return self.measured_change(free, free.result.states, deltas)
 
     def settle_corrected(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
-        """See `TransposableSubstrate.settle_corrected`."""
-        origin = self._origin(free, with_slopes=True)
+        """Nudged phases in the field corrected by (A^T - A) d, for exact gradients."""
+        origin = self.origin(free, with_slopes=True)
         return self._displace(CorrectedField, free, origin, loss, target, strengths, None)
 
-    def flow(
-        self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
-    ) -> EulerFlow:
-        """See `FlowingSubstrate.flow`; Euler steps, whatever the relaxation.
+    def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
+        """Solution λ of A^T λ + force = 0, to a residual relative to each sample's force."""
+        origin = self.origin(free, with_slopes=True)
+        push = ConstantPush(without_faint(self.network.backend.xp, force))
+        field = AdjointField(network_at(free), origin, force.shape[0], push)
+        tolerance = relative_tolerance(self.network.backend, self.limits.nudged_tolerance, force)
+        return self.settle_second(field, None, tolerance)
 
-        A loss of unbounded curvature, too steep for some explicit steps, has its force held.
-        """
-        states, backend = free.result.states, self.network.backend
-        push = self._push(loss, target, strength, states[-1], 0.0, held=True)
-        nudge: Any = self._limits.nudged_tolerance * abs(strength)
-        if not self._limits.literal:
-            force = push.velocity(states[-1], states[-1])
-            nudge = self._limits.relative(backend, force, strength)
-
-        def local_change(states: Sequence[Array], increments: list[Array]) -> list[Array]:
-            return self._local_change(free, states, [part * weights for part in increments])
-
-        network = held_at(free)
-        return EulerFlow(
-            network,
-            free,
-            push,
-            step_size=self._relaxation.step_size,
-            tolerance=above_rounding(backend, nudge, states),
-            max_steps=self._limits.max_nudged,
-            leverages=network.leverages(free.inputs, states, weights),
-            local_change=local_change,
-        )
+    def slopes(self, free: FreePhase) -> list[Array | None]:
+        """Slopes ρ'(s) of all units at the free equilibrium; None: 1 for every unit of a layer."""
+        return self.origin(free, with_slopes=True).slopes
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """See `ClampableSubstrate.settle_clamped`."""
-        origin = self._origin(free)
-        error = target - origin.states[-1]
-        scales = None if self._limits.literal else arrival_scales(self.network)
-        field = DisplacementField(
-            held_at(free), clamped_origin(origin, error), target.shape[0], None, scales=scales
-        )
-        if self._limits.literal:
-            nudged = self._limits.nudged_tolerance
-            tolerance, field.allowances = tolerances(self.network, nudged, origin.states)
-        else:
-            tolerance = self._limits.relative(self.network.backend, error)
-        start = [*field.zero_states()[:-1], error.copy()]
-        return self._settle(field, start, tolerance)
+        """Second phase with the output clamped to the target; displacements."""
+        return settle_clamped(self, free, target)
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
-        """See `ClampableSubstrate.local_contrast`; states are displaced, or rates."""
-        network = held_at(free)
-        rates, moved = network.rates(free.result.states), list(displacements)
-        if self._rate_coordinates:
-            layers = range(1, network.n_layers + 1)
-            states = free.result.states
-            moved = [
-                network.rate_change(layer, state, displacement)
-                for layer, state, displacement in zip(layers, states, displacements, strict=True)
-            ]
-        if network.tied:
-            # a' b' - a b = ½ (a + a') (b' - b) + ½ (b + b') (a' - a): one half a direction.
-            rates = [rate + 0.5 * change for rate, change in zip(rates, moved, strict=True)]
-        deltas = [change * weights for change in moved]
-        return network.local_products(
-            free.inputs, rates, deltas, feedback_learns=self._feedback_learns
-        )
+        """Change that each block measures between the free and the clamped equilibrium."""
+        return local_contrast(self, free, displacements, weights)
 
-    def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
-        """See `TransposableSubstrate.settle_adjoint`; to a residual relative to each force."""
-        origin = self._origin(free, with_slopes=True)
-        push = ConstantPush(without_faint(self.network.backend.xp, force))
-        field = AdjointField(held_at(free), origin, force.shape[0], push)
-        return self._settle(field, None, self._limits.relative(self.network.backend, force))
-
-    def slopes(self, free: FreePhase) -> list[Array | None]:
-        """Slopes of all units at the free equilibrium, see `SlopedSubstrate.slopes`."""
-        return self._origin(free, with_slopes=True).slopes
-
-    def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """See `Substrate.local_change`."""
-        return self._local_change(free, free.result.states, deltas)
-
-    def _local_change(
-        self, free: FreePhase, states: Sequence[Array], deltas: Sequence[Array]
-    ) -> list[Array]:
-        if self._rate_coordinates:
-            layers = range(1, self.network.n_layers + 1)
-            deltas = [
-                self.network.in_rates(layer, state, delta)
-                for layer, state, delta in zip(layers, states, deltas, strict=True)
-            ]
-        return held_at(free).local_change(
-            free.inputs, states, deltas, feedback_learns=self._feedback_learns
-        )
+    def flow(
+        self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
+    ) -> EulerFlow:
+        """Nudged phase step by step, in Euler steps whatever the relaxation."""
+        return EulerFlow(self, free, loss, target, strength, weights)
 
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """See `ProbedSubstrate.local_asymmetry`."""
-        slopes = self._origin(free, with_slopes=True).slopes
-        return local_asymmetries(held_at(free), slopes, probes, gains, weights)
+        """Asymmetry of the Jacobian that each feedback synapse measures under random pushes."""
+        slopes = self.origin(free, with_slopes=True).slopes
+        return local_asymmetries(network_at(free), slopes, probes, gains, weights)
 
-    def _origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
+    def origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
+        """A free equilibrium as displacements from it need it."""
         drives = free.result.drives
         assert drives is not None  # kept, unless the free phase may stop early
         return origin_of(
             self.network,
             free.result.states,
             drives,
-            literal=self._limits.literal,
+            literal=self.limits.literal,
             with_slopes=with_slopes,
         )
+
+    def push(
+        self,
+        loss: Loss,
+        target: Array,
+        beta: Any,
+        output: Array,
+        origin: Any,
+        *,
+        steep_is_constant: bool,
+    ) -> Nudge | ConstantPush:
+        """The push of a nudged phase that starts at `output`.
+
+        With `steep_is_constant`, a loss of unbounded curvature pushes with its force at `output`
+        in every state. Its own push away from the target is unstable at any β. ds/dβ at β = 0 is
+        the same.
+        """
+        xp = self.network.backend.xp
+        if steep_is_constant and math.isinf(loss.curvature):
+            force = beta * loss.force(xp, output, target)
+            return ConstantPush(without_faint(xp, force, size_of(xp, beta)))
+        return Nudge(loss, target, beta, origin, xp)
+
+    def measured_change(
+        self, free: FreePhase, states: Sequence[Array], deltas: Sequence[Array]
+    ) -> list[Array]:
+        """(∂μ/∂θ)^T Δ for each block of parameters, at any states of a phase after `free`."""
+        if self.rate_coordinates:
+            layers = range(1, self.network.n_layers + 1)
+            deltas = [
+                self.network.in_rates(layer, state, delta)
+                for layer, state, delta in zip(layers, states, deltas, strict=True)
+            ]
+        return network_at(free).local_change(
+            free.inputs, states, deltas, feedback_learns=self.feedback_learns
+        )
+
+    def settle_second(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
+        """Settle a second phase, from `start` or from displacements of zero."""
+        return self.relaxation.settle(
+            field,
+            start,
+            tolerance,
+            self.limits.max_nudged,
+            downward=True,
+            options=self._second_options,
+        )
+
+    def tolerances(
+        self, tolerance: float, numbers: Sequence[Array | None]
+    ) -> tuple[Array, list[Array | None]]:
+        """Tolerance of each sample, and the rounding that each layer may have beyond it.
+
+        Unbounded rates carry large numbers, and their rounding, to every layer. So does an output
+        that the input drives. With bounded rates, only layers that have large numbers themselves
+        are allowed more.
+
+        Parameters
+        ----------
+        tolerance : float
+        numbers : sequence of array or None
+            Known numbers of each layer: its states, or the constant part of its drive.
+
+        Returns
+        -------
+        tolerance : array of shape (n_samples,)
+        allowances : list of array of shape (n_samples,), or None
+            One per layer; None if the tolerance is enough.
+        """
+        network, xp = self.network, self.network.backend.xp
+        own = [
+            None if part is None else _above_rounding_of_layer(network.backend, tolerance, part)
+            for part in numbers
+        ]
+        total = reduce(xp.maximum, [each for each in own if each is not None])
+        output_is_driven = (0, network.n_layers) in network.wiring.pairs
+        if output_is_driven or not network.activations[0].rate_is_bounded:
+            return total, [None] * network.n_layers
+        rounding = ROUNDING_UNITS * float(xp.finfo(network.dtype).eps)
+        allowances = [
+            None if each is None or activation.lower is not None else each - tolerance
+            for activation, each in zip(network.activations, own, strict=True)
+        ]
+        return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
     def _displace(
         self,
@@ -235,9 +282,10 @@ class SimulatedNetwork:
         strengths: Sequence[float],
         scales: Sequence[float] | None,
     ) -> list[Result]:
+        """Displacements by nudges of all strengths in one kind of field."""
         xp, n_samples, n_phases = self.network.backend.xp, target.shape[0], len(strengths)
         beta: Any = float(strengths[0])
-        network = held_at(free)
+        network = network_at(free)
         if n_phases > 1:
             beta = stacked_strengths(self.network, strengths, n_samples)
             target = xp.concatenate([target] * n_phases)
@@ -246,44 +294,40 @@ class SimulatedNetwork:
                 return xp.concatenate([array] * n_phases)
 
             origin, network = origin.each(stacked), network.each(stacked)
-        output = origin.states[-1]
-        push = self._push(loss, target, beta, output, output, held=min(strengths) < 0)
-        field = kind(network, origin, n_phases * n_samples, push, n_phases, scales)
-        if self._limits.literal:
-            nudge = self._limits.nudged_tolerance * abs(strengths[0])
-            tolerance, field.allowances = tolerances(self.network, nudge, origin.states)
+        output, pulls_only = origin.states[-1], min(strengths) >= 0
+        push = self.push(loss, target, beta, output, output, steep_is_constant=not pulls_only)
+        limits, allowances = self.limits, None
+        if limits.literal:
+            nudge = limits.nudged_tolerance * abs(strengths[0])
+            tolerance, allowances = self.tolerances(nudge, origin.states)
         else:
             nothing = xp.zeros_like(target)
             force = xp.abs(push.velocity(nothing, nothing))
-            if min(strengths) < 0:
-                # Away from the target the push grows with what it has moved.
+            if not pulls_only:
+                # Pushed away from the target, the force grows with the displacement.
                 moved = xp.abs(push.resolve(nothing, nothing))
                 force = xp.clip(moved, force, MOST_GROWTH * force)
-            tolerance = self._limits.relative(self.network.backend, force, strengths[0])
-        result = self._settle(field, None, tolerance)
+            tolerance = relative_tolerance(
+                network.backend, limits.nudged_tolerance, force, strengths[0]
+            )
+        field = kind(network, origin, n_phases * n_samples, push, n_phases, scales, allowances)
+        result = self.settle_second(field, None, tolerance)
+        if n_phases == 1:
+            return [result]
         return [
-            part_of(result, slice(phase * n_samples, (phase + 1) * n_samples))
+            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
         ]
 
-    def _push(
-        self, loss: Loss, target: Array, beta: Any, output: Array, origin: Any, *, held: bool
-    ) -> Nudge | ConstantPush:
-        """The push of a nudged phase that starts at `output`; `origin` is that of its states.
 
-        Away from the target, a loss of unbounded curvature would let no β be stable for certain.
-        Its force at the free equilibrium is then held instead: ds/dβ at β = 0 is the same.
-        """
-        xp = self.network.backend.xp
-        if held and math.isinf(loss.curvature):
-            force = beta * loss.force(xp, output, target)
-            return ConstantPush(without_faint(xp, force, size_of(xp, beta)))
-        return Nudge(loss, target, beta, origin, xp)
+def _above_rounding_of_layer(backend: ArrayBackend, tolerance: float, numbers: Array) -> Array:
+    """Tolerance of each sample, never below the rounding of one layer's numbers.
 
-    def _settle(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:
-        """A second phase, from `start` or from displacements of zero."""
-        field.freezes = self._limits.literal
-        field.pacing = self._nudged_pacing
-        return self._relaxation.settle(
-            field, start, tolerance, self._limits.max_nudged, downward=True
-        )
+    On the host, the smallest and the largest of all numbers usually show that it need not be
+    raised.
+    """
+    bound = tolerance / (ROUNDING_UNITS * float(backend.xp.finfo(numbers.dtype).eps))
+    looks = not backend.is_device and numbers.size > 0
+    if looks and -bound <= numbers.min() and numbers.max() <= bound:  # False for NaN
+        return backend.xp.full(numbers.shape[0], tolerance, dtype=numbers.dtype)
+    return above_rounding(backend, tolerance, [numbers])

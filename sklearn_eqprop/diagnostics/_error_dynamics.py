@@ -6,7 +6,7 @@ import math
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation import DisplacementField, flow
-from sklearn_eqprop._substrates.phases import held_at
+from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop._substrates.pushes import Nudge
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._linearised import Jacobian
@@ -28,7 +28,7 @@ class Processes:
     """
 
     def __init__(self, subject: Subject, free: FreePhase, rows: slice, step_size: float) -> None:
-        network, xp = held_at(free), subject.network.backend.xp
+        network, xp = network_at(free), subject.network.backend.xp
         origin = subject.origin(free)
         self._network, self._step_size = network, step_size
         self._jacobian = Jacobian(network, origin)

@@ -15,7 +15,7 @@ from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.fitted.settled_rows import settle_rows
 from sklearn_eqprop._network import Network, feedback_gains
 from sklearn_eqprop._relaxation import FreeField
-from sklearn_eqprop._substrates.phases import held_at
+from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import (
@@ -193,7 +193,7 @@ def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
     multiple of 2, 3 and 4 of them counts.
     """
     xp = subject.network.backend.xp
-    jacobian = Jacobian(held_at(free), subject.origin(free))
+    jacobian = Jacobian(network_at(free), subject.origin(free))
     rng = np.random.RandomState(0)
     n_rows = free.inputs.shape[0]
     draws = [rng.standard_normal((n_rows, size)) for size in subject.network.layer_sizes]

@@ -15,7 +15,7 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network import Network, arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
-from sklearn_eqprop._substrates.phases import held_at
+from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop._substrates.pushes import ConstantPush
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._subject import MAX_STEPS, TOLERANCE, Subject
@@ -36,10 +36,10 @@ class TangentField(AdjointField):
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
         """See `Field.inflow`; nothing into units at a bound."""
         inflow = self.network.inflow(layer, signals, sources)
-        return inflow if inflow is None else held_at_bounds(self.origin, layer, inflow)
+        return inflow if inflow is None else network_at_bounds(self.origin, layer, inflow)
 
 
-def held_at_bounds(origin: Origin, layer: int, vector: Array) -> Array:
+def network_at_bounds(origin: Origin, layer: int, vector: Array) -> Array:
     """A vector of one layer with 0 for every unit at a bound, changed in place."""
     if origin.lower[layer - 1] is not None or origin.upper[layer - 1] is not None:
         vector *= origin.slopes[layer - 1]  # of bounded units 1 inside the range, 0 at a bound
@@ -66,7 +66,9 @@ class Jacobian:
 
     def restricted(self, vectors: Sequence[Array]) -> list[Array]:
         """Vectors without the units that are at a bound; works in them."""
-        return [held_at_bounds(self._origin, layer, v) for layer, v in enumerate(vectors, start=1)]
+        return [
+            network_at_bounds(self._origin, layer, v) for layer, v in enumerate(vectors, start=1)
+        ]
 
     def times(self, vectors: Sequence[Array]) -> list[Array]:
         """A v, a fresh array a layer; v must be 0 at the bounds."""
@@ -108,7 +110,7 @@ def _solve(
     scales: Sequence[float] | None,
 ) -> Result:
     backend = subject.network.backend
-    field = kind(held_at(free), origin, force.shape[0], ConstantPush(force), scales=scales)
+    field = kind(network_at(free), origin, force.shape[0], ConstantPush(force), scales=scales)
     tolerance = TOLERANCE * backend.row_max_abs(force)
     # Without a force 0 is the solution: any tolerance will do.
     tolerance += float(backend.xp.finfo(tolerance.dtype).tiny)

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
-from sklearn_eqprop._substrates.phases import held_at
+from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._readable import Readable
 from sklearn_eqprop.diagnostics._subject import Subject, subject_of, warn_about_unsettled
@@ -106,7 +106,7 @@ def jacobian_symmetry(
     for rows in subject.chunks():
         free = subject.settle(rows)
         n_unsettled += free.result.converged.shape[0] - int(free.result.converged.sum())
-        jacobian = Jacobian(held_at(free), subject.origin(free))
+        jacobian = Jacobian(network_at(free), subject.origin(free))
         probes = _units(subject, rows) if exact else _signs(subject, rows, int(n_probes), rng)
         parts.append(np.stack([_squares(subject, jacobian, probe) for probe in probes]))
     warn_about_unsettled("jacobian_symmetry", n_unsettled, subject.X.shape[0])

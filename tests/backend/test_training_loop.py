@@ -18,7 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._backend import get_backend
 from sklearn_eqprop._relaxation.anderson import PLAIN_STEPS
-from sklearn_eqprop._relaxation.pacing import LOOK_EVERY
+from sklearn_eqprop._relaxation.device_samples import CHECK_EVERY
 from sklearn_eqprop._training.trainer import Trainer
 
 N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
@@ -247,9 +247,9 @@ def test_looks_a_sweep_in_long_phases(installed, digits, method, step_size, hidd
     installed.cuda.stream_waits = 0
     result = model.relax(digits[0])
     n_sweeps = result.n_steps.max()
-    assert n_sweeps > 2 * LOOK_EVERY
+    assert n_sweeps > 2 * CHECK_EVERY
     n_arrays = 3 + len(result.states)  # brought home at the end
-    assert installed.counts.waits - n_arrays == math.ceil(n_sweeps / LOOK_EVERY)
+    assert installed.counts.waits - n_arrays == math.ceil(n_sweeps / CHECK_EVERY)
     assert installed.cuda.stream_waits == 0
     assert installed.counts.to_device == _n_blocks(model) + 1
 

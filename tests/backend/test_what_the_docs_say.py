@@ -8,7 +8,7 @@ from sklearn.datasets import load_digits
 
 from sklearn_eqprop._network import convolution
 from sklearn_eqprop._network.conv2d import Conv2D, geometry_of
-from sklearn_eqprop._relaxation import pacing
+from sklearn_eqprop._relaxation import device_samples
 from tests.backend.test_training_loop import _fitted, _model
 
 N_SAMPLES = 120
@@ -30,7 +30,7 @@ def test_results_do_not_depend_on_how_often_the_host_looks(
 ):
     fits = []
     for look_every in (1, 3, 8):
-        monkeypatch.setattr(pacing, "LOOK_EVERY", look_every)
+        monkeypatch.setattr(device_samples, "CHECK_EVERY", look_every)
         fits.append(_fitted(_model(backend="cupy", **settings), *digits))
     for fit in fits[1:]:
         for one, other in zip(fit.coefs_, fits[0].coefs_, strict=True):

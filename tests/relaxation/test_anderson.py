@@ -1,11 +1,13 @@
 """Anderson acceleration: safeguarded, and faster than what it accelerates."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._relaxation import Anderson, Euler, FreeField
-from sklearn_eqprop._relaxation.anderson import MEMORY, PLAIN_STEPS, RIDGE, _Path, _Secants
+from sklearn_eqprop._relaxation import Anderson, Batch, Euler, FreeField, SettleOptions
+from sklearn_eqprop._relaxation.anderson import MEMORY, PLAIN_STEPS, RIDGE, _record, _remember
 from tests.dense_graph import GRAPHS, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, settle
@@ -194,41 +196,62 @@ def _ridge_solution(images, changes, change):
     return np.linalg.solve(unit @ unit.T + RIDGE * np.eye(len(unit)), unit @ change) @ of_image
 
 
+def _batch(n_samples, n_units):
+    """Samples at zero, in a field without bounds, for which `measure` is never asked."""
+    field = SimpleNamespace(
+        backend=NumpyBackend(),
+        network=SimpleNamespace(layer_sizes=(n_units,)),
+        project=lambda layer, state, out: state,
+    )
+    start = [np.zeros((n_samples, n_units))]
+    batch = Batch(field, start, from_rest=True, downward=False, options=SettleOptions())
+    batch.memory = Anderson(1.0).begin(batch)
+    return batch
+
+
 def test_the_ring_holds_the_last_differences_and_forgets_by_sample():
     rng = np.random.RandomState(0)
     n_samples, n_units, n_steps, forgets_at = 3, 11, 2 * MEMORY + 3, 2 * MEMORY
-    secants = _Secants(np, np.empty((n_samples, n_units)))
+    batch = _batch(n_samples, n_units)
+    path = batch.memory
     images, changes = rng.standard_normal((2, n_steps, n_samples, n_units))
     changes *= np.logspace(0, -3, n_steps)[:, None, None]
-    wanted = np.array([True, True, False])
+    path.waits = np.array([0, 0, 1])
     for step in range(n_steps):
         is_good = np.array([True, step != forgets_at, True])
         # What is taken back makes no difference: the sample stands where it stood.
-        secants.record(images[step] * is_good[:, None], changes[step] * is_good[:, None], is_good)
-        change = rng.standard_normal((n_samples, n_units))
-        correction = secants.correction(change, wanted)
+        batch.n_steps = PLAIN_STEPS + step
+        moved = images[step] * is_good[:, None], changes[step] * is_good[:, None]
+        _remember(batch, *moved, is_good)
+        path.image, path.change = rng.standard_normal((2, n_samples, n_units))
+        Anderson(1.0).advance(batch)
+        correction = path.image - batch.states[0]
         for sample in range(2):
             first = max(0, step + 1 - MEMORY)
             if sample == 1 and step >= forgets_at:
                 first = forgets_at + 1
             used = slice(first, step + 1)
-            truth = _ridge_solution(images[used, sample], changes[used, sample], change[sample])
+            truth = _ridge_solution(
+                images[used, sample], changes[used, sample], path.change[sample]
+            )
             np.testing.assert_allclose(correction[sample], truth, atol=1e-9)
         assert (correction[2] == 0).all()
 
 
 def test_a_failed_extrapolation_is_taken_back_and_more_plain_steps_follow_each_time():
     # Extrapolations always end at a larger residual, plain steps at the same: never a new least.
-    path = _Path(NumpyBackend(), np.zeros((1, 1)))
+    batch = _batch(1, 1)
+    path = batch.memory
     extrapolated, stands_at = [], []
     for step in range(60):
-        failed = bool(path._extrapolated[0])
+        batch.n_steps = step
+        failed = bool(path.extrapolated[0])
         image = np.array([[-1.0 if failed else np.sqrt(step)]])
-        path.record(np.zeros((1, 1)), image, np.array([2.0 if failed else 1.0]))
-        following = path.next_state()
+        _record(batch, np.zeros((1, 1)), image, np.array([2.0 if failed else 1.0]))
+        Anderson(1.0).advance(batch)
         if failed:
-            stands_at.append(following[0, 0] == np.sqrt(step - 1))
-        extrapolated.append(bool(path._extrapolated[0]))
+            stands_at.append(batch.states[0][0, 0] == np.sqrt(step - 1))
+        extrapolated.append(bool(path.extrapolated[0]))
     tries = np.flatnonzero(extrapolated)
     assert stands_at
     assert all(stands_at)

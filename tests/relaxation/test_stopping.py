@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._relaxation import RELAXATIONS, FreeField, Result
+from sklearn_eqprop._relaxation import RELAXATIONS, FreeField, Result, SettleOptions
 from tests.dense_graph import GraphNet, random_graph_net
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import LOSSES, METHODS, joined, network_of, nudged_phases, settle, substrate_of
@@ -226,9 +226,11 @@ def test_looking_ahead():
     ends = {}
     for lead in (None, 0.1):
         field = FreeField(network, network.clamp(X), 20)
-        field.lead = lead
+        options = SettleOptions(lead=lead)
         results = [
-            RELAXATIONS["gauss_seidel"](1.0).settle(field, None, np.full(20, 1e-8), most)
+            RELAXATIONS["gauss_seidel"](1.0).settle(
+                field, None, np.full(20, 1e-8), most, options=options
+            )
             for most in (1, 2, 500)
         ]
         for result in results:

@@ -281,7 +281,7 @@ def settle_rows(
             if outputs_only:
                 result.states = result.states[-1:]
             parts.append(_reported(network, result, states_stay=on_device))
-    merged = _concatenated(parts, network.backend.xp)
+    merged = parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
     if must_be_finite and not np.isfinite(merged.residual).all():
         refuse_broken_weights(network)
         msg = (
@@ -334,32 +334,13 @@ def _chunks_of_inputs(network: Network, X: Any, feed: Feed | None) -> Iterator[t
 
 
 def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:
-    """Return a result on the host; its states may stay on the device."""
-    to_host = network.backend.to_host
-    return Result(
-        states=result.states if states_stay else [to_host(state) for state in result.states],
-        n_steps=to_host(result.n_steps),
-        residual=to_host(result.residual),
-        converged=to_host(result.converged),
-        n_averaged=result.n_averaged,
-    )
-
-
-def _concatenated(parts: list[Result], xp: Any) -> Result:
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(parts[0].states[0], np.ndarray):
-        xp = np
-    n_steps = np.concatenate([part.n_steps for part in parts])
-    residual = np.concatenate([part.residual for part in parts])
-    converged = np.concatenate([part.converged for part in parts])
-    return Result(
-        states=[xp.concatenate(states) for states in zip(*(p.states for p in parts), strict=True)],
-        n_steps=n_steps,
-        residual=residual,
-        converged=converged,
-        n_averaged=parts[0].n_averaged,
-    )
+    """Return a result on the host, without drives; its states may stay on the device."""
+    result = replace(result, drives=None)
+    if not network.backend.is_device:
+        return result
+    states, to_host = result.states, network.backend.to_host
+    reported = replace(result, states=[]).map(to_host)
+    return replace(reported, states=states if states_stay else [to_host(s) for s in states])
 
 
 def refuse_broken_weights(network: Network) -> None:
