@@ -9,16 +9,18 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._estimators.data.held_out import Rows
-from sklearn_eqprop._estimators.data.input_scale import channel_scales, column_scales
-from sklearn_eqprop._estimators.data.input_warnings import (
-    check_inputs_fit,
-    warn_about_input_scale,
+from sklearn_eqprop._estimators.data.columns import (
+    scales_of,
+    warn_about_columns,
     warn_about_other_scale,
     warn_about_outliers,
 )
-from sklearn_eqprop._estimators.data.inputs import validated_pair, validated_weight
-from sklearn_eqprop._estimators.data.weights import rows_that_count
+from sklearn_eqprop._estimators.data.held_out import Rows, check_inputs_fit
+from sklearn_eqprop._estimators.data.inputs import (
+    rows_that_count,
+    validated_pair,
+    validated_weight,
+)
 from sklearn_eqprop._estimators.fitted.fitted_network import FittedArrays, check_same_network
 from sklearn_eqprop._estimators.fitting.judging import name_of_scoring
 from sklearn_eqprop._estimators.fitting.training_state import FitSettings, TrainingState
@@ -132,18 +134,12 @@ class Preparation(Settling):
         else:
             arrays, state = self._start(layout, rows.X.dtype)
             dtype = arrays.coefs[0].dtype
-            n_rows: float = rows.n_samples
-            if rows.weight is not None:  # a weight of 2 is two rows
-                n_rows = max(n_rows, float(rows.weight.sum()))
-            if layout.reads_maps:
-                n_channels = layout.shapes[0][-1]
-                state.input_scales = channel_scales(rows.X, dtype, n_channels, rows.device, n_rows)
-            else:
-                state.input_scales = column_scales(rows.X, dtype, rows.device, n_rows)
+            n_channels = layout.shapes[0][-1] if layout.reads_maps else None
+            state.input_scales = scales_of(rows.columns, dtype, n_channels)
             arrays.divide_inputs_by(state.input_scales)
-        check_inputs_fit(rows.X, arrays.coefs[0].dtype, rows.device)
+        check_inputs_fit(rows, arrays.coefs[0].dtype)
         if held_out is not None:
-            check_inputs_fit(held_out.X, arrays.coefs[0].dtype, held_out.device, "X_val")
+            check_inputs_fit(held_out, arrays.coefs[0].dtype, "X_val")
         measure = (
             self.early_stopping,
             self.restore_best_weights,
@@ -194,15 +190,15 @@ class Preparation(Settling):
         return FittedArrays(layout, coefs, intercepts, None if tied else feedback_coefs), state
 
     def _warn_about_other_scales(self, rows: Rows, state: TrainingState) -> None:
-        warn_about_other_scale(rows.X, state.input_scales, rows.device)
+        warn_about_other_scale(rows.columns, state.input_scales)
         self._warn_about_targets(rows.y)
 
     def _warn_beforehand(self, rows: Rows, state: TrainingState, layout: Layout) -> None:
         parameters, n_layers = self._parameters(), layout.wiring.n_layers
         n_channels = layout.shapes[0][-1] if layout.reads_maps else None
-        warn_about_input_scale(rows.X, state.input_scales, rows.device, n_channels)
+        warn_about_columns(rows.columns, state.input_scales, n_channels)
         if rows.device is None:
-            warn_about_outliers(rows.X, state.input_scales)
+            warn_about_outliers(rows.X, rows.columns, state.input_scales)
         warn_about_tied_depth(parameters, n_layers - 1)
         warn_about_winners(parameters)
         warn_about_short_runs(parameters, layout.wiring)

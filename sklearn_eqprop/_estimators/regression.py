@@ -13,8 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
+from sklearn_eqprop._estimators.data.columns import TELLING_ROWS
 from sklearn_eqprop._estimators.data.device_memory import explains_full_device
-from sklearn_eqprop._estimators.data.input_scale import TELLING_ROWS
 from sklearn_eqprop._estimators.data.inputs import (
     refuse_unusable_targets,
     weight_of_scores,

@@ -14,8 +14,12 @@ from sklearn_eqprop._estimators.data.device_memory import (
     explaining_full_device,
     rows_of,
 )
-from sklearn_eqprop._estimators.data.held_out import Rows, check_validation_arguments, split_rows
-from sklearn_eqprop._estimators.data.merging import merged_rows
+from sklearn_eqprop._estimators.data.held_out import (
+    Rows,
+    check_validation_arguments,
+    merged_rows,
+    split_rows,
+)
 from sklearn_eqprop._estimators.fitted.fitted_network import FittedArrays, check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.assembly import assemble_trainer, start_within_bound
 from sklearn_eqprop._estimators.fitting.epoch_callbacks import EpochCallbacks

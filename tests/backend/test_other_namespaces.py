@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators import array_home
+from sklearn_eqprop._estimators.data import array_home
 from tests.backend.fake_cupy import DeviceArray
 from tests.backend.test_training_loop import _fitted
 
@@ -144,7 +144,7 @@ def test_tensors_that_need_gradients(installed, namespace):
 def test_types_that_cupy_has_not(installed, namespace):
     there = Tensor(installed.asarray(X))
     there.type_name = "bfloat16"
-    refused = r"Tensor of torch\.bfloat16, which CuPy cannot take over \(.*pass float32 or float64"
+    refused = r"Tensor of torch\.bfloat16, which CuPy cannot take over \(.*Pass float32 or float64"
     with pytest.raises(ValueError, match=refused):
         EqPropClassifier(**SETTINGS, backend="cupy").fit(there, Y)
 
