@@ -101,8 +101,7 @@ class _Sums:
         self.lowest = xp.full(n_columns, np.inf)
         self.highest = xp.full(n_columns, -np.inf)
         self.exponent: Any = 0
-        self.total: Any = xp.zeros(n_columns)
-        self.squares: Any = xp.zeros(n_columns)
+        self.total = self.squares = xp.full(n_columns, 0.0)
 
     def include(self, lowest: Any, highest: Any) -> Any:
         """Take in the extremes of a block, adapt the units, and return their inverse."""
@@ -188,10 +187,9 @@ def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
     sums = _Sums(np, n_columns)
     n_stored = np.zeros(n_columns, dtype=np.intp)
     for columns, values in _entries(X):
-        lowest, highest = sums.lowest.copy(), sums.highest.copy()
-        np.minimum.at(lowest, columns, values)
-        np.maximum.at(highest, columns, values)
-        numbers = values * sums.include(lowest, highest)[columns]
+        np.minimum.at(sums.lowest, columns, values)
+        np.maximum.at(sums.highest, columns, values)
+        numbers = values * sums.include(sums.lowest, sums.highest)[columns]
         total = np.bincount(columns, numbers, minlength=n_columns)
         numbers *= numbers
         sums.add(total, np.bincount(columns, numbers, minlength=n_columns))
@@ -211,7 +209,7 @@ def _blocks(X: Any, size: int) -> Iterator[Any]:
 
 def _entries(X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Columns and values, in float64, of the entries of a CSR matrix, a block at a time."""
-    size = max(BLOCK_NUMBERS, X.shape[1])  # work per block is proportional to the columns, too
+    size = max(BLOCK_NUMBERS, 4 * X.shape[1])  # every block also costs time for each column
     for start in range(0, X.data.shape[0], size):
         block = slice(start, start + size)
         yield X.indices[block], X.data[block].astype(np.float64)
@@ -286,20 +284,21 @@ def warn_about_columns(
         Number of channels of images that kernels move over. Then channels are judged, not columns.
     """
     divisors = np.ones(1) if scales is None else scales
-    mean, spread = columns.mean / divisors, columns.spread / divisors
     kind = "column"
-    if n_channels is not None:
-        kind, divisors = "channel", divisors[:n_channels]
-        mean, spread = _of_channels(mean, spread, n_channels)
-    hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+    with np.errstate(over="ignore", invalid="ignore"):  # columns may reach the largest float
+        mean, spread = columns.mean / divisors, columns.spread / divisors
+        if n_channels is not None:
+            kind, divisors = "channel", divisors[:n_channels]
+            mean, spread = _of_channels(mean, spread, n_channels)
+        size = np.hypot(mean, spread)
+        hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+        spreads = spread[spread > SMALLEST_SPREAD * size]
+        is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
     if hidden.size:
         column_warnings.warn_about_offset(
             hidden, mean * divisors, spread * divisors, kind, is_sparse=columns.is_sparse
         )
-        return
-    size = np.hypot(mean, spread)
-    spreads = spread[spread > SMALLEST_SPREAD * size]
-    if spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads):
+    elif is_uneven:
         column_warnings.warn_about_uneven(size, float(np.median(spreads)), kind)
 
 
@@ -323,8 +322,7 @@ def _hidden_by_offset(columns: Columns, mean: np.ndarray, spread: np.ndarray) ->
         return np.empty(0, dtype=np.intp)
     lowest = columns.lowest.reshape(-1, mean.size).min(axis=0)
     highest = columns.highest.reshape(-1, mean.size).max(axis=0)
-    with np.errstate(over="ignore"):
-        width = highest - lowest
+    width = highest - lowest
     varies = width > ROUNDINGS * np.finfo(columns.dtype).eps * np.abs(mean)
     hidden = far & varies & (np.abs(mean) > width)
     alike = _on_one_scale(np.maximum(highest, -lowest))
