@@ -41,16 +41,7 @@ class Home(Protocol):
     on_device: bool
 
     def give_back(self, result: Any) -> Any:
-        """Convert a result.
-
-        Parameters
-        ----------
-        result : ndarray or array of the backend
-
-        Returns
-        -------
-        array of the same shape, of the library that the argument came from
-        """
+        """Convert a result, a NumPy array or an array of the backend, to such an array."""
         ...
 
 
@@ -142,16 +133,7 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
 
 
 def on_host(array: Any) -> Any:
-    """Targets or weights in main memory, as NumPy can convert them.
-
-    Parameters
-    ----------
-    array : array-like or None
-
-    Returns
-    -------
-    array-like or None
-        The argument, unless it is an array on a device or of another namespace.
+    """Targets or weights as an array-like that NumPy can convert; None stays None.
 
     Raises
     ------
@@ -174,21 +156,8 @@ def validated_on_device(
 ) -> tuple[Array, np.ndarray | None]:
     """X and y checked as by scikit-learn's ``validate_data``, for X on the backend's device.
 
-    Only one number is read from the device: whether all numbers of X are finite.
-
-    Parameters
-    ----------
-    estimator : estimator
-    X : array of the backend
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs), on the host, or None
-    backend : ArrayBackend
-    reset : bool
-        Whether the estimator learns the number of features from X. False: it is checked.
-
-    Returns
-    -------
-    X : array of the backend of shape (n_samples, n_features), in float32 or float64
-    y : ndarray or None
+    Only one number is read from the device: whether all numbers of X are finite. The targets y are
+    on the host, or None. If `reset`, the estimator learns the number of features from X.
 
     Raises
     ------

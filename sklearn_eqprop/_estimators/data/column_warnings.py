@@ -52,18 +52,7 @@ def check_range(largest: np.ndarray, dtype: Any, name: str) -> None:
 def warn_about_offset(
     hidden: np.ndarray, mean: np.ndarray, spread: np.ndarray, kind: str, *, is_sparse: bool
 ) -> None:
-    """Warn that the mean of some columns or channels is far larger than their deviation.
-
-    Parameters
-    ----------
-    hidden : ndarray of int
-        Indices of these columns, at least one.
-    mean, spread : ndarray
-        Mean and standard deviation of all columns.
-    kind : {'column', 'channel'}
-    is_sparse : bool
-        Whether X is sparse, so that a StandardScaler cannot centre it.
-    """
+    """Warn about columns, given by their indices, with a mean far larger than their deviation."""
     first = hidden[0]
     remedy = STANDARDISE
     if is_sparse:
@@ -78,16 +67,7 @@ def warn_about_offset(
 
 
 def warn_about_uneven(size: np.ndarray, typical: float, kind: str) -> None:
-    """Warn that the largest column or channel dominates the others.
-
-    Parameters
-    ----------
-    size : ndarray
-        Root mean square of each column, after the columns were divided by their scales.
-    typical : float
-        Median of the standard deviations.
-    kind : {'column', 'channel'}
-    """
+    """Warn that one column or channel dominates the others; sizes are root mean squares."""
     largest = int(size.argmax())
     warn_at_call(
         f"The {kind}s of X vary on very uneven scales: {kind} {largest} has a root mean square "
@@ -98,16 +78,7 @@ def warn_about_uneven(size: np.ndarray, typical: float, kind: str) -> None:
 
 
 def warn_about_dwarfed(column: Any, index: int, largest: float) -> None:
-    """Warn that most entries of a column are tiny compared with its largest.
-
-    Parameters
-    ----------
-    column : ndarray or CSR matrix of shape (n_samples, 1)
-    index : int
-        Index of the column.
-    largest : float
-        Largest magnitude in the column.
-    """
+    """Warn that most entries of a column are tiny compared with its largest magnitude."""
     sizes = np.abs(column.data if sparse.issparse(column) else column)
     warn_at_call(
         f"Column {index} of X holds numbers up to {largest:.3g}, but half of its non-zero entries "

@@ -20,6 +20,8 @@ from sklearn_eqprop._estimators.data import column_warnings
 BLOCK_NUMBERS = 2**16
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
+#: Numbers of X in the sample that is searched for outliers.
+SAMPLE_NUMBERS = 2**18
 #: Largest exponent E such that 2**E and 2**-E are both normal numbers in float64.
 LARGEST_EXPONENT = 1022
 
@@ -29,10 +31,9 @@ LARGEST_EXPONENT = 1022
 ORDINARY_RANGE = (2.0**-4, 2.0**6)
 #: Fewer rows than this can all be small, or all be similar, by chance.
 TELLING_ROWS = 10
-#: With few rows, a column counts as small only if this or less is the probability of the values
-#: being that small by chance.
+#: Fewer rows count as small only if the probability that this is chance is below RARE.
 RARE = 1e-3
-#: From this number of columns on, their median is the typical size. With fewer it is 1.
+#: The typical size of columns is their median, or 1 if there are fewer columns than this.
 TELLING_COLUMNS = 5
 
 #: Warn if a column is this many times larger than the median spread.
@@ -117,18 +118,13 @@ class _Sums:
         self.exponent = exponent
         return xp.ldexp(xp.ones_like(self.total), -exponent)
 
-    def add(self, numbers: Any, squares: Any) -> None:
-        """Add sums of a block, in the present units."""
-        self.total = self.total + numbers
-        self.squares = self.squares + squares
-
-    def mean_and_spread(self, n_rows: int, origin: Any = 0.0) -> tuple[Any, Any]:
-        """Mean and standard deviation of columns; sums are of distances from `origin`."""
+    def statistics(self, n_rows: int, origin: Any = 0.0) -> tuple[Any, ...]:
+        """Lowest, highest, mean and standard deviation; sums are of distances from `origin`."""
         xp = self._xp
         distance = self.total / n_rows
         variance = xp.maximum(self.squares / n_rows - distance * distance, 0)
         mean = xp.ldexp(distance + origin, self.exponent)
-        return mean, xp.ldexp(xp.sqrt(variance), self.exponent)
+        return self.lowest, self.highest, mean, xp.ldexp(xp.sqrt(variance), self.exponent)
 
 
 def look_over(
@@ -168,17 +164,16 @@ def _statistics_of_rows(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
     """
     xp, size = (np, BLOCK_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
     sums = _Sums(xp, X.shape[1])
-    first = X[0].astype(np.float64)
-    origin = first
+    first = origin = X[0].astype(np.float64)
     for rows in _blocks(X, size):
         units = sums.include(rows.min(axis=0), rows.max(axis=0))
         origin = first * units
         numbers = rows * units  # exact, in float64: units are powers of two
         numbers -= origin
-        total = numbers.sum(axis=0)
+        sums.total = sums.total + numbers.sum(axis=0)
         numbers *= numbers
-        sums.add(total, numbers.sum(axis=0))
-    return sums.lowest, sums.highest, *sums.mean_and_spread(X.shape[0], origin)
+        sums.squares = sums.squares + numbers.sum(axis=0)
+    return sums.statistics(X.shape[0], origin)
 
 
 def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
@@ -190,14 +185,14 @@ def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
         np.minimum.at(sums.lowest, columns, values)
         np.maximum.at(sums.highest, columns, values)
         numbers = values * sums.include(sums.lowest, sums.highest)[columns]
-        total = np.bincount(columns, numbers, minlength=n_columns)
+        sums.total += np.bincount(columns, numbers, minlength=n_columns)
         numbers *= numbers
-        sums.add(total, np.bincount(columns, numbers, minlength=n_columns))
+        sums.squares += np.bincount(columns, numbers, minlength=n_columns)
         n_stored += np.bincount(columns, minlength=n_columns)
     has_zeros = n_stored < n_rows
-    lowest = np.where(has_zeros, np.minimum(sums.lowest, 0), sums.lowest)
-    highest = np.where(has_zeros, np.maximum(sums.highest, 0), sums.highest)
-    return lowest, highest, *sums.mean_and_spread(n_rows)
+    np.minimum(sums.lowest, 0, out=sums.lowest, where=has_zeros)
+    np.maximum(sums.highest, 0, out=sums.highest, where=has_zeros)
+    return sums.statistics(n_rows)
 
 
 def _blocks(X: Any, size: int) -> Iterator[Any]:
@@ -325,83 +320,44 @@ def _hidden_by_offset(columns: Columns, mean: np.ndarray, spread: np.ndarray) ->
     width = highest - lowest
     varies = width > ROUNDINGS * np.finfo(columns.dtype).eps * np.abs(mean)
     hidden = far & varies & (np.abs(mean) > width)
-    alike = _on_one_scale(np.maximum(highest, -lowest))
-    if 2 * np.count_nonzero(hidden & alike) < np.count_nonzero(alike):
-        hidden &= ~alike
+    # If most columns share their largest number, they are pixels, perhaps on a white background.
+    # If few of these are hidden, the reason is the background, not an offset.
+    largest = np.maximum(highest, -lowest)
+    pixels = largest == np.median(largest)
+    n_pixels = np.count_nonzero(pixels)
+    if 2 * n_pixels > pixels.size and 2 * np.count_nonzero(hidden & pixels) < n_pixels:
+        hidden &= ~pixels
     return np.flatnonzero(hidden)
-
-
-def _on_one_scale(largest: np.ndarray) -> np.ndarray:
-    """Whether each column has the same largest number as most columns.
-
-    Such columns are pixels, with a background that may be white. If one of them hardly varies and
-    others do, the reason is the background, not an offset.
-    """
-    alike: np.ndarray = largest == np.median(largest)
-    return alike & (2 * np.count_nonzero(alike) > alike.size)
 
 
 def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> None:
     """Warn if a few entries of a column are so large that the network cannot tell the others apart.
 
-    This takes a second pass over X, which is made only if a column was scaled down.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    columns : Columns
-        Those of X.
-    scales : ndarray of shape (n_features,) or None
-        Training divides the columns by these.
+    Only columns that are scaled down are checked, on a sample of evenly spaced rows. X must be on
+    the host, and `columns` must be its statistics.
     """
     if scales is None or not (scales > 1).any():
         return
-    largest = columns.largest
-    dwarfed = np.flatnonzero((scales > 1) & mostly_below(X, DWARFED * largest))
-    if dwarfed.size:
-        column_warnings.warn_about_dwarfed(X[:, [dwarfed[0]]], dwarfed[0], largest[dwarfed[0]])
-
-
-def mostly_below(X: Any, limits: np.ndarray) -> np.ndarray:
-    """Whether more than half of the non-zero entries of a column are smaller than its limit.
-
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    limits : ndarray of shape (n_features,)
-        Upper limits of magnitudes.
-
-    Returns
-    -------
-    ndarray of bool of shape (n_features,)
-    """
-    n_columns = X.shape[1]
-    n_below, n_present = np.zeros((2, n_columns), dtype=np.intp)
-    if sparse.issparse(X):
-        for columns, values in _entries(X):
-            present = values != 0
-            below = present & (np.abs(values) < limits[columns])
-            n_below += np.bincount(columns[below], minlength=n_columns)
-            n_present += np.bincount(columns[present], minlength=n_columns)
+    step = min(X.size // SAMPLE_NUMBERS, X.shape[0] // TELLING_ROWS)
+    sample = X[:: max(1, step)]
+    limits = DWARFED * columns.largest
+    if columns.is_sparse:
+        sizes, at = np.abs(sample.data), sample.indices
+        below, present = sizes < limits[at], sizes > 0
+        n_below = np.bincount(at[below & present], minlength=limits.size)
+        n_present = np.bincount(at[present], minlength=limits.size)
     else:
-        for rows in _blocks(X, BLOCK_NUMBERS):
-            present = rows != 0
-            n_below += np.count_nonzero(present & (np.abs(rows) < limits), axis=0)
-            n_present += np.count_nonzero(present, axis=0)
-    below_most: np.ndarray = 2 * n_below > n_present
-    return below_most
+        sizes = np.abs(sample)
+        n_present = np.count_nonzero(sizes, axis=0)
+        n_below = np.count_nonzero((sizes < limits) & (sizes > 0), axis=0)
+    dwarfed = np.flatnonzero((scales > 1) & (2 * n_below > n_present))
+    if dwarfed.size:
+        column = dwarfed[0]
+        column_warnings.warn_about_dwarfed(X[:, [column]], column, columns.largest[column])
 
 
 def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
-    """Warn if later data are on another scale than the data that the scales were taken from.
-
-    Parameters
-    ----------
-    columns : Columns
-        Those of the later data.
-    scales : ndarray of shape (n_features,) or None
-        Training divides the columns by these.
-    """
+    """Warn if columns of later data are on another scale than those that `scales` come from."""
     with np.errstate(over="ignore"):
         sizes = columns.largest / (1.0 if scales is None else scales)
     sizes = sizes[sizes > 0]

@@ -80,29 +80,23 @@ def validated_pair(
 
     Parameters
     ----------
-    estimator : estimator
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        As passed by the user.
+    estimator, X, backend : as for `validated_inputs`
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         As passed by the user.
-    backend : ArrayBackend
     reset : bool, default=False
         Whether the estimator learns the number and the names of the features from X. False: they
         are checked.
 
     Returns
     -------
-    X : ndarray, CSR matrix or array of the device of shape (n_samples, n_features)
-        In float32 or float64. A CSR matrix stores each entry once.
+    X, home : as from `validated_inputs`
+        A CSR matrix stores each entry once.
     y : ndarray or sparse matrix, on the host
-    home : Home
-        Converts results to arrays of the library, and on the device, that X came from.
 
     Raises
     ------
     ValueError
-        If X and y do not fit each other or the estimator, or hold something other than finite
-        numbers and labels.
+        As `validated_inputs`, or if y is masked, has missing values or has another length than X.
     """
     refuse_unusable(X, "X")
     refuse_unusable_targets(y)
@@ -151,19 +145,7 @@ def _stored_once(X: Any) -> Any:
 
 
 def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
-    """Sample weights in float64 on the host; None stays None.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n_samples,), number or None
-        As passed by the user.
-    rows : array with one row per sample
-    name : str, default="sample_weight"
-        Name of the argument, for messages.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,) or None
+    """Sample weights in float64 on the host, one per row; None stays None.
 
     Raises
     ------
@@ -255,16 +237,9 @@ def rows_that_count(
 
 
 def refuse_unusable(values: Any, name: str) -> None:
-    """Refuse masked entries, dates and times.
+    """Refuse an argument with masked entries, dates or times; `name` is its name.
 
     NumPy would use the numbers that a mask hides, and turn dates into very large integers.
-
-    Parameters
-    ----------
-    values : any
-        An argument as passed by the user.
-    name : str
-        Name of the argument.
 
     Raises
     ------
@@ -307,17 +282,8 @@ def refuse_unusable_targets(y: Any) -> None:
 def refuse_missing(y: Any, name: str = "y", remedy: str = "leave out those rows") -> None:
     """Refuse missing targets in lists, frames and arrays of objects.
 
-    NumPy would turn NaN in a list of text into text, and knows nothing of pandas' NA. scikit-learn
-    finds NaN in arrays of numbers.
-
-    Parameters
-    ----------
-    y : any
-        Targets as passed by the user.
-    name : str, default="y"
-        Name of the argument.
-    remedy : str, default="leave out those rows"
-        Last words of the message: what the user can do.
+    NumPy would turn NaN in a list of text into text, and has no equivalent of pandas' NA.
+    scikit-learn finds NaN in arrays of numbers. The message ends with the `remedy`.
 
     Raises
     ------

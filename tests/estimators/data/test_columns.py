@@ -1,6 +1,7 @@
 """Passes over the columns of X: right whatever the blocks, and never a copy of X."""
 
 import tracemalloc
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,6 @@ from scipy import sparse
 from sklearn_eqprop._estimators.data import columns as columns_module
 from sklearn_eqprop._estimators.data.columns import (
     look_over,
-    mostly_below,
     scales_of,
     warn_about_columns,
     warn_about_outliers,
@@ -72,20 +72,31 @@ def test_weights_count_as_rows(layout, weight, expected):
     assert look_over(layout(X), weight).n_rows == expected
 
 
-@pytest.mark.usefixtures("_block_size")
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_columns_mostly_below_a_limit(layout):
-    limits = np.array([0.01, 1000, 1, 1, 1e3])
-    sizes = np.where(X == 0, np.nan, np.abs(X))
-    expected = [bool(np.nanmedian(sizes[:, k]) < limits[k]) for k in (0, 1, 2)]
-    expected += [False, True]
-    assert mostly_below(layout(X), limits).tolist() == expected
+@pytest.mark.parametrize("sample_size", [1, 1000, 2**20])
+@pytest.mark.parametrize("n_small", [0, 800, 1200])
+@pytest.mark.parametrize("share", [1.0, 0.5])  # of numbers that are not 0
+def test_columns_whose_entries_are_mostly_dwarfed(layout, sample_size, n_small, share, monkeypatch):
+    monkeypatch.setattr(columns_module, "SAMPLE_NUMBERS", sample_size)
+    rng = np.random.RandomState(0)
+    inputs = rng.uniform(1, 2, (2000, 4)) * (rng.rand(2000, 4) < share)
+    inputs[rng.permutation(2000)[n_small:], 2] *= 1e9
+    inputs = layout(inputs)
+    columns = look_over(inputs)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        warn_about_outliers(inputs, columns, scales_of(columns, np.float64))
+    if sample_size == 1:  # ten rows are too few to tell 800 of 2000 from 1200
+        assert n_small or not told
+    else:
+        assert [str(warning.message)[:8] for warning in told] == ["Column 2"] * (n_small > 1000)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_looking_over_inputs_takes_blocks_of_memory(layout, dtype, monkeypatch):
     monkeypatch.setattr(columns_module, "BLOCK_NUMBERS", 2**14)
+    monkeypatch.setattr(columns_module, "SAMPLE_NUMBERS", 2**14)
     inputs = layout(np.random.RandomState(0).rand(40_000, 20).astype(dtype) * 255)
     tracemalloc.start()
     try:
