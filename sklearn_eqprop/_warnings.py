@@ -1,4 +1,4 @@
-"""Warnings that point to the user's call, however many frames of libraries lie in between."""
+"""Warnings that point to the line of the user's code that led to them."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from types import FrameType
 
 from sklearn.exceptions import ConvergenceWarning
 
-#: Packages whose frames are no user's; scikit-learn wraps some methods, such as transform.
+#: Frames of these packages are skipped. scikit-learn wraps some methods, for example transform.
 LIBRARIES = ("sklearn_eqprop", "sklearn", "joblib")
 
 
 def warn_at_call(message: str, category: type[Warning] = ConvergenceWarning) -> None:
-    """Warn at the line outside of `LIBRARIES` that led here.
+    """Warn at the innermost line of code outside `LIBRARIES`.
 
     Parameters
     ----------

@@ -186,10 +186,10 @@ for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
 # fmt: off
 FUNCTIONS = [
     "abs", "all", "any", "arange", "argmax", "clip", "copyto", "cumsum", "divide", "dot", "empty",
-    "empty_like", "exp", "expm1", "eye", "fmax", "full", "isfinite", "log", "log1p", "logaddexp",
-    "matmul", "maximum", "minimum", "multiply", "nonzero", "ones", "ones_like", "repeat", "sign",
-    "sort", "sqrt", "take_along_axis", "tanh", "tile", "trace", "vdot", "where", "zeros",
-    "zeros_like",
+    "empty_like", "exp", "expm1", "eye", "fmax", "frexp", "full", "isfinite", "ldexp", "log",
+    "log1p", "logaddexp", "matmul", "maximum", "minimum", "multiply", "nonzero", "ones",
+    "ones_like", "repeat", "sign", "sort", "sqrt", "take_along_axis", "tanh", "tile", "trace",
+    "vdot", "where", "zeros", "zeros_like",
 ]
 # fmt: on
 #: Of these the host waits for the outcome.

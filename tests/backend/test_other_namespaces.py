@@ -144,7 +144,7 @@ def test_tensors_that_need_gradients(installed, namespace):
 def test_types_that_cupy_has_not(installed, namespace):
     there = Tensor(installed.asarray(X))
     there.type_name = "bfloat16"
-    refused = r"Tensor of torch\.bfloat16, which CuPy cannot take over \(.*pass float32 or float64"
+    refused = r"Tensor of torch\.bfloat16, which CuPy cannot take over \(.*Pass float32 or float64"
     with pytest.raises(ValueError, match=refused):
         EqPropClassifier(**SETTINGS, backend="cupy").fit(there, Y)
 

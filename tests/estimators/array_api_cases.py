@@ -114,6 +114,6 @@ def test_numbers_of_a_type_that_numpy_has_not(monkeypatch):
         raise TypeError("Got unsupported ScalarType BFloat16")
 
     monkeypatch.setattr("sklearn_eqprop._estimators.data.array_home._convert_to_numpy", fail)
-    message = r"X is a array_api_strict.* NumPy cannot take over \(Got unsupported .*pass float32"
+    message = r"X is a array_api_strict.* NumPy cannot take over \(Got unsupported .*Pass float32"
     with pytest.raises(ValueError, match=message):
         EqPropClassifier(**SETTINGS).fit(there(X), Y)

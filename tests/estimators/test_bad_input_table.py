@@ -77,8 +77,8 @@ def with_weights(model, **attributes):
 
 INVALID = InvalidParameterError  # a ValueError
 SIZES = ["'hidden_layer_sizes' parameter", "positive integer"]
-UNMASK = ["masked", "fill them", "filled(", "leave out those rows"]
-TIMES = ["dates or times", "turn them into numbers"]
+UNMASK = ["masked", "Fill them", "filled(", "leave out those rows"]
+TIMES = ["dates or times", "Turn them into numbers"]
 SIZES_NOW = ["layers of (6, 4, 2) units", "now ask for (6, 5, 2)", "fresh clone"]
 
 CASES = {
@@ -333,7 +333,7 @@ CASES = {
     "y text and numbers in a list": (
         lambda X, y, fc, fr: c().fit(X, ["a", 1] * 20),
         ValueError,
-        ["y is a list of text ('a') and numbers (1)", "do so yourself"],
+        ["y is a list of text ('a') and numbers (1)", "Convert everything to text"],
     ),
     "y integers among objects": (
         lambda X, y, fc, fr: c().fit(X, y.astype(object)),
@@ -404,12 +404,12 @@ CASES = {
     "X_val alone": (
         lambda X, y, fc, fr: judged(X, y, X, None),
         ValueError,
-        ["y_val=None", "pass X_val and y_val together"],
+        ["y_val=None", "Pass X_val and y_val together"],
     ),
     "y_val alone": (
         lambda X, y, fc, fr: judged(X, y, None, y),
         ValueError,
-        ["X_val=None", "pass X_val and y_val together"],
+        ["X_val=None", "Pass X_val and y_val together"],
     ),
     "weight_val alone": (
         lambda X, y, fc, fr: judged(X, y, None, None, y),
@@ -419,7 +419,7 @@ CASES = {
     "X_val ignored": (
         lambda X, y, fc, fr: r().fit(X, y, X_val=X, y_val=y),
         ValueError,
-        ["X_val and y_val", "early_stopping=False", "set early_stopping=True"],
+        ["X_val and y_val", "early_stopping=False", "Set early_stopping=True"],
     ),
     "X_val features": (
         lambda X, y, fc, fr: judged(X, y, X[:, :4], y),

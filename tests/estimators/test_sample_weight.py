@@ -88,7 +88,7 @@ def test_score_weights_are_repetitions(binary, estimator):
 
 
 @pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
-@pytest.mark.parametrize("size", [1e-60, 1e-3, 1e60])
+@pytest.mark.parametrize("size", [1e-300, 1e-60, 1e-3, 1e60, 1e300])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_without_penalty_only_the_ratio_of_weights_counts(binary, estimator, size, dtype):
     X, y = binary

@@ -1,1 +1,1 @@
-"""X, y and sample weights: checked, scaled and divided."""
+"""X, y and sample weights: checks, statistics, scales, and rows held out."""

@@ -1,8 +1,11 @@
-"""Where an input lives, and how results go back there.
+"""Arrays of libraries other than NumPy, arrays on a CUDA device, and how results return to them.
 
-NumPy arrays and whatever NumPy turns into them are at home on the host. Arrays on a CUDA device are
-taken as they are by the backend that computes there, and results stay there. Arrays of any other
-namespace of the array API are at home in it where scikit-learn's ``array_api_dispatch`` is on.
+* NumPy arrays, and everything that NumPy converts to them, are used on the host.
+* Arrays on a CUDA device are used there if the backend computes there, and results stay there.
+* Arrays of any other namespace of the array API are converted to NumPy arrays. If scikit-learn's
+  ``array_api_dispatch`` is on, results are converted back.
+
+`inputs` calls this module only for arguments that are not of NumPy, SciPy or a table library.
 """
 
 from __future__ import annotations
@@ -22,34 +25,24 @@ from sklearn_eqprop._sklearn_compat import (
     get_namespace,
 )
 
-#: DLPack's numbers for memory of CUDA devices: their own, and managed.
+#: DLPack's numbers for the memory of CUDA devices: ordinary memory, and managed memory.
 CUDA_MEMORY = (2, 13)
 
 
 class Home(Protocol):
-    """The way between an input's home and the backend.
+    """How results return to the library, and to the device, that an argument came from.
 
     Attributes
     ----------
     on_device : bool
-        Whether inputs are arrays of the backend's device, and results are best left there.
+        Whether the argument is an array of the backend's device. Then results should stay there.
     """
 
     on_device: bool
 
     def give_back(self, result: Any) -> Any:
-        """A result, of NumPy's or of the backend's, as an array of the input's home."""
+        """Convert a result, a NumPy array or an array of the backend, to such an array."""
         ...
-
-
-class HostHome:
-    """Results are NumPy arrays, as scikit-learn's own."""
-
-    on_device = False
-
-    def give_back(self, result: Any) -> Any:
-        """See `Home.give_back`."""
-        return result
 
 
 class DeviceHome:
@@ -58,9 +51,9 @@ class DeviceHome:
     Parameters
     ----------
     backend : ArrayBackend
-        One whose arrays live on a device.
+        Its arrays are on a device.
     namespace : module or None, default=None
-        That of the input, if it is another and can take device arrays over (``from_dlpack``).
+        Namespace of the argument, if it is not the backend's. It must have ``from_dlpack``.
     """
 
     on_device = True
@@ -70,7 +63,7 @@ class DeviceHome:
         self._namespace = namespace
 
     def give_back(self, result: Any) -> Any:
-        """See `Home.give_back`; text cannot live on a device and stays on the host."""
+        """An array on the device. Text cannot be stored there and stays a NumPy array."""
         if isinstance(result, np.ndarray) and result.dtype.kind not in "biuf":
             return result
         result = self._backend.from_host(result, result.dtype)
@@ -78,7 +71,7 @@ class DeviceHome:
 
 
 class NamespaceHome:
-    """Results are arrays of another namespace, on the device of the input.
+    """Results are arrays of another namespace, on the device of the argument.
 
     Parameters
     ----------
@@ -93,38 +86,39 @@ class NamespaceHome:
         self._device = device
 
     def give_back(self, result: Any) -> Any:
-        """See `Home.give_back`; text has no place in the array API and stays NumPy's."""
+        """An array of the namespace. The array API has no text: that stays a NumPy array."""
         if result.dtype.kind not in "biuf":
             return result
         return self._namespace.asarray(result, device=self._device)
 
 
-def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
-    """X as the estimators compute with it, and the way back.
+def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
+    """X as an array that the estimators can use, and how to give results back.
 
     Parameters
     ----------
     X : array-like
+        As passed by the user.
     backend : ArrayBackend
 
     Returns
     -------
-    X, home : array-like or array of the backend, Home
+    X : array-like on the host, or array of the backend
+    home : Home or None
+        None: results are NumPy arrays.
 
     Raises
     ------
     ValueError
-        If X lives on a CUDA device and the backend does not compute there, or on another one
-        than the current.
+        If X is on a CUDA device and the backend does not compute there, if X is on another CUDA
+        device than the current one, or if its data type cannot be converted.
     """
-    if isinstance(X, np.ndarray):
-        return X, HostHome()
     if _is_on_cuda(X):
         if not backend.is_device:
             msg = (
                 f"X is a {_kind(X)} on a CUDA device, but backend={backend.name!r} computes on the "
-                "host, and nothing is copied unasked: use backend='cupy', or pass a NumPy array "
-                "(cupy.asnumpy(X))."
+                "host, and X is not copied without being asked. Set backend='cupy', or pass a "
+                "NumPy array (cupy.asnumpy(X))."
             )
             raise ValueError(msg)
         _refuse_other_device(X, backend)
@@ -132,14 +126,20 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
             return X, DeviceHome(backend)
         namespace, has_one = get_namespace(X)
         return _taken_over(X, backend), DeviceHome(backend, namespace if has_one else None)
-    namespace, has_one = get_namespace(X) if hasattr(X, "shape") else (np, False)
-    if not has_one or _is_numpy(namespace):
-        return X, HostHome()
+    namespace = _namespace_of(X)
+    if namespace is None:
+        return X, None
     return _as_numpy(X, "X", namespace), NamespaceHome(namespace, array_device(X))
 
 
 def on_host(array: Any) -> Any:
-    """Targets or weights as NumPy can take them: what has to be known on the host anyway."""
+    """Targets or weights as an array-like that NumPy can convert; None stays None.
+
+    Raises
+    ------
+    ValueError
+        If NumPy lacks the data type of the array.
+    """
     if array is None or isinstance(array, np.ndarray):
         return array
     if _is_on_cuda(array):
@@ -147,53 +147,33 @@ def on_host(array: Any) -> Any:
             return array.get()
         array = _detached(array)
         return array.cpu().numpy() if hasattr(array, "cpu") else np.asarray(array)
-    namespace, has_one = get_namespace(array) if hasattr(array, "shape") else (np, False)
-    if not has_one or _is_numpy(namespace):
-        return array
-    return _as_numpy(array, "an array", namespace)
-
-
-def _as_numpy(array: Any, name: str, namespace: Any) -> np.ndarray:
-    """An array of another library in main memory.
-
-    Raises
-    ------
-    ValueError
-        If its numbers are of a type that NumPy has not.
-    """
-    try:
-        converted: np.ndarray = _convert_to_numpy(_detached(array), namespace)
-    except TypeError as error:
-        msg = (
-            f"{name} is a {_kind(array)} of {array.dtype}, which NumPy cannot take over ({error}): "
-            "pass float32 or float64."
-        )
-        raise ValueError(msg) from error
-    return converted
+    namespace = _namespace_of(array)
+    return array if namespace is None else _as_numpy(array, "an array", namespace)
 
 
 def validated_on_device(
     estimator: Any, X: Array, y: Any, backend: ArrayBackend, *, reset: bool
 ) -> tuple[Array, np.ndarray | None]:
-    """What scikit-learn's ``validate_data`` does, for an X on the backend's device.
+    """X and y checked as by scikit-learn's ``validate_data``, for X on the backend's device.
 
-    One number is read: whether all of X is finite.
+    Only one number is read from the device: whether all numbers of X are finite. The targets y are
+    on the host, or None. If `reset`, the estimator learns the number of features from X.
 
     Raises
     ------
     ValueError
-        If X is no table of real, finite numbers, or does not fit the estimator or y.
+        If X is not a table of real, finite numbers, or does not fit the estimator or y.
     """
     name = type(estimator).__name__
     if X.ndim != 2:
         msg = f"Expected 2D array, got {X.ndim}D array instead: X has the shape {X.shape}."
         raise ValueError(msg)
     if X.dtype.kind not in "biuf":
-        msg = f"X has the type {X.dtype}; {name} needs real numbers."
+        msg = f"X has the type {X.dtype}, but {name} needs real numbers."
         raise ValueError(msg)
-    for size, what in zip(X.shape, ("sample(s)", "feature(s)"), strict=True):
+    for size, unit in zip(X.shape, ("sample(s)", "feature(s)"), strict=True):
         if size == 0:
-            msg = f"Found array with 0 {what} (shape={X.shape}) while a minimum of 1 is required."
+            msg = f"Found array with 0 {unit} (shape={X.shape}) while a minimum of 1 is required."
             raise ValueError(msg)
     if X.dtype not in (np.float32, np.float64):
         X = X.astype(np.float64)
@@ -211,48 +191,59 @@ def validated_on_device(
     return X, y
 
 
-def _refuse_other_device(X: Any, backend: ArrayBackend) -> None:
-    """Refuse what CuPy would copy to the current device in silence.
+def _namespace_of(array: Any) -> Any:
+    """Namespace that results should be converted to; None if that is NumPy's."""
+    namespace, has_one = get_namespace(array) if hasattr(array, "shape") else (np, False)
+    # The name of array_api_compat's wrapper of NumPy ends in "numpy".
+    if not has_one or namespace is np or namespace.__name__.rpartition(".")[2] == "numpy":
+        return None
+    return namespace
 
-    Raises
-    ------
-    ValueError
-        If X says that it lives on another CUDA device.
-    """
+
+def _as_numpy(array: Any, name: str, namespace: Any) -> np.ndarray:
+    """An array of another library as a NumPy array, or an error that names the data type."""
+    try:
+        converted: np.ndarray = _convert_to_numpy(_detached(array), namespace)
+    except TypeError as error:
+        msg = (
+            f"{name} is a {_kind(array)} of {array.dtype}, which NumPy cannot take over ({error}). "
+            "Pass float32 or float64."
+        )
+        raise ValueError(msg) from error
+    return converted
+
+
+def _refuse_other_device(X: Any, backend: ArrayBackend) -> None:
+    """Refuse an array on a CUDA device that is not the current one; CuPy would copy it silently."""
     if not hasattr(X, "__dlpack_device__"):
         return
-    _, its_own = X.__dlpack_device__()
+    _, its_device = X.__dlpack_device__()
     current = backend.xp.cuda.runtime.getDevice()
-    if its_own != current:
+    if its_device != current:
         msg = (
-            f"X is a {_kind(X)} on CUDA device {its_own}, but the current device is {current}, and "
-            f"nothing is copied unasked: call inside `with cupy.cuda.Device({its_own}):`, or move "
-            "X there."
+            f"X is a {_kind(X)} on CUDA device {its_device}, but the current device is {current}, "
+            f"and X is not copied without being asked. Call inside `with "
+            f"cupy.cuda.Device({its_device}):`, or move X there."
         )
         raise ValueError(msg)
 
 
 def _is_on_cuda(array: Any) -> bool:
-    """Whether an array says that it lives on a CUDA device.
+    """Whether an array says that it is on a CUDA device.
 
-    DLPack is asked first: PyTorch refuses its other interface where a tensor needs gradients, or
-    holds numbers that NumPy has no type for.
+    DLPack is asked first. PyTorch's other interface raises an error if a tensor needs gradients,
+    or if NumPy lacks its data type.
     """
-    with suppress(Exception):  # it has no such method, or is on a device that DLPack does not know
+    with suppress(Exception):  # no such method, or a device that DLPack does not know
         kind, _ = array.__dlpack_device__()
         return int(kind) in CUDA_MEMORY
     return hasattr(array, "__cuda_array_interface__")
 
 
 def _taken_over(X: Any, backend: ArrayBackend) -> Array:
-    """An array of another library as one of the backend's, without a copy.
+    """An array of another library as an array of the backend, without a copy.
 
-    By DLPack: it makes the backend's stream wait for what the library has yet to do to the array.
-
-    Raises
-    ------
-    ValueError
-        If its numbers are of a type that the backend has not.
+    DLPack makes the backend's stream wait for pending work on the array.
     """
     if not hasattr(X, "__dlpack__"):
         return backend.xp.asarray(X)
@@ -261,19 +252,15 @@ def _taken_over(X: Any, backend: ArrayBackend) -> Array:
     except (BufferError, NotImplementedError, TypeError) as error:
         dtype = getattr(X, "dtype", "an unknown type")
         msg = (
-            f"X is a {_kind(X)} of {dtype}, which CuPy cannot take over ({error}): pass float32 or "
+            f"X is a {_kind(X)} of {dtype}, which CuPy cannot take over ({error}). Pass float32 or "
             "float64."
         )
         raise ValueError(msg) from error
 
 
 def _detached(array: Any) -> Any:
-    """The array without a record of gradients, which PyTorch's tensors may carry."""
+    """The array without its record of gradients, which PyTorch's tensors can have."""
     return array.detach() if hasattr(array, "detach") else array
-
-
-def _is_numpy(namespace: Any) -> bool:
-    return namespace is np or namespace.__name__.rpartition(".")[2] == "numpy"
 
 
 def _kind(array: Any) -> str:

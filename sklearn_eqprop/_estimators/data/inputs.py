@@ -1,90 +1,137 @@
-"""X, y and sample weights as users pass them, checked and turned into arrays."""
+"""X, y and sample weights that users pass, checked and converted to arrays.
+
+Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are handled in
+`array_home`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from numbers import Real
+from operator import getitem
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._estimators.data.array_home import Home, on_host, received, validated_on_device
-from sklearn_eqprop._estimators.data.weights import rows_that_count
+from sklearn_eqprop._estimators.data import array_home
+from sklearn_eqprop._estimators.data.array_home import Home
 from sklearn_eqprop._sklearn_compat import _check_sample_weight, validate_data
 
-#: How names of types of dates and times begin, in NumPy, pandas, polars and Arrow.
+#: Arrays and tables of these libraries are in main memory, and results for them are NumPy arrays.
+_HOST_LIBRARIES = ("builtins", "numpy", "scipy", "pandas", "polars", "pyarrow")
+#: Names of data types for dates and times begin so, in NumPy, pandas, polars and Arrow.
 _TIMES = ("date", "time", "duration", "timestamp")
-#: What scikit-learn's validation is asked for: sparse X stays sparse, by rows.
+#: Options of scikit-learn's validation: sparse X stays sparse, as CSR.
 _ACCEPTED: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
 
 
+class HostHome:
+    """Results are NumPy arrays, as those of scikit-learn."""
+
+    on_device = False
+
+    def give_back(self, result: Any) -> Any:
+        """The result, unchanged."""
+        return result
+
+
+# ---- X and y -----------------------------------------------------------------------------------
+
+
 def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
-    """X for a fitted estimator: an array, a CSR matrix, or an array of the backend's device.
+    """X for a fitted estimator, and how to give results back.
 
     Parameters
     ----------
     estimator : estimator
-    X : as passed by the user
+        Fitted. X must have its number of features and, if both have any, its feature names.
+    X : array-like or sparse matrix of shape (n_samples, n_features)
+        As passed by the user.
     backend : ArrayBackend
 
     Returns
     -------
-    X, home : array or CSR matrix, Home
+    X : ndarray, CSR matrix or array of the device of shape (n_samples, n_features)
+        In float32 or float64.
+    home : Home
+        Converts results to arrays of the library, and on the device, that X came from.
 
     Raises
     ------
     ValueError
-        If X does not fit the estimator or holds what is no number.
+        If X does not fit the estimator, holds NaN, infinity, masked entries or dates, or is on a
+        device that the backend does not compute on.
     """
     refuse_unusable(X, "X")
-    X, home = received(X, backend)
+    X, home = _received(X, backend)
     if home.on_device:
-        X, _ = validated_on_device(estimator, X, None, backend, reset=False)
+        X, _ = array_home.validated_on_device(estimator, X, None, backend, reset=False)
         return X, home
-    with np.errstate(invalid="ignore"):  # sums of huge numbers, on the look-out for NaN
+    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
         return validate_data(estimator, X, reset=False, **_ACCEPTED), home
 
 
 def validated_pair(
     estimator: Any, X: Any, y: Any, backend: ArrayBackend, *, reset: bool = False
 ) -> tuple[Any, Any, Home]:
-    """X and y of the same length.
+    """X and y of the same length, and how to give results back.
 
     Parameters
     ----------
-    estimator : estimator
-    X, y : as passed by the user
-    backend : ArrayBackend
+    estimator, X, backend : as for `validated_inputs`
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        As passed by the user.
     reset : bool, default=False
-        Whether the estimator learns number and names of the features, or checks them.
+        Whether the estimator learns the number and the names of the features from X. False: they
+        are checked.
 
     Returns
     -------
-    X, y, home : array or CSR matrix, array of the host, Home
+    X, home : as from `validated_inputs`
+        A CSR matrix stores each entry once.
+    y : ndarray or sparse matrix, on the host
 
     Raises
     ------
     ValueError
-        If they do not fit each other or the estimator, or hold what is no number.
+        As `validated_inputs`, or if y is masked, has missing values or has another length than X.
     """
     refuse_unusable(X, "X")
     refuse_unusable_targets(y)
-    X, home = received(X, backend)
-    y = on_host(y)
+    X, home = _received(X, backend)
+    y = _on_host(y)
     if home.on_device and y is not None:
-        X, y = validated_on_device(estimator, X, y, backend, reset=reset)
+        X, y = array_home.validated_on_device(estimator, X, y, backend, reset=reset)
         return X, y, home
-    with np.errstate(invalid="ignore"):  # sums of huge numbers, on the look-out for NaN
+    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
         X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
     return _stored_once(X), y, home
 
 
-def _stored_once(X: Any) -> Any:
-    """X, or a copy of a sparse one that may store numbers in parts, or more than belong to it.
+def _received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
+    """X as an array that the estimators can use, and how to give results back."""
+    X, home = (X, None) if _is_of_host(X) else array_home.received(X, backend)
+    return X, HostHome() if home is None else home
 
-    Products take care of either; what looks at the columns before training does not.
+
+def _on_host(array: Any) -> Any:
+    """Targets or weights in main memory."""
+    return array if _is_of_host(array) else array_home.on_host(array)
+
+
+def _is_of_host(array: Any) -> bool:
+    """Whether `array_home` is not needed for an argument."""
+    if isinstance(array, np.ndarray):
+        return True
+    return type(array).__module__.partition(".")[0] in _HOST_LIBRARIES
+
+
+def _stored_once(X: Any) -> Any:
+    """X; if X is sparse and stores entries in parts, or has unused entries, a copy without them.
+
+    Matrix products accept such matrices, but `columns` does not.
     """
     if not sparse.issparse(X) or (X.has_canonical_format and X.data.shape[0] == X.nnz):
         return X
@@ -94,27 +141,36 @@ def _stored_once(X: Any) -> Any:
     return X
 
 
+# ---- sample weights ----------------------------------------------------------------------------
+
+
 def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
-    """Sample weights in float64 on the host, one a row; None stays None."""
-    if sample_weight is None:
-        return None
-    refuse_unusable(sample_weight, name)
-    try:
-        return _check_sample_weight(on_host(sample_weight), rows, dtype=np.float64)
-    except ValueError as error:
-        if name in str(error):
-            raise
-        msg = f"{name} is of no use for these {rows.shape[0]} samples: {error}"
-        raise ValueError(msg) from error
-
-
-def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
-    """Sample weights of a score, one a prediction; None stays None.
+    """Sample weights in float64 on the host, one per row; None stays None.
 
     Raises
     ------
     ValueError
-        If one is negative or not finite, all are 0, or their sum is not finite.
+        If these are not as many finite numbers as there are rows.
+    """
+    if sample_weight is None:
+        return None
+    refuse_unusable(sample_weight, name)
+    try:
+        return _check_sample_weight(_on_host(sample_weight), rows, dtype=np.float64)
+    except ValueError as error:
+        if name in str(error):
+            raise
+        msg = f"{name} does not fit these {rows.shape[0]} samples: {error}"
+        raise ValueError(msg) from error
+
+
+def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
+    """Sample weights for a score, one per prediction; None stays None.
+
+    Raises
+    ------
+    ValueError
+        As `validated_weight` and `rows_that_count`.
     """
     weight = validated_weight(sample_weight, predicted)
     if weight is not None:
@@ -122,26 +178,82 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
     return weight
 
 
-def refuse_unusable(values: Any, name: str) -> None:
-    """Refuse what would silently be used as something it is not.
+def rows_that_count(
+    X: Any,
+    y: np.ndarray,
+    weight: np.ndarray | None,
+    name: str,
+    take_rows: Callable[[Any, np.ndarray], Any] = getitem,
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Rows of positive weight, with their weights. A row of weight 0 is left out.
 
-    Masked entries, of which NumPy would use what lies underneath; dates and times, which would
-    count as very large integers.
+    Parameters
+    ----------
+    X, y : arrays with one row per sample
+    weight : ndarray of shape (n_samples,) or None
+    name : str
+        Parameter that the weights come from, for messages.
+    take_rows : callable, default=operator.getitem
+        Takes X and a mask, returns rows of X. Backends have one for arrays of their device.
+
+    Returns
+    -------
+    X, y, weight : as given
 
     Raises
     ------
     ValueError
-        Naming the argument and the remedy.
+        If a weight is negative or not finite, all weights are 0, or their sum is too small or too
+        large to divide by.
+    """
+    if weight is None:
+        return X, y, None
+    wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
+    if wrong.size:
+        msg = (
+            f"{name} gives a sample the weight {wrong[0]:g}. Weights must be finite, 0 or positive."
+        )
+        raise ValueError(msg)
+    counts = weight > 0
+    if not counts.any():
+        msg = f"{name} gives every sample the weight 0; at least one must be positive."
+        raise ValueError(msg)
+    with np.errstate(over="ignore", divide="ignore"):
+        total = weight.sum()
+        can_divide = 0 < 1 / total < np.inf
+    if not can_divide:
+        remedy = "divide" if total > 1 else "multiply"
+        msg = (
+            f"{name} sums to {total:.3g}, with weights up to {weight.max():.3g}. The sum must be "
+            f"between the smallest and the largest float: {remedy} all weights by a constant."
+        )
+        raise ValueError(msg)
+    if counts.all():
+        return X, y, weight
+    return take_rows(X, counts), y[counts], weight[counts]
+
+
+# ---- masks, dates and missing values -----------------------------------------------------------
+
+
+def refuse_unusable(values: Any, name: str) -> None:
+    """Refuse an argument with masked entries, dates or times; `name` is its name.
+
+    NumPy would use the numbers that a mask hides, and turn dates into very large integers.
+
+    Raises
+    ------
+    ValueError
+        If there are any.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         n_masked = int(np.ma.getmaskarray(values).sum())
         msg = (
-            f"{name} is a masked array with {n_masked} masked entries, which would be used as if "
-            f"they were not masked: fill them ({name}.filled(...)), impute them or leave out those "
-            "rows."
+            f"{name} is a masked array with {n_masked} masked entries, and NumPy would ignore the "
+            f"mask. Fill them ({name}.filled(...)), impute them, or leave out those rows."
         )
         raise ValueError(msg)
-    dtypes = getattr(values, "dtypes", None)  # of a frame, one a column
+    dtypes = getattr(values, "dtypes", None)  # of a frame: one per column
     if dtypes is None:
         dtypes = getattr(getattr(values, "schema", None), "types", None)  # of an Arrow table
     if dtypes is None or not np.iterable(dtypes):
@@ -149,34 +261,34 @@ def refuse_unusable(values: Any, name: str) -> None:
     for dtype in dtypes:
         if str(dtype).lower().startswith(_TIMES):
             msg = (
-                f"{name} holds dates or times ({dtype}), which would count as very large integers: "
-                "turn them into numbers that mean something, such as days since a first day."
+                f"{name} holds dates or times ({dtype}), which NumPy would turn into very large "
+                "integers. Turn them into numbers, for example days since the first day."
             )
             raise ValueError(msg)
 
 
 def refuse_unusable_targets(y: Any) -> None:
-    """Refuse targets as `refuse_unusable` does, and where some are missing.
+    """Refuse targets that are masked, dates, times or missing.
 
     Raises
     ------
     ValueError
-        Naming the remedy.
+        If there are any.
     """
     refuse_unusable(y, "y")
     refuse_missing(y)
 
 
 def refuse_missing(y: Any, name: str = "y", remedy: str = "leave out those rows") -> None:
-    """Refuse targets that are missing, in lists, frames and arrays of objects.
+    """Refuse missing targets in lists, frames and arrays of objects.
 
-    In a list of text NumPy would turn NaN and numbers into text too; pandas' NA is no number and
-    no label. scikit-learn finds NaN in arrays of numbers.
+    NumPy would turn NaN in a list of text into text, and has no equivalent of pandas' NA.
+    scikit-learn finds NaN in arrays of numbers. The message ends with the `remedy`.
 
     Raises
     ------
     ValueError
-        Naming the remedy.
+        If targets are missing, or a list holds both text and numbers.
     """
     if hasattr(y, "isna"):
         n_missing = int(np.asarray(y.isna()).sum())
@@ -193,7 +305,7 @@ def refuse_missing(y: Any, name: str = "y", remedy: str = "leave out those rows"
 
 
 def _each(targets: Any) -> Iterator[Any]:
-    """Every target of a list or an array, also of rows that hold several."""
+    """Every target of a list or an array, also if a row has several."""
     for target in targets.ravel() if hasattr(targets, "ravel") else targets:
         if isinstance(target, (list, tuple)):
             yield from target
@@ -213,6 +325,6 @@ def _refuse_mixed(targets: list[Any], name: str) -> None:
     if texts and others:
         msg = (
             f"{name} is a list of text ({texts[0]!r}) and numbers ({others[0]!r}), and NumPy would "
-            "turn all into text: do so yourself, or pass numbers alone."
+            "turn all of it into text. Convert everything to text, or pass numbers only."
         )
         raise ValueError(msg)

@@ -11,11 +11,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.data.input_scale import column_scales
-from sklearn_eqprop._estimators.data.input_warnings import (
-    warn_about_input_scale,
-    warn_about_outliers,
-)
+from sklearn_eqprop._estimators.data import columns
+from sklearn_eqprop._estimators.data.columns import look_over, scales_of
 from tests.dense_truth import DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -25,6 +22,20 @@ Y = (X[:, 0] + X[:, 1] ** 2 > 0.5).astype(int)
 SETTINGS = {"hidden_layer_sizes": (6, 4), "random_state": 0, "batch_size": 30}
 #: Far outside the ordinary range, each by a power of two.
 FACTORS = 2.0 ** np.array([20, -30, 13, -25, 40])
+
+
+def column_scales(inputs, dtype):
+    return scales_of(look_over(inputs), dtype)
+
+
+def warn_about_columns(inputs, n_channels=None):
+    found = look_over(inputs)
+    columns.warn_about_columns(found, scales_of(found, inputs.dtype), n_channels)
+
+
+def warn_about_outliers(inputs):
+    found = look_over(inputs)
+    columns.warn_about_outliers(inputs, found, scales_of(found, inputs.dtype))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +157,7 @@ def test_a_column_that_drowns_the_others_is_named():
     inputs = 0.05 * X
     inputs[:, 3] *= 400
     with pytest.warns(ConvergenceWarning, match=r"uneven scales: column 3 .*StandardScaler"):
-        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+        warn_about_columns(inputs)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
@@ -159,7 +170,7 @@ def test_an_offset_that_hides_how_a_column_varies_is_pointed_out(mean, deviation
     inputs[:, 3] = mean + deviation * (X[:, 3] - X[:, 3].mean()) / X[:, 3].std()
     inputs = layout(inputs.astype(dtype))
     with pytest.warns(ConvergenceWarning) as told:
-        warn_about_input_scale(inputs, column_scales(inputs, dtype))
+        warn_about_columns(inputs)
     remedy = "Subtract the mean" if sparse.issparse(inputs) else "StandardScaler"
     for part in ("Column 3 of X", f"mean of {mean:.5g} ", f"deviation of {deviation:.3g}:", remedy):
         assert part in str(told[0].message)
@@ -177,14 +188,14 @@ def test_a_column_that_its_offset_hides_is_named_by_fit():
 def test_columns_that_hardly_vary_are_counted_and_named(n_columns, others):
     inputs = np.c_[X, X][:, :n_columns] + 1e4
     with pytest.warns(ConvergenceWarning, match=rf"^Column 0 .*\({others}\): "):
-        warn_about_input_scale(inputs, column_scales(inputs, np.float64))
+        warn_about_columns(inputs)
 
 
 def test_a_channel_that_its_offset_hides_is_pointed_out():
     pixels = np.random.RandomState(0).rand(20, 16, 2) + np.array([0, 50])
     inputs = pixels.reshape(20, 32)
     with pytest.warns(ConvergenceWarning, match=r"^Channel 1 of X has a mean of 50\..*deviation"):
-        warn_about_input_scale(inputs, column_scales(inputs, np.float64), n_channels=2)
+        warn_about_columns(inputs, n_channels=2)
 
 
 RARE = (np.arange(1000) % 100 == 0).astype(float)
@@ -238,11 +249,10 @@ JITTER = np.where(np.arange(100) % 2, 1 / 3, np.nextafter(1 / 3, 1))
 )
 def test_what_can_be_mended_raises_no_alarm(inputs, layout):
     inputs = layout(inputs.astype(np.float64))
-    scales = column_scales(inputs, np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_about_input_scale(inputs, scales)
-        warn_about_outliers(inputs, scales)
+        warn_about_columns(inputs)
+        warn_about_outliers(inputs)
 
 
 def test_columns_below_the_range_of_the_weights(binary):
@@ -285,10 +295,10 @@ def test_outliers_that_dwarf_their_column_are_pointed_out(layout):
     inputs = X.copy()
     inputs[7, 2] = 1e12
     with pytest.warns(ConvergenceWarning, match=r"Column 2 of X holds numbers up to 1e\+12.*Clip"):
-        warn_about_outliers(layout(inputs), column_scales(inputs, np.float64))
+        warn_about_outliers(layout(inputs))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        warn_about_outliers(layout(1e6 * X), column_scales(1e6 * X, np.float64))
+        warn_about_outliers(layout(1e6 * X))
 
 
 @pytest.mark.parametrize(("first", "later"), [(1e6, 1.0), (1.0, 1e6)])

@@ -8,9 +8,8 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators.data import merging
-from sklearn_eqprop._estimators.data.merging import merged_rows
-from sklearn_eqprop._estimators.data.weights import rows_that_count
+from sklearn_eqprop._estimators.data.held_out import merged_rows
+from sklearn_eqprop._estimators.data.inputs import rows_that_count
 
 
 def one_form(X, target, weight):
@@ -58,21 +57,13 @@ def test_sparse_and_dense_rows_have_one_form(dtype):
 
 
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
-def test_rows_that_share_a_mark_are_looked_at(layout, monkeypatch):
-    monkeypatch.setattr(merging, "_marks", lambda X, target: np.zeros(X.shape[0], dtype=np.uint64))
-    X, target = layout(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 2.0]])), np.zeros((3, 1))
-    merged_X, _, weight = merged_rows(X, target, None)
-    assert merged_X.shape == (2, 2)
-    assert weight.tolist() == [2.0, 1.0]
-
-
-def test_marks_tell_rows_apart():
-    # Numbers that differ in few bits: counts, and the last place of float32 and float64.
-    counts = np.indices((8, 8, 8, 8)).reshape(4, -1).T.astype(float)
-    near = 1 + np.arange(4096)[:, None] * np.finfo(np.float32).eps
-    nearer = 1 + np.arange(4096)[:, None] * np.finfo(np.float64).eps
-    for X in (counts, near.astype(np.float32), nearer):
-        assert np.unique(merging._marks(X, np.zeros((len(X), 1)))).size == len(X)
+@pytest.mark.parametrize("size", [0.0, 1.0, 1e308])  # all sums equal; distinct; beyond float64
+def test_rows_are_compared_not_only_their_sums(layout, size, monkeypatch):
+    monkeypatch.setattr(np, "sin", lambda numbers: size * np.ones_like(numbers))
+    X = layout(np.array([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.0, 9.0]]))
+    merged_X, _, weight = merged_rows(X, np.zeros((4, 1)), None)
+    assert merged_X.shape == (3, 2)
+    assert sorted(weight) == [1.0, 1.0, 2.0]
 
 
 def test_merging_takes_little_more_memory_than_its_result():

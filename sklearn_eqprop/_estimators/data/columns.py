@@ -1,0 +1,369 @@
+"""Statistics of the columns of X from one pass over it, and what training derives from them.
+
+Training derives scales for the columns, and decides whether to warn about them. The texts of the
+warnings are in `column_warnings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from sklearn_eqprop._backend import ArrayBackend
+from sklearn_eqprop._estimators.data import column_warnings
+
+#: Numbers of X that are read together. The arrays computed from them fit into the cache.
+BLOCK_NUMBERS = 2**16
+#: The same on a device, where larger blocks mean fewer kernels.
+DEVICE_BLOCK_NUMBERS = 2**22
+#: Numbers of X in the sample that is searched for outliers.
+SAMPLE_NUMBERS = 2**18
+#: Largest exponent E such that 2**E and 2**-E are both normal numbers in float64.
+LARGEST_EXPONENT = 1022
+
+#: A column is not scaled if its largest magnitude is in this range. This holds for standardised
+#: columns, for images in [0, 1] and for scikit-learn's digits. In other columns the largest
+#: magnitude is scaled into [2, 4).
+ORDINARY_RANGE = (2.0**-4, 2.0**6)
+#: Fewer rows than this can all be small, or all be similar, by chance.
+TELLING_ROWS = 10
+#: Fewer rows count as small only if the probability that this is chance is below RARE.
+RARE = 1e-3
+#: The typical size of columns is their median, or 1 if there are fewer columns than this.
+TELLING_COLUMNS = 5
+
+#: Warn if a column is this many times larger than the median spread.
+UNEVEN_RATIO = 300.0
+#: A column is constant if its spread, relative to its size, is below this.
+SMALLEST_SPREAD = 1e-6
+#: Warn if a mean is this many standard deviations from 0. At half of this nothing is lost yet. At
+#: twice this the network learns almost nothing from the column.
+LARGE_OFFSET = 10.0
+#: A column is also constant if its values differ by no more than this many roundings.
+ROUNDINGS = 16
+#: Warn if later data are this many times larger or smaller than the first.
+OTHER_SCALE = 1e3
+#: The network cannot tell entries apart if they are this much smaller than the largest.
+DWARFED = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Statistics of each column of X. The arrays are on the host, in float64.
+
+    Attributes
+    ----------
+    n_rows : float
+        Number of rows that X stands for. A weight of 2 counts as two rows. Weights never make
+        this smaller than the number of rows of X.
+    lowest, highest : ndarray of shape (n_features,)
+    mean, spread : ndarray of shape (n_features,)
+        Mean and standard deviation, without weights.
+    dtype : dtype
+        Of X.
+    is_sparse : bool
+        Whether X is a CSR matrix.
+    """
+
+    n_rows: float
+    lowest: np.ndarray
+    highest: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    dtype: Any
+    is_sparse: bool
+
+    @property
+    def largest(self) -> np.ndarray:
+        """Largest magnitude of each column."""
+        largest: np.ndarray = np.maximum(self.highest, -self.lowest)
+        return largest
+
+
+class _Sums:
+    """Running extremes, sums and sums of squares of each column.
+
+    The sums are in units of a power of two per column, which follows the largest magnitude so far.
+    Without a unit, squares of numbers like 1e200 or 1e-200 would leave the range of float64.
+
+    Parameters
+    ----------
+    xp : module
+        NumPy, or the array module of the device.
+    n_columns : int
+    """
+
+    def __init__(self, xp: Any, n_columns: int) -> None:
+        self._xp = xp
+        self.lowest = xp.full(n_columns, np.inf)
+        self.highest = xp.full(n_columns, -np.inf)
+        self.exponent: Any = 0
+        self.total = self.squares = xp.full(n_columns, 0.0)
+
+    def include(self, lowest: Any, highest: Any) -> Any:
+        """Take in the extremes of a block, adapt the units, and return their inverse."""
+        xp = self._xp
+        self.lowest = xp.minimum(self.lowest, lowest)
+        self.highest = xp.maximum(self.highest, highest)
+        # Columns of a CSR matrix without any entry so far have the extremes +inf and -inf.
+        largest = xp.maximum(xp.maximum(self.highest, -self.lowest), 0)
+        exponent = xp.clip(xp.frexp(largest)[1], -LARGEST_EXPONENT, LARGEST_EXPONENT)
+        change = self.exponent - exponent
+        self.total = xp.ldexp(self.total, change)
+        self.squares = xp.ldexp(self.squares, 2 * change)
+        self.exponent = exponent
+        return xp.ldexp(xp.ones_like(self.total), -exponent)
+
+    def statistics(self, n_rows: int, origin: Any = 0.0) -> tuple[Any, ...]:
+        """Lowest, highest, mean and standard deviation; sums are of distances from `origin`."""
+        xp = self._xp
+        distance = self.total / n_rows
+        variance = xp.maximum(self.squares / n_rows - distance * distance, 0)
+        mean = xp.ldexp(distance + origin, self.exponent)
+        return self.lowest, self.highest, mean, xp.ldexp(xp.sqrt(variance), self.exponent)
+
+
+def look_over(
+    X: Any, weight: np.ndarray | None = None, device: ArrayBackend | None = None
+) -> Columns:
+    """Statistics of the columns of X, from one pass that never copies X as a whole.
+
+    Parameters
+    ----------
+    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
+        Finite numbers. A CSR matrix must store each entry once.
+    weight : ndarray of shape (n_samples,) or None, default=None
+        Weights of the samples.
+    device : ArrayBackend or None, default=None
+        The backend whose array X is. None: X is on the host.
+
+    Returns
+    -------
+    Columns
+    """
+    n_rows: float = X.shape[0]
+    if weight is not None:
+        n_rows = max(n_rows, float(weight.sum()))
+    is_sparse = sparse.issparse(X)
+    found = _statistics_of_entries(X) if is_sparse else _statistics_of_rows(X, device)
+    if device is not None:
+        found = tuple(map(device.to_host, found))
+    lowest, highest, mean, spread = found
+    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, is_sparse)
+
+
+def _statistics_of_rows(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
+    """Lowest, highest, mean and spread of the columns of a dense X, where X lives.
+
+    Sums are of distances from the first row. With plain squares, a large mean would hide a small
+    spread in rounding.
+    """
+    xp, size = (np, BLOCK_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
+    sums = _Sums(xp, X.shape[1])
+    first = origin = X[0].astype(np.float64)
+    for rows in _blocks(X, size):
+        units = sums.include(rows.min(axis=0), rows.max(axis=0))
+        origin = first * units
+        numbers = rows * units  # exact, in float64: units are powers of two
+        numbers -= origin
+        sums.total = sums.total + numbers.sum(axis=0)
+        numbers *= numbers
+        sums.squares = sums.squares + numbers.sum(axis=0)
+    return sums.statistics(X.shape[0], origin)
+
+
+def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
+    """Lowest, highest, mean and spread of the columns of a CSR matrix."""
+    n_rows, n_columns = X.shape
+    sums = _Sums(np, n_columns)
+    n_stored = np.zeros(n_columns, dtype=np.intp)
+    for columns, values in _entries(X):
+        np.minimum.at(sums.lowest, columns, values)
+        np.maximum.at(sums.highest, columns, values)
+        numbers = values * sums.include(sums.lowest, sums.highest)[columns]
+        sums.total += np.bincount(columns, numbers, minlength=n_columns)
+        numbers *= numbers
+        sums.squares += np.bincount(columns, numbers, minlength=n_columns)
+        n_stored += np.bincount(columns, minlength=n_columns)
+    has_zeros = n_stored < n_rows
+    np.minimum(sums.lowest, 0, out=sums.lowest, where=has_zeros)
+    np.maximum(sums.highest, 0, out=sums.highest, where=has_zeros)
+    return sums.statistics(n_rows)
+
+
+def _blocks(X: Any, size: int) -> Iterator[Any]:
+    """Rows of a dense X, at least one and about `size` numbers at a time."""
+    n_rows = max(1, size // X.shape[1])
+    for start in range(0, X.shape[0], n_rows):
+        yield X[start : start + n_rows]
+
+
+def _entries(X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Columns and values, in float64, of the entries of a CSR matrix, a block at a time."""
+    size = max(BLOCK_NUMBERS, 4 * X.shape[1])  # every block also costs time for each column
+    for start in range(0, X.data.shape[0], size):
+        block = slice(start, start + size)
+        yield X.indices[block], X.data[block].astype(np.float64)
+
+
+# ---- scales ------------------------------------------------------------------------------------
+
+
+def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np.ndarray | None:
+    """Powers of two to divide the columns of X by; None if all are 1.
+
+    A network with weights F that reads x / c is the same as one with weights F / c that reads x.
+    The scales c become part of the first layer when training ends. Division by a power of two is
+    exact, so nothing is rounded on the way there and back. (A shift of the columns could become
+    part of the biases, but it would be rounded, and training would not continue exactly.)
+
+    Fewer than ten rows can be small by chance. If a column of so few rows looks small, it is
+    treated as if it were as large as the median column, but at most as 1.
+
+    Parameters
+    ----------
+    columns : Columns
+    dtype : dtype
+        Of the weights. Scales and their inverses stay in its range.
+    n_channels : int or None, default=None
+        Number of channels of images that kernels move over. All pixels of a channel then have the
+        same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
+
+    Returns
+    -------
+    ndarray of shape (n_features,) or None
+    """
+    largest, n_numbers = columns.largest, columns.n_rows
+    if n_channels is not None:
+        n_pixels = largest.size // n_channels
+        largest, n_numbers = largest.reshape(n_pixels, -1).max(axis=0), n_pixels * n_numbers
+    largest = _not_small_by_chance(largest, n_numbers)
+    lower, upper = ORDINARY_RANGE
+    ordinary = (largest == 0) | ((largest >= lower) & (largest <= upper))
+    if ordinary.all():
+        return None
+    _, exponents = np.frexp(largest)
+    most = np.finfo(dtype).maxexp - 2
+    scales: np.ndarray = np.where(ordinary, 1.0, np.ldexp(1.0, np.clip(exponents - 2, -most, most)))
+    return scales if n_channels is None else np.tile(scales, n_pixels)
+
+
+def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
+    """Largest magnitudes, raised to the typical one if too few numbers show that they are small."""
+    if n_numbers >= TELLING_ROWS:
+        return largest
+    seen = largest[largest > 0]
+    typical = min(float(np.median(seen)), 1.0) if seen.size >= TELLING_COLUMNS else 1.0
+    by_chance = (largest > RARE ** (1 / max(n_numbers, 1)) * typical) & (largest < typical)
+    return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
+
+
+# ---- warnings ----------------------------------------------------------------------------------
+
+
+def warn_about_columns(
+    columns: Columns, scales: np.ndarray | None, n_channels: int | None = None
+) -> None:
+    """Warn if an offset hides how a column varies, or if one column dominates the others.
+
+    Parameters
+    ----------
+    columns : Columns
+    scales : ndarray of shape (n_features,) or None
+        Training divides the columns by these.
+    n_channels : int or None, default=None
+        Number of channels of images that kernels move over. Then channels are judged, not columns.
+    """
+    divisors = np.ones(1) if scales is None else scales
+    kind = "column"
+    with np.errstate(over="ignore", invalid="ignore"):  # columns may reach the largest float
+        mean, spread = columns.mean / divisors, columns.spread / divisors
+        if n_channels is not None:
+            kind, divisors = "channel", divisors[:n_channels]
+            mean, spread = _of_channels(mean, spread, n_channels)
+        size = np.hypot(mean, spread)
+        hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+        spreads = spread[spread > SMALLEST_SPREAD * size]
+        is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
+    if hidden.size:
+        column_warnings.warn_about_offset(
+            hidden, mean * divisors, spread * divisors, kind, is_sparse=columns.is_sparse
+        )
+    elif is_uneven:
+        column_warnings.warn_about_uneven(size, float(np.median(spreads)), kind)
+
+
+def _of_channels(
+    mean: np.ndarray, spread: np.ndarray, n_channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of each channel, from those of its columns."""
+    mean_square = (mean**2 + spread**2).reshape(-1, n_channels).mean(axis=0)
+    mean = mean.reshape(-1, n_channels).mean(axis=0)
+    return mean, np.sqrt(np.maximum(mean_square - mean**2, 0))
+
+
+def _hidden_by_offset(columns: Columns, mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Indices of the columns, or channels, that vary little compared with their distance from 0.
+
+    A column is not among them if its values include 0, or if 0 is no farther away than the column
+    is wide. Its mean is then a frequent value, as in an indicator that is mostly 1.
+    """
+    far = (np.abs(mean) > LARGE_OFFSET * spread) & (mean != 0)
+    if columns.n_rows < TELLING_ROWS or not far.any():
+        return np.empty(0, dtype=np.intp)
+    lowest = columns.lowest.reshape(-1, mean.size).min(axis=0)
+    highest = columns.highest.reshape(-1, mean.size).max(axis=0)
+    width = highest - lowest
+    varies = width > ROUNDINGS * np.finfo(columns.dtype).eps * np.abs(mean)
+    hidden = far & varies & (np.abs(mean) > width)
+    # If most columns share their largest number, they are pixels, perhaps on a white background.
+    # If few of these are hidden, the reason is the background, not an offset.
+    largest = np.maximum(highest, -lowest)
+    pixels = largest == np.median(largest)
+    n_pixels = np.count_nonzero(pixels)
+    if 2 * n_pixels > pixels.size and 2 * np.count_nonzero(hidden & pixels) < n_pixels:
+        hidden &= ~pixels
+    return np.flatnonzero(hidden)
+
+
+def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> None:
+    """Warn if a few entries of a column are so large that the network cannot tell the others apart.
+
+    Only columns that are scaled down are checked, on a sample of evenly spaced rows. X must be on
+    the host, and `columns` must be its statistics.
+    """
+    if scales is None or not (scales > 1).any():
+        return
+    step = min(X.size // SAMPLE_NUMBERS, X.shape[0] // TELLING_ROWS)
+    sample = X[:: max(1, step)]
+    limits = DWARFED * columns.largest
+    if columns.is_sparse:
+        sizes, at = np.abs(sample.data), sample.indices
+        below, present = sizes < limits[at], sizes > 0
+        n_below = np.bincount(at[below & present], minlength=limits.size)
+        n_present = np.bincount(at[present], minlength=limits.size)
+    else:
+        sizes = np.abs(sample)
+        n_present = np.count_nonzero(sizes, axis=0)
+        n_below = np.count_nonzero((sizes < limits) & (sizes > 0), axis=0)
+    dwarfed = np.flatnonzero((scales > 1) & (2 * n_below > n_present))
+    if dwarfed.size:
+        column = dwarfed[0]
+        column_warnings.warn_about_dwarfed(X[:, [column]], column, columns.largest[column])
+
+
+def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
+    """Warn if columns of later data are on another scale than those that `scales` come from."""
+    with np.errstate(over="ignore"):
+        sizes = columns.largest / (1.0 if scales is None else scales)
+    sizes = sizes[sizes > 0]
+    if not sizes.size:
+        return
+    lower, upper = ORDINARY_RANGE
+    too_small = columns.n_rows >= TELLING_ROWS and np.median(sizes) < lower / OTHER_SCALE
+    if too_small or sizes.max() > OTHER_SCALE * upper:
+        column_warnings.warn_about_other_scale()
