@@ -166,7 +166,7 @@ def dead_units(evidence: Evidence) -> HealthCheck:
         max(fractions),
         DEAD_LIMITS,
         f"{_percentages(fractions)} of the hidden units, layer by layer, are flat in all "
-        f"{evidence.subject.n_samples} samples. No error signal reaches their weights.",
+        f"{evidence.subject.n_samples} samples, so that they do not learn.",
         "Lower learning_rate_init, scale the inputs, or fit with another random_state. If X has "
         "few rows, pass more rows first.",
     )
@@ -236,8 +236,8 @@ def alignment(evidence: Evidence) -> HealthCheck:
         "alignment",
         min(overall.now, lowest.now),
         COSINE_LIMITS,
-        f"The cosine of the update with -dJ/dθ is {found.update:.2f} overall. The lowest of a "
-        f"block is {lowest.now:.2f} {lowest.of}.",
+        f"The cosine of the update with -dJ/dθ is {found.update:.2f} overall, and "
+        f"{lowest.now:.2f} {lowest.of}, the lowest block.",
         _remedy(evidence.subject, overall, blocks),
         high_is_good=True,
     )
@@ -364,7 +364,7 @@ def signal(evidence: Evidence) -> HealthCheck:
         ratios[weakest],
         limits,
         f"The nudge moves layer {weakest + 1} by {ratios[weakest]:.2g} times the rounding of its "
-        f"{subject.dtype.name} states. This is the smallest ratio of all layers.",
+        f"{subject.dtype.name} states, the least of all layers.",
         "Use dtype='float64', a larger beta or loop_gain, or fewer hidden layers.",
         high_is_good=True,
     )

@@ -98,18 +98,18 @@ class Subject:
 
     # How the estimator settles and learns
 
-    @property
-    def _parameters(self) -> dict[str, Any]:
-        return self.estimator._parameters()
+    def _parameters(self, **changed: Any) -> dict[str, Any]:
+        """The estimator's parameters, some of them changed."""
+        return self.estimator._parameters() | changed
 
     @property
     def _relaxation(self) -> Relaxation:
-        return RELAXATIONS[self.estimator.relaxation](self._parameters["step_size"])
+        return RELAXATIONS[self.estimator.relaxation](self._parameters()["step_size"])
 
     @property
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
-        return credit_rule(self._parameters, self.network)
+        return credit_rule(self._parameters(), self.network)
 
     @property
     def is_nudged(self) -> bool:
@@ -128,18 +128,18 @@ class Subject:
 
     def substrate(self) -> SimulatedNetwork:
         """The network, settled up to rounding. All its synapses measure changes of the state."""
-        lead = lead_of_loops(self._parameters)
+        lead = lead_of_loops(self._parameters())
         return SimulatedNetwork(self.network, self._relaxation, LIMITS, lead=lead)
 
-    def training_substrate(self, beta: float | None = None) -> SimulatedNetwork:
-        """The network as training sees it: the same tolerances, the same synapses.
+    def training_substrate(self, **changed: Any) -> SimulatedNetwork:
+        """The network with tolerances and synapses as in training.
 
         Parameters
         ----------
-        beta : float or None, default=None
-            Used in place of the estimator's β.
+        **changed
+            Values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
-        parameters = self._parameters if beta is None else self._parameters | {"beta": beta}
+        parameters = self._parameters(**changed)
         measured = what_synapses_measure(parameters, self.network)
         limits, lead = training_limits(parameters), lead_of_loops(parameters)
         return SimulatedNetwork(self.network, self._relaxation, limits, lead=lead, **measured)
@@ -161,27 +161,26 @@ class Subject:
 
     def keeps_feedback_transposed(self) -> bool:
         """Whether untied feedback starts as the transpose of the forward weights and stays so."""
-        parameters = self._parameters
+        parameters = self._parameters()
         follows = parameters["feedback_learning"] == "kolen_pollack"
         return follows and parameters["feedback_init"] == "transpose"
 
     def rates_would_be_exact(self) -> bool:
         """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""
         # A small nudge is finite, even if the estimator clamps its output (beta=inf).
-        parameters = self._parameters | {"beta": 1.0}
+        parameters = self._parameters(beta=1.0)
         smooth = not self.network.activations[0].transmits_state
         return smooth and feedback_aligns(parameters) and not reads_rates(parameters)
 
-    def needed_for_exact_gradient(self, beta: float | None = None) -> list[str]:
+    def needed_for_exact_gradient(self, **changed: Any) -> list[str]:
         """Other changes that an exact gradient needs, for example "a finite beta".
 
         Parameters
         ----------
-        beta : float or None, default=None
-            Used in place of the estimator's β.
+        **changed
+            Changes that are already decided on, such as ``beta=0.1``.
         """
-        parameters = self._parameters if beta is None else self._parameters | {"beta": beta}
-        return needed_for_exact(parameters)
+        return needed_for_exact(self._parameters(**changed))
 
     # Rows, and their free phases
 

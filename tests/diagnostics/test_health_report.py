@@ -309,7 +309,7 @@ def test_many_rows():
 
 def test_asking_for_a_check_there_is_not():
     net, X, Y = problem("tanh")
-    with pytest.raises(KeyError, match="No check is named 'mood'. The checks are settling"):
+    with pytest.raises(KeyError, match=r"No check is named 'mood'\. The checks are settling"):
         _report(net, X, Y)["mood"]
 
 

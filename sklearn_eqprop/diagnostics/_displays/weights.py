@@ -85,24 +85,20 @@ class WeightsDisplay(Display):
 
 
 def _image_shape(asked: Any, input_shape: Any, n_features: int) -> tuple[int, int]:
-    if asked is None and input_shape is not None and math.prod(input_shape) == n_features:
-        height, width = input_shape[:2]
-        if height * width == n_features:
-            asked = height, width
-    if asked is None:
-        side = math.isqrt(n_features)
-        height, width = side, side
-        wrong = "do not form a square image"
-    else:
+    if asked is not None:
         if np.shape(asked) != (2,) or not all(isinstance(side, Integral) for side in asked):
             msg = f"image_shape={asked!r} must be two integers. Pass (height, width)."
             raise ValueError(msg)
         height, width = asked
-        wrong = f"do not form an image of image_shape={tuple(asked)}"
+    elif input_shape is not None and math.prod(input_shape[:2]) == n_features:
+        height, width = input_shape[:2]
+    else:
+        height = width = math.isqrt(n_features)
     if height * width != n_features:
+        image = "a square image" if asked is None else f"an image of image_shape={tuple(asked)}"
         msg = (
-            f"The {n_features} inputs of the network {wrong}. Pass image_shape=(height, width) of "
-            "the images."
+            f"The {n_features} inputs of the network do not form {image}. Pass "
+            "image_shape=(height, width) of the images."
         )
         raise ValueError(msg)
     return int(height), int(width)
