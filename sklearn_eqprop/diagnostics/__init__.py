@@ -1,25 +1,26 @@
-"""Looking inside a trained network."""
+"""Tools to examine a trained network: measurements, and pictures of them."""
 
 from sklearn_eqprop.diagnostics._alignment import (
     BlockAlignment,
     GradientAlignment,
     gradient_alignment,
 )
-from sklearn_eqprop.diagnostics._displays import (
+from sklearn_eqprop.diagnostics._displays.alignment import (
+    GradientAlignmentDisplay,
+    JacobianSymmetryDisplay,
+)
+from sklearn_eqprop.diagnostics._displays.health import HealthReportDisplay
+from sklearn_eqprop.diagnostics._displays.processes import (
     ErrorProcessesDisplay,
     GoodParameterDisplay,
-    GradientAlignmentDisplay,
-    HealthReportDisplay,
-    JacobianSymmetryDisplay,
-    LossCurveDisplay,
-    RelaxationCurveDisplay,
-    WeightsDisplay,
 )
-from sklearn_eqprop.diagnostics._error_processes import ErrorProcesses, error_processes
+from sklearn_eqprop.diagnostics._displays.training import LossCurveDisplay, RelaxationCurveDisplay
+from sklearn_eqprop.diagnostics._displays.weights import WeightsDisplay
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
+from sklearn_eqprop.diagnostics._health_checks import HealthCheck
+from sklearn_eqprop.diagnostics._processes import ErrorProcesses, error_processes
 from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symmetry
-from sklearn_eqprop.diagnostics._verdicts import HealthCheck
 
 __all__ = [
     "BlockAlignment",

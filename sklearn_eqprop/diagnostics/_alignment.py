@@ -1,4 +1,4 @@
-"""Theorem 1: the angle between what equilibrium propagation follows and the true gradient."""
+"""Theorem 1: the angle between ν, the direction of equilibrium propagation, and the gradient."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.diagnostics._blocks import blocks_of
 from sklearn_eqprop.diagnostics._directions import (
     Directions,
     cosine,
@@ -17,34 +16,35 @@ from sklearn_eqprop.diagnostics._directions import (
     learning_directions,
     norm,
 )
-from sklearn_eqprop.diagnostics._readable import Readable, number, table
+from sklearn_eqprop.diagnostics._results import Readable, blocks_of, number, table
 from sklearn_eqprop.diagnostics._subject import Subject, subject_of, warn_about_unsettled
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class BlockAlignment(Readable):
-    """One block of parameters, seen by ν and by the gradient.
+    """Alignment of one block of parameters.
 
     Attributes
     ----------
     name : str
-        ``F_l`` (forward weights into layer l), ``B_l`` (feedback into it) or ``b_l`` (its bias);
-        ``F_k→l`` and ``B_k→l``, weights from layer k to layer l, where not only neighbours are
-        joined.
+        ``F_l`` (forward weights into layer l), ``B_l`` (feedback weights into it) or ``b_l`` (its
+        bias). If connections skip layers, weights from layer k to layer l are named ``F_k→l`` and
+        ``B_k→l``.
     role : {'forward', 'feedback', 'bias'}
     source : int or None
-        The layer the block reads, 0 (the input) to L; None for a bias.
+        The layer that the block reads, 0 (the input) to L. None for a bias.
     layer : int
-        The layer the block drives, 1..L.
+        The layer that the block drives, 1 to L.
     cosine : float
-        Of ν with -dJ/dθ; NaN where one of them is 0.
+        Cosine of ν with -dJ/dθ. NaN if one of them is 0.
     update_cosine : float or None
-        Of the estimator's own update with -dJ/dθ; None for feedback that moves by another rule.
+        Cosine of the estimator's update with -dJ/dθ. None for feedback weights that follow another
+        rule.
     limit_cosine : float or None
-        What `update_cosine` tends to as β goes to 0 and the phases settle. It is `cosine` unless
-        the gradient is exact or `credit_coordinates` are those of the rate.
+        The limit of `update_cosine` as β goes to 0 and the phases settle. It equals `cosine`,
+        except for exact gradients and for rate coordinates (`credit_coordinates`).
     nu_norm, gradient_norm : float
-        Sizes of ν and of dJ/dθ.
+        Norms of ν and of dJ/dθ.
     """
 
     name: str
@@ -58,36 +58,36 @@ class BlockAlignment(Readable):
     gradient_norm: float
 
     def __str__(self) -> str:
-        """See `Readable`."""
+        """Return the name and the cosines in one line."""
         return f"{self.name}: cosine {number(self.cosine)}, update {number(self.update_cosine)}"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GradientAlignment(Readable):
-    """What `gradient_alignment` found.
+    """Result of `gradient_alignment`.
 
     Attributes
     ----------
     overall : float
-        Cosine of ν with -dJ/dθ over all parameters (Theorem 1); 1 where A is symmetric.
+        Cosine of ν with -dJ/dθ over all parameters (Theorem 1). It is 1 if A is symmetric.
     update : float
-        Cosine of the estimator's own update with -dJ/dθ over the blocks that it trains by it: with
-        its `gradient`, `nudging`, `beta` and `layerwise_rescale`, settled as far as in training
-        (`relax_tol`, `max_relax_iter`, `max_nudge_iter`), before weight decay and before the
-        optimiser. NaN where its phases run away.
+        Cosine of the estimator's update with -dJ/dθ, over the blocks that the update trains. The
+        update uses the estimator's `gradient`, `nudging`, `beta` and `layerwise_rescale`. It is
+        settled as in training (`relax_tol`, `max_relax_iter`, `max_nudge_iter`), and taken before
+        weight decay and the optimiser. NaN if a phase of training diverges.
     limit : float
-        What `update` tends to as β goes to 0 and the phases settle.
+        The limit of `update` as β goes to 0 and the phases settle.
     blocks : list of BlockAlignment
-        Forward weights by layer, feedback, biases.
+        Forward weights by layer, then feedback weights, then biases.
     slope : float
-        dJ/dθ · ν, negative where a small step along ν lowers J.
+        dJ/dθ · ν. If it is negative, a small step along ν lowers J.
     objective : float
-        J, the mean loss at the free equilibria, without the penalty on the weights; of a regressor
-        in its standardised units.
+        J, the mean loss at the free equilibria, without the penalty on the weights. For a
+        regressor it is in standardised units.
     rescaled : bool
         Whether the update undoes the attenuation of the error signal layer by layer.
     n_samples, n_unsettled : int
-        Samples looked at, and those that did not settle.
+        Number of samples, and of those that did not settle.
     """
 
     overall: float
@@ -101,7 +101,7 @@ class GradientAlignment(Readable):
     n_unsettled: int
 
     def __str__(self) -> str:
-        """See `Readable`."""
+        """Return the cosines as a table with one line per block."""
         angle = math.degrees(math.acos(self.overall)) if self.overall == self.overall else math.nan
         rows = [
             [
@@ -115,32 +115,32 @@ class GradientAlignment(Readable):
             for block in self.blocks
         ]
         rows.append(["all", number(self.overall), number(self.update), number(self.limit), "", ""])
-        kind = "rescaled layer by layer" if self.rescaled else "as it is"
+        kind = "rescaled layer by layer" if self.rescaled else "not rescaled"
         return (
             f"Alignment with -dJ/dθ over {self.n_samples} samples ({self.n_unsettled} unsettled)\n"
             + table(["block", "cosine of ν", "of the update", "its limit", "|ν|", "|dJ/dθ|"], rows)
             + f"\nAngle of ν: {number(angle, '.1f')}°; dJ/dθ · ν = {self.slope:.3g}; J = "
-            f"{self.objective:.4g}; update taken {kind}"
+            f"{self.objective:.4g}; update {kind}"
         )
 
 
 def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
-    """Angle between what equilibrium propagation follows and the gradient (Theorem 1).
+    """Angle between ν, the direction of equilibrium propagation, and the gradient (Theorem 1).
 
     With A = ∂μ/∂s at the free equilibrium and C_s = ∂C/∂s (Eqs. 25, 26, Scellier et al. 2018)
 
         dJ/dθ = -C_s A^{-1} ∂μ/∂θ,     ν(θ) = C_s (A^T)^{-1} ∂μ/∂θ.
 
-    Both are worked out in float64, whatever the type of the weights, in the limit β → 0. Units
-    of bounded activations that are at a bound drop out of A.
+    Both are computed in float64 in the limit β → 0, whatever the dtype of the weights. Units of
+    bounded activations that are at a bound are left out of A.
 
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        Inputs, as the estimator's fit sees them; a few hundred rows tell enough.
-        Sparse X is made dense, some rows at a time, and gives what dense X gives.
+        Inputs, as the estimator's `fit` sees them. A few hundred rows are enough. Sparse X is made
+        dense a few rows at a time, and gives the same result as dense X.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
 
@@ -156,9 +156,9 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
     NotFittedError
         If it is not fitted.
     ValueError
-        If y is missing, or X or y do not fit the estimator.
+        If y is missing, or if X or y do not match the estimator.
     DivergenceError
-        If a state or a signal is not finite.
+        If a state or an error signal is not finite.
 
     Examples
     --------
@@ -174,47 +174,46 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
     """
     subject = subject_of("gradient_alignment", estimator, X, y, needs_y=True)
     directions = learning_directions(subject)
-    warn_about_unsettled("gradient_alignment", directions.n_unsettled, subject.X.shape[0])
+    warn_about_unsettled("gradient_alignment", directions.n_unsettled, subject.n_samples)
     return alignment_of(subject, directions)
 
 
-def alignment_of(subject: Subject, directions: Directions) -> GradientAlignment:
-    """The angles between directions that have been worked out."""
-    descent, nu, update, limit = (
-        directions.descent,
-        directions.nu,
-        directions.update,
-        directions.limit,
-    )
+def alignment_of(subject: Subject, found: Directions) -> GradientAlignment:
+    """Angles between directions that are already computed."""
     blocks = [
         BlockAlignment(
             **block._asdict(),
-            cosine=cosine([of_nu], [of_descent]),
-            update_cosine=None if of_update is None else cosine([of_update], [of_descent]),
-            limit_cosine=None if of_limit is None else cosine([of_limit], [of_descent]),
-            nu_norm=norm([of_nu]),
-            gradient_norm=norm([of_descent]),
+            cosine=cosine([nu], [descent]),
+            update_cosine=None if update is None else cosine([update], [descent]),
+            limit_cosine=None if limit is None else cosine([limit], [descent]),
+            nu_norm=norm([nu]),
+            gradient_norm=norm([descent]),
         )
-        for block, of_descent, of_nu, of_update, of_limit in zip(
-            blocks_of(subject.network), descent, nu, update, limit, strict=True
+        for block, descent, nu, update, limit in zip(
+            blocks_of(subject.network),
+            found.descent,
+            found.nu,
+            found.update,
+            found.limit,
+            strict=True,
         )
     ]
     return GradientAlignment(
-        overall=cosine(nu, descent),
-        update=_cosine_where_trained(update, descent),
-        limit=_cosine_where_trained(limit, descent),
+        overall=cosine(found.nu, found.descent),
+        update=_cosine_of_trained(found.update, found.descent),
+        limit=_cosine_of_trained(found.limit, found.descent),
         blocks=blocks,
-        slope=-inner(nu, descent),
-        objective=directions.objective,
-        rescaled=directions.rescaled,
-        n_samples=subject.X.shape[0],
-        n_unsettled=directions.n_unsettled,
+        slope=-inner(found.nu, found.descent),
+        objective=found.objective,
+        rescaled=subject.rescales_layers,
+        n_samples=subject.n_samples,
+        n_unsettled=found.n_unsettled,
     )
 
 
-def _cosine_where_trained(
+def _cosine_of_trained(
     changes: Sequence[np.ndarray | None], descent: Sequence[np.ndarray]
 ) -> float:
-    """Cosine over the blocks that there is a change of."""
+    """Cosine over the blocks that have a change."""
     pairs = [(c, d) for c, d in zip(changes, descent, strict=True) if c is not None]
     return cosine([change for change, _ in pairs], [down for _, down in pairs])

@@ -1,52 +1,50 @@
 """Directions in parameter space: minus the exact gradient, ν of Theorem 1, the estimator's update.
 
-All are means over the samples, in the order of `Network.parameters`.
+All of them are means over the samples, block by block in the order of `Network.parameters`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._estimators.fitting.assembly import credit_rule
-from sklearn_eqprop._network import Network, attenuations, feedback_gains
+from sklearn_eqprop._network import Network, feedback_gains
+from sklearn_eqprop._network import attenuations
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._rules.base import CreditRule, Minibatch
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope
-from sklearn_eqprop.diagnostics._subject import Subject
+from sklearn_eqprop.diagnostics._subject import Subject, n_unsettled
 
-#: Stands for β → 0. Of β, what synapses read depends only on whether it is infinite.
+#: Stands for β → 0. Synapses measure the same for every finite β.
 VANISHING_BETA = 1e-6
 
 
 @dataclass
 class Directions:
-    """Where the parameters would go.
+    """Directions in which the parameters could move.
 
     Attributes
     ----------
     descent : list of ndarray
         -dJ/dθ.
     nu : list of ndarray
-        ν(θ), what equilibrium propagation follows in the limit β → 0 (Eqs. 18, 26).
+        ν(θ), the direction of equilibrium propagation in the limit β → 0 (Eqs. 18, 26).
     update : list of ndarray or None
-        What the estimator hands to its optimiser, settled as far as in training; None for a block
-        that it does not train by it, NaN where its phases run away.
+        The estimator's update, as its optimiser receives it, with phases settled as in training.
+        None for a block that follows another rule. NaN if a phase of training diverges.
     limit : list of ndarray or None
-        What `update` tends to as β goes to 0 and the phases settle; in the coordinates that the
-        estimator's synapses read, which for ν are always those of the state.
+        The limit of `update` as β goes to 0 and the phases settle. It is in the coordinates of the
+        estimator's synapses, whereas ν is always in those of the state.
     objective : float
         J, the mean loss at the free equilibria.
-    signal_sizes, state_sizes : list of float
-        Root mean square in each layer of the error signal that the estimator's rule works with (in
-        the limit β → 0) and of s.
-    rescaled : bool
-        Whether `update` has the attenuation undone layer by layer.
+    signal_squares, state_squares : ndarray of shape (L,)
+        Sum of squares in each layer: of the error signal that the estimator's rule uses (in the
+        limit β → 0), and of the states.
     n_unsettled : int
         Samples that did not settle in one of the phases.
     """
@@ -56,110 +54,101 @@ class Directions:
     update: list[np.ndarray | None]
     limit: list[np.ndarray | None]
     objective: float
-    signal_sizes: list[float]
-    state_sizes: list[float]
-    rescaled: bool
+    signal_squares: np.ndarray
+    state_squares: np.ndarray
     n_unsettled: int
 
 
 def learning_directions(subject: Subject) -> Directions:
-    """Settle every sample and work out all directions."""
-    rule = credit_rule(subject.parameters, subject.network)
-    totals: list[Any] = [None] * 4
-    squares = np.zeros((2, subject.network.n_layers))
-    objective, n_unsettled = 0.0, 0
-    for rows in subject.chunks():
-        part = _directions_of(subject, rule, rows)
-        totals = [_sum(*pair) for pair in zip(totals, part.changes, strict=True)]
-        squares += part.squares
-        objective += part.loss
-        n_unsettled += part.n_unsettled
-    descent, nu, update, limit = (_on_host(subject.network, blocks) for blocks in totals)
-    n_states = subject.X.shape[0] * np.array(subject.network.layer_sizes)
-    signal_sizes, state_sizes = np.sqrt(squares / n_states).tolist()
-    rescaled = subject.estimator.layerwise_rescale and rule.attenuated
-    if rescaled:
-        update, limit = (_rescaled(subject.network, changes) for changes in (update, limit))
+    """Settle every sample and compute all directions.
+
+    Raises
+    ------
+    DivergenceError
+        If a state or an error signal is not finite.
+    """
+    rule = subject.credit_rule
+    found = reduce(_joined, (_directions_of(subject, rule, rows) for rows in subject.chunks()))
+    if subject.rescales_layers:
+        found.update = _rescaled(subject.network, found.update)
+        found.limit = _rescaled(subject.network, found.limit)
+    return found
+
+
+def _joined(one: Directions, other: Directions) -> Directions:
+    """Directions over the samples of both."""
+    names = [field.name for field in fields(Directions)]
+    return Directions(**{name: _sum(getattr(one, name), getattr(other, name)) for name in names})
+
+
+def _sum(one: Any, other: Any) -> Any:
+    """Sum of two numbers or arrays, or of two lists block by block. None stays None."""
+    if isinstance(one, list):
+        return [_sum(a, b) for a, b in zip(one, other, strict=True)]
+    return None if one is None else one + other
+
+
+def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> Directions:
+    """Contribution of some rows to the directions, without rescaling."""
+    substrate, shares, target = subject.substrate(), subject.shares[rows], subject.target[rows]
+    free = subject.settle(rows)
+    force = subject.force(free, rows)
+    slope, error = displacement_slope(subject, free, force), adjoint(subject, free, force)
+    signal = slope if rule.attenuated else error
+    descent = substrate.local_change(free, [state * shares for state in error.states])
+    nu = substrate.local_change(free, [state * shares for state in slope.states])
+    limit = subject.training_substrate(beta=VANISHING_BETA).local_change(
+        free, [state * shares for state in signal.states]
+    )
+    update, bounded = _own_update(subject, rule, free.inputs, rows)
+    loss = subject.loss.value(np, free.result.states[-1], target)
     return Directions(
         descent,
         nu,
         update,
         limit,
-        objective,
-        signal_sizes,
-        state_sizes,
-        rescaled,
-        n_unsettled,
+        objective=float((loss[:, None] * shares).sum()),
+        signal_squares=_sums_of_squares(signal.states),
+        state_squares=_sums_of_squares(free.result.states),
+        n_unsettled=n_unsettled(
+            free.result.converged & slope.converged & error.converged & bounded
+        ),
     )
 
 
-@dataclass
-class _Part:
-    """What some of the rows contribute."""
-
-    changes: tuple[list[Array], list[Array], list[Array], list[Array]]
-    squares: np.ndarray
-    loss: float
-    n_unsettled: int
-
-
-def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> _Part:
-    xp, substrate = subject.network.backend.xp, subject.substrate()
-    shares, target = (
-        subject.on_device(subject.shares, rows),
-        subject.on_device(subject.target, rows),
-    )
-    free = subject.settle(rows)
-    origin, force = subject.origin(free), subject.force(free, rows)
-    slope = displacement_slope(subject, free, origin, force)
-    error = adjoint(subject, free, origin, force)
-    signal = slope if rule.attenuated else error
-    squares = [[float((layer**2).sum()) for layer in r.states] for r in (signal, free.result)]
-    descent = substrate.local_change(free, [state * shares for state in error.states])
-    nu = substrate.local_change(free, [state * shares for state in slope.states])
-    limit = subject.own_substrate(beta=VANISHING_BETA).local_change(
-        free, [state * shares for state in signal.states]
-    )
-    update, stays = _own_update(subject, rule, free.inputs, target, shares)
-    settled = free.result.converged & slope.converged & error.converged & stays
-    loss = subject.loss.value(xp, free.result.states[-1], target)
-    return _Part(
-        (descent, nu, update, limit),
-        np.array(squares),
-        float((loss[:, None] * shares).sum()),
-        settled.shape[0] - int(settled.sum()),
-    )
+def _sums_of_squares(layers: Sequence[np.ndarray]) -> np.ndarray:
+    return np.array([(layer**2).sum() for layer in layers])
 
 
 def _own_update(
-    subject: Subject, rule: CreditRule, inputs: Array, target: Array, shares: Array
-) -> tuple[list[Array], Array]:
-    """The estimator's update, as far as its phases settle, and which samples stay put.
+    subject: Subject, rule: CreditRule, inputs: np.ndarray, rows: slice
+) -> tuple[list[Any], np.ndarray]:
+    """The estimator's update, settled as in training, and a mask of the samples that stay bounded.
 
-    NaN where one runs away.
+    The update is NaN if a sample diverges.
     """
-    xp = subject.network.backend.xp
-    substrate = subject.own_substrate()
+    target, shares = subject.target[rows], subject.shares[rows]
     rng = np.random.RandomState(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        credit = rule.credit(substrate, Minibatch(inputs, target, subject.loss, shares, rng))
-    stays = xp.ones_like(credit.free.result.converged)
-    strength = subject.estimator._nudge_strength
-    scales = [1.0, *(strength for _ in credit.nudged)]
+        credit = rule.credit(
+            subject.training_substrate(), inputs, target, subject.loss, shares, rng
+        )
+    bounded = np.ones(len(inputs), dtype=bool)
+    scales = [1.0] + [subject.nudge_strength] * len(credit.nudged)
     for result, scale in zip((credit.free.result, *credit.nudged), scales, strict=True):
-        stays &= result.converged | (result.residual < RUNAWAY * scale)  # False for NaN
-    if bool(stays.all()):
-        return credit.changes, stays
-    return [None if c is None else xp.full_like(c, xp.nan) for c in credit.changes], stays
+        bounded &= result.converged | (result.residual < RUNAWAY * scale)  # False for NaN
+    if bounded.all():
+        return credit.changes, bounded
+    return [None if c is None else np.full_like(c, np.nan) for c in credit.changes], bounded
 
 
 def carried_to_layers(network: Network) -> list[float]:
-    """Share of a nudge that feedback carries to each layer 1..L, as training undoes it."""
+    """Fraction of a nudge that feedback carries to each layer 1 to L."""
     return attenuations(network.wiring, feedback_gains(network))
 
 
-def _rescaled(network: Network, changes: list[np.ndarray | None]) -> list[np.ndarray | None]:
-    """Changes with the attenuation of the error signal undone, as training does it."""
+def _rescaled(network: Network, changes: list[Any]) -> list[Any]:
+    """Changes divided by the attenuation of the error signal, as in training."""
     scales = carried_to_layers(network)
     layers = [parameter.layer for parameter in network.parameters()]
     return [
@@ -168,18 +157,8 @@ def _rescaled(network: Network, changes: list[np.ndarray | None]) -> list[np.nda
     ]
 
 
-def _sum(total: list[Array] | None, part: list[Array]) -> list[Array]:
-    if total is None:
-        return part
-    return [None if a is None else a + b for a, b in zip(total, part, strict=True)]
-
-
-def _on_host(network: Network, blocks: list[Array]) -> list[Any]:
-    return [None if block is None else network.backend.to_host(block) for block in blocks]
-
-
 def inner(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-    """Inner product of two directions, block by block."""
+    """Inner product of two directions that are given block by block."""
     return sum(float(np.vdot(a, b)) for a, b in zip(one, other, strict=True))
 
 
@@ -189,7 +168,7 @@ def norm(direction: Sequence[np.ndarray]) -> float:
 
 
 def cosine(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-    """Cosine of the angle between two directions; NaN where one of them is 0."""
+    """Cosine of the angle between two directions. NaN if one of them is 0."""
     size = norm(one) * norm(other)
     if size == 0:
         return math.nan

@@ -1,24 +1,21 @@
-"""Good parameters: the free dynamics converge, and ν leads downhill."""
+"""Good parameters: the free dynamics converge, and a step along ν lowers the objective."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation import FreeField, Result
-from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._directions import cosine, inner, learning_directions
-from sklearn_eqprop.diagnostics._readable import Readable, number
-from sklearn_eqprop.diagnostics._subject import MAX_STEPS, Subject, ran_away, subject_of
+from sklearn_eqprop.diagnostics._results import Readable, number
+from sklearn_eqprop.diagnostics._subject import Subject, check_count, diverged, subject_of
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Residual at which a start counts as settled, in units of the largest state (at least 1).
+#: A start counts as settled at this residual, in units of the largest state (at least 1).
 SETTLED = 1e-9
 #: Two equilibria are the same if no unit differs by more than this, in the same units.
 SAME = 1e-6
@@ -26,7 +23,7 @@ SAME = 1e-6
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GoodParameter(Readable):
-    """What `good_parameter` found.
+    """Result of `good_parameter`.
 
     Attributes
     ----------
@@ -35,20 +32,20 @@ class GoodParameter(Readable):
     converged : float
         Fraction of the starts, over all samples, that settled.
     same_equilibrium : float
-        Fraction of those that settled at the equilibrium reached from rest; NaN if none settled.
+        Fraction of the settled starts that reached the same equilibrium as a start from zero
+        states. NaN if none settled.
     largest_distance : float
-        Largest difference of a unit's state between a settled start and the equilibrium from rest,
-        in units of the largest state (at least 1). Infinite where the start settled, but the
-        states run away from rest.
+        Largest difference of a unit's state between a settled start and the equilibrium from zero
+        states, in units of the largest state (at least 1). Infinite if the start settled, but the
+        states diverge from zero states.
     slope : float
-        dJ/dθ · ν. NaN where error signals do not settle at the states reached from rest, or these
-        run away.
+        dJ/dθ · ν. NaN if states diverge from zero states, or if error signals do not settle.
     cosine : float
-        Of ν with -dJ/dθ; NaN as `slope`.
+        Cosine of ν with -dJ/dθ. NaN if `slope` is NaN.
     n_steps : ndarray of int, shape (n_starts, n_samples)
-        Sweeps or steps each start took.
+        Sweeps or steps of each start.
     settled : ndarray of bool, shape (n_starts, n_samples)
-        Which of them settled.
+        Whether each start settled.
     """
 
     is_good: bool
@@ -61,13 +58,13 @@ class GoodParameter(Readable):
     settled: np.ndarray
 
     def __str__(self) -> str:
-        """See `Readable`."""
+        """Return the verdict and the numbers in three lines."""
         n_starts, n_samples = self.settled.shape
         verdict = "A good parameter" if self.is_good else "Not a good parameter"
         return (
             f"{verdict}\n"
             f"{self.converged:.1%} of {n_starts} starts for each of {n_samples} samples settled, "
-            f"{number(self.same_equilibrium, '.1%')} of these at the equilibrium reached from rest "
+            f"{number(self.same_equilibrium, '.1%')} of these at the equilibrium from zero states "
             f"(largest distance {number(self.largest_distance, '.2g')})\n"
             f"dJ/dθ · ν = {number(self.slope, '.3g')}, "
             f"cosine of ν with -dJ/dθ {number(self.cosine)}"
@@ -79,18 +76,19 @@ def good_parameter(
 ) -> GoodParameter:
     """Whether θ is a "good parameter" in the sense of Scellier et al. 2018, section 3.
 
-    It is where the free dynamics converge and dJ/dθ · ν(θ) < 0, so that a small step along ν
-    lowers the objective. The free dynamics are started from random states as well as from rest:
-    uniform over the range of bounded units, over twice the largest state elsewhere. Where states
-    run away that is the finding: θ is not good.
+    θ is good if the free dynamics converge and dJ/dθ · ν(θ) < 0, so that a small step along ν
+    lowers the objective. The free dynamics start from zero states and from random states. Random
+    states are uniform over the range of bounded units, and over twice the largest state for other
+    units. If states diverge, θ is not good, and no error is raised.
 
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        Sparse X is made dense, some rows at a time, and gives what dense X gives.
+        Sparse X is made dense a few rows at a time, and gives the same result as dense X.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Targets.
     n_starts : int, default=10
         Random starts for each sample, >= 1.
     random_state : int, RandomState instance or None, default=0
@@ -103,14 +101,12 @@ def good_parameter(
     Raises
     ------
     TypeError, NotFittedError, ValueError
-        As `gradient_alignment`; ValueError also if `n_starts` is not a positive integer.
+        As `gradient_alignment`. ValueError also if `n_starts` is not an integer >= 1.
     DivergenceError
         If a weight is not finite.
     """
     subject = subject_of("good_parameter", estimator, X, y, needs_y=True)
-    if not isinstance(n_starts, Integral) or isinstance(n_starts, bool) or n_starts < 1:
-        msg = f"n_starts must be a positive integer. Got {n_starts!r}."
-        raise InvalidParameterError(msg)
+    check_count("n_starts", n_starts, least=1)
     rng = check_random_state(random_state)
     parts = [_settle_from_many(subject, rows, int(n_starts), rng) for rows in subject.chunks()]
     n_steps, settled, distance, away = (
@@ -131,7 +127,7 @@ def good_parameter(
 
 
 def _descent(subject: Subject) -> tuple[float, float]:
-    """dJ/dθ · ν and the cosine of ν with -dJ/dθ; NaN where error signals do not settle."""
+    """dJ/dθ · ν and the cosine of ν with -dJ/dθ. NaN if error signals do not settle."""
     try:
         directions = learning_directions(subject)
     except DivergenceError:
@@ -143,46 +139,45 @@ def _descent(subject: Subject) -> tuple[float, float]:
 def _settle_from_many(
     subject: Subject, rows: slice, n_starts: int, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Steps, settled or not, and distance from the equilibrium from rest, for every start.
+    """Settle some rows from random states.
 
-    And, as one row more, which samples run away from rest.
+    Returns
+    -------
+    n_steps, settled, distance : ndarrays of shape (n_starts, n_rows)
+        The distance is measured from the equilibrium that zero states lead to.
+    away : ndarray of shape (1, n_rows)
+        Samples that diverge from zero states.
     """
     free = subject.free_phase(rows)
-    xp, to_host = subject.network.backend.xp, subject.network.backend.to_host
-    away = ran_away(free.result)
-    reach = max(float(xp.abs(state[~away]).max(initial=1.0)) for state in free.result.states)
-    lines = []
+    away = diverged(free.result)
+    reach = max(float(np.abs(state[~away]).max(initial=1.0)) for state in free.result.states)
+    n_steps, settled, distances = [], [], []
     for _ in range(n_starts):
         result = _settle_from_random(subject, free, reach, rng)
-        distance = _largest_difference(subject, result.states, free.result.states)
-        distance = xp.where(away, xp.inf, distance)
-        lines.append((to_host(result.n_steps), to_host(result.converged), to_host(distance)))
-    n_steps, settled, distances = (np.stack(arrays) for arrays in zip(*lines, strict=True))
-    return n_steps, settled, distances / reach, to_host(away)[None]
+        distance = _largest_difference(result.states, free.result.states)
+        n_steps.append(result.n_steps)
+        settled.append(result.converged)
+        distances.append(np.where(away, np.inf, distance) / reach)
+    return np.stack(n_steps), np.stack(settled), np.stack(distances), away[None]
 
 
 def _settle_from_random(
     subject: Subject, free: FreePhase, reach: float, rng: np.random.RandomState
 ) -> Result:
-    network = subject.network
-    n_samples = free.result.converged.shape[0]
+    network, n_samples = subject.network, len(free.inputs)
     starts = []
     for activation, size in zip(network.activations, network.layer_sizes, strict=True):
         lower = -2 * reach if activation.lower is None else activation.lower
         upper = 2 * reach if activation.upper is None else activation.upper
-        draw = rng.uniform(lower, upper, size=(n_samples, size))
-        starts.append(network.backend.from_host(draw, network.dtype))
+        starts.append(rng.uniform(lower, upper, size=(n_samples, size)))
     field = FreeField(network, network.clamp(free.inputs), n_samples)
-    tolerance = network.backend.xp.full(n_samples, SETTLED * reach)
-    with np.errstate(over="ignore", invalid="ignore"):
-        return subject.relaxation.settle(field, starts, tolerance, MAX_STEPS)
+    return subject.settle_field(field, starts, np.full(n_samples, SETTLED * reach))
 
 
-def _largest_difference(subject: Subject, states: list[Array], others: list[Array]) -> Array:
-    backend = subject.network.backend
-    largest = None
+def _largest_difference(states: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
+    """Largest difference of a unit's state, for each sample."""
     with np.errstate(over="ignore", invalid="ignore"):
-        for state, other in zip(states, others, strict=True):
-            in_layer = backend.row_max_abs(state - other)
-            largest = in_layer if largest is None else backend.xp.maximum(largest, in_layer)
-    return largest
+        in_layers = [
+            np.abs(state - other).max(axis=1) for state, other in zip(states, others, strict=True)
+        ]
+        return np.max(in_layers, axis=0)

@@ -1,29 +1,28 @@
-"""The health report: everything that can quietly go wrong, in one list."""
+"""The health report: checks of everything that can go wrong without an error."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn_eqprop.diagnostics._health_checks import CHECKS
+from sklearn_eqprop.diagnostics._health_checks import CHECKS, VERDICTS, HealthCheck
 from sklearn_eqprop.diagnostics._health_evidence import gather
-from sklearn_eqprop.diagnostics._readable import Readable
+from sklearn_eqprop.diagnostics._results import Readable
 from sklearn_eqprop.diagnostics._subject import subject_of
-from sklearn_eqprop.diagnostics._verdicts import VERDICTS, HealthCheck
 
 
 @dataclass(frozen=True, repr=False)
 class HealthReport(Readable):
-    """What `health_report` found.
+    """Result of `health_report`.
 
     Attributes
     ----------
     checks : list of HealthCheck
         Settling, saturation, dead units, feedback gain, alignment, nudge signal, loop gain.
     verdict : {'good', 'watch', 'bad'}
-        The worst of theirs.
+        The worst verdict of the checks.
     n_samples : int
-        Samples looked at.
+        Number of samples.
     """
 
     checks: list[HealthCheck]
@@ -31,27 +30,27 @@ class HealthReport(Readable):
     n_samples: int
 
     def __getitem__(self, name: str) -> HealthCheck:
-        """The check of that name.
+        """Return the check with this name.
 
         Raises
         ------
         KeyError
-            If there is none.
+            If no check has this name.
         """
         found = {check.name: check for check in self.checks}
         if name not in found:
-            msg = f"no check is named {name!r}; there are {', '.join(found)}"
+            msg = f"No check is named {name!r}. The checks are {', '.join(found)}."
             raise KeyError(msg)
         return found[name]
 
     def __str__(self) -> str:
-        """See `Readable`."""
+        """Return every check with its verdict, finding and remedy."""
         lines = [f"Health over {self.n_samples} samples: {self.verdict}"]
         return "\n".join([*lines, *(str(check) for check in self.checks)])
 
 
 def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
-    """Look a trained network over, and say of each finding whether it is good and what to do.
+    """Check a trained network, with a verdict and a remedy for each finding.
 
     =============  ====================================================  ===============
     check          value                                                 watch, bad from
@@ -65,37 +64,39 @@ def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     loop gain      largest gain of a round trip through two layers       0.8, 1
     =============  ====================================================  ===============
 
-    .. [#] With 'relu', whose silent units are no accident, 0.9 and 0.99.
-    .. [#] With ``relax_tol='auto'``, which settles displacements and loses nothing to the rounding
-       of states, watch from 1 and never bad.
+    A unit is flat if it is at a bound of its range or in the tail of a smooth activation.
 
-    A sample that runs away, or is too large for the estimator's dtype, makes settling bad; where
-    one runs away, what takes equilibria to look at then says so.
+    .. [#] With 'relu', 0.9 and 0.99, because silent units are normal.
+    .. [#] With ``relax_tol='auto'``, watch from 1 and never bad. Phases then settle displacements,
+       which lose nothing to the rounding of states.
+
+    If a sample diverges, or is not finite in the estimator's dtype, settling is bad. If a sample
+    diverges, the checks that need an equilibrium are not measured, and say so.
 
     Parameters
     ----------
     estimator : EqPropClassifier or EqPropRegressor
         Fitted. It is not changed.
     X : array-like or sparse matrix of shape (n_samples, n_features)
-        Inputs, as the estimator's fit sees them; a few hundred rows tell enough.
-        Sparse X is made dense, some rows at a time, and gives what dense X gives.
+        Inputs, as the estimator's `fit` sees them. A few hundred rows are enough. Sparse X is made
+        dense a few rows at a time, and gives the same result as dense X.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
 
     Returns
     -------
     HealthReport
-        A check each, with value, verdict, finding and remedy; print it.
+        One check per line of the table, with value, verdict, finding and remedy. Print it.
 
     Raises
     ------
     TypeError, NotFittedError, ValueError
         As `gradient_alignment`.
     DivergenceError
-        If a weight is not finite, or states are too large to be squared.
+        If a weight is not finite, or if states are too large to be squared.
     """
     subject = subject_of("health_report", estimator, X, y, needs_y=True)
     evidence = gather(subject)
     checks = [check(evidence) for check in CHECKS]
     worst = max(VERDICTS.index(check.verdict) for check in checks)
-    return HealthReport(checks, VERDICTS[worst], evidence.n_samples)
+    return HealthReport(checks, VERDICTS[worst], subject.n_samples)

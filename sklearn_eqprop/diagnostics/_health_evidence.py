@@ -1,51 +1,40 @@
-"""What the health report judges by, measured."""
+"""Measurements for the health report."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._estimators.base import BaseEqProp
-from sklearn_eqprop._estimators.fitted.settled_rows import settle_rows
-from sklearn_eqprop._network import Network, feedback_gains
+from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import FreeField
-from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
-from sklearn_eqprop.diagnostics._directions import (
-    Directions,
-    carried_to_layers,
-    learning_directions,
-)
+from sklearn_eqprop.diagnostics._directions import Directions, learning_directions
 from sklearn_eqprop.diagnostics._linearised import Jacobian
-from sklearn_eqprop.diagnostics._subject import Subject, ran_away
+from sklearn_eqprop.diagnostics._subject import Subject, diverged
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: A unit whose slope ρ' is below this share of the largest transmits next to nothing.
+#: A unit of a smooth activation is flat if its slope ρ' is below this fraction of the largest.
 FLAT = 0.05
-#: Applications of the coupling by which its gain is estimated; the second half counts.
+#: Steps of the power iteration for the loop gain. The second half is averaged.
 GAIN_STEPS = 48
 
 
 @dataclass(frozen=True)
-class AtRest:
-    """What is measured at the equilibria.
+class Equilibria:
+    """Measurements at the free equilibria.
 
     Attributes
     ----------
     flat : list of ndarray
-        For each hidden layer, the fraction of the samples in which a unit is flat: at a bound of
-        its range, or in the tail of a smooth activation.
+        For each hidden layer, one number per unit: the fraction of the samples in which the unit
+        is flat. A flat unit is at a bound of its range, or in the tail of a smooth activation.
     round_trip : float
-        Largest gain of a change that goes through two connections, there and back.
+        Largest gain of a change that passes through two connections.
     recurrence : float
-        Distance from the feedforward pass to the equilibrium, relative to the latter.
+        Distance from the feedforward pass to the equilibrium, relative to the equilibrium.
     """
 
     flat: list[np.ndarray]
@@ -59,113 +48,54 @@ class Evidence:
 
     Attributes
     ----------
-    estimator : BaseEqProp
-    network : Network
-        In float64.
+    subject : Subject
     unsettled, n_sweeps : float
-        Fraction of the samples that the estimator itself does not settle when it predicts, and how
-        many sweeps or steps it takes on average.
+        Fraction of the samples that do not settle in `predict`, and the mean number of sweeps or
+        steps per sample.
     n_broken : int
-        Samples whose states do not stay finite then, in the estimator's own type.
-    n_runaway : int
-        Samples that run away when they are settled as far as rounding allows.
-    at_rest : AtRest or None
-        None where there are such samples.
+        Samples whose states are not finite in `predict`, in the estimator's dtype.
+    n_diverged : int
+        Samples that diverge when they are settled up to rounding in float64.
+    equilibria : Equilibria or None
+        None if a sample diverges.
     directions : Directions or None
     alignment : GradientAlignment or None
-        None there as well, and where error signals do not settle.
-    gains : list of float
-        γ_l of each feedback connection.
-    carried : list of float
-        Share of a nudge that feedback carries to each layer 1..L.
-    n_samples : int
+        None if a sample diverges, or if error signals do not settle.
     """
 
-    estimator: BaseEqProp
-    network: Network
+    subject: Subject
     unsettled: float
     n_sweeps: float
     n_broken: int
-    n_runaway: int
-    at_rest: AtRest | None
+    n_diverged: int
+    equilibria: Equilibria | None
     directions: Directions | None
     alignment: GradientAlignment | None
-    gains: list[float]
-    carried: list[float]
-    n_samples: int
 
 
 def gather(subject: Subject) -> Evidence:
-    """Measure everything.
+    """Measure everything that the checks need.
 
     Raises
     ------
     DivergenceError
         If states are too large to be squared.
     """
-    estimator, network = subject.estimator, subject.network
-    unsettled, n_sweeps, n_broken = _prediction(subject)
-    n_runaway, at_rest = _equilibria(subject)
-    directions = None if at_rest is None else _directions(subject)
+    predictions = list(subject.predictions())
+    converged = np.concatenate([result.converged for result in predictions])
+    n_steps = np.concatenate([result.n_steps for result in predictions])
+    residual = np.concatenate([result.residual for result in predictions])
+    n_diverged, equilibria = _equilibria(subject)
+    directions = None if equilibria is None else _directions(subject)
     return Evidence(
-        estimator=estimator,
-        network=network,
-        unsettled=unsettled,
-        n_sweeps=n_sweeps,
-        n_broken=n_broken,
-        n_runaway=n_runaway,
-        at_rest=at_rest,
+        subject=subject,
+        unsettled=1 - float(converged.mean()),
+        n_sweeps=float(n_steps.mean()),
+        n_broken=int((~np.isfinite(residual)).sum()),
+        n_diverged=n_diverged,
+        equilibria=equilibria,
         directions=directions,
         alignment=None if directions is None else alignment_of(subject, directions),
-        gains=feedback_gains(network),
-        carried=carried_to_layers(network),
-        n_samples=subject.X.shape[0],
-    )
-
-
-def _prediction(subject: Subject) -> tuple[float, float, int]:
-    """How the estimator itself settles, in its own type: see `Evidence`."""
-    arrays = subject.estimator._arrays()
-    substrate = subject.estimator._substrate(subject.estimator._network(arrays, NumpyBackend()))
-    dtype = arrays.coefs[0].dtype
-    results = [
-        settle_rows(substrate, _cast(subject.inputs(rows), dtype), must_be_finite=False)
-        for rows in subject.chunks()
-    ]
-    converged, n_steps, residual = (
-        np.concatenate([getattr(result, name) for result in results])
-        for name in ("converged", "n_steps", "residual")
-    )
-    n_broken = int((~np.isfinite(residual)).sum())
-    return 1 - float(converged.mean()), float(n_steps.mean()), n_broken
-
-
-def _cast(inputs: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Inputs in another type; what is too large for it is told by the residuals."""
-    with np.errstate(over="ignore"):
-        return inputs.astype(dtype)
-
-
-def _equilibria(subject: Subject) -> tuple[int, AtRest | None]:
-    """How many samples run away, and what is at the equilibria if none does."""
-    network, n_samples = subject.network, subject.X.shape[0]
-    n_flat: list[Array] = [0.0] * (network.n_layers - 1)
-    n_runaway, round_trip, squares = 0, 0.0, np.zeros(2)
-    for rows in subject.chunks():
-        free = subject.free_phase(rows)
-        n_runaway += int(ran_away(free.result).sum())
-        if n_runaway:
-            continue  # only to count them
-        for layer, state in enumerate(free.result.states[:-1], start=1):
-            n_flat[layer - 1] += _flat(network, layer, state).sum(axis=0)
-        round_trip = max(round_trip, _round_trip_gain(subject, free))
-        squares += _squared_distance(network, free)
-    if n_runaway:
-        return n_runaway, None
-    return 0, AtRest(
-        flat=[network.backend.to_host(layer) / n_samples for layer in n_flat],
-        round_trip=round_trip,
-        recurrence=math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else 0.0,
     )
 
 
@@ -176,62 +106,85 @@ def _directions(subject: Subject) -> Directions | None:
         return None
 
 
-def _flat(network: Network, layer: int, state: Array) -> Array:
-    """Which units of a layer transmit next to no change."""
-    xp, activation = network.backend.xp, network.activations[layer - 1]
+def _equilibria(subject: Subject) -> tuple[int, Equilibria | None]:
+    """Number of samples that diverge, and measurements at the equilibria if none does."""
+    network = subject.network
+    n_flat = [np.zeros(size) for size in network.layer_sizes[:-1]]
+    n_diverged, round_trip, squares = 0, 0.0, np.zeros(2)
+    for rows in subject.chunks():
+        free = subject.free_phase(rows)
+        n_diverged += int(diverged(free.result).sum())
+        if n_diverged:
+            continue  # only count them
+        for layer, count in enumerate(n_flat, start=1):
+            count += _flat(network, layer, free.result.states[layer - 1]).sum(axis=0)
+        round_trip = max(round_trip, _round_trip_gain(subject, free))
+        squares += _squared_distance(network, free)
+    if n_diverged:
+        return n_diverged, None
+    return 0, Equilibria(
+        flat=[count / subject.n_samples for count in n_flat],
+        round_trip=round_trip,
+        recurrence=math.sqrt(squares[0] / squares[1]) if squares[1] > 0 else 0.0,
+    )
+
+
+def _flat(network: Network, layer: int, state: np.ndarray) -> np.ndarray:
+    """Mask of the units that are flat."""
+    activation = network.activations[layer - 1]
+    slope = activation.slope(np, state)
     if activation.lower is not None or activation.upper is not None:
-        return activation.slope(xp, state) == 0
-    # Smooth activations are steepest at 0.
-    return activation.slope(xp, state) < FLAT * activation.slope(xp, xp.zeros(1, network.dtype))
+        return slope == 0
+    return slope < FLAT * activation.slope(np, np.zeros(1))  # steepest at 0
 
 
 def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
     """Square of the spectral radius of A + 1, the largest over the samples, by power iteration.
 
-    Its eigenvalues come in pairs ± where layers drive only their neighbours, and lie on a circle
-    where they form a ring, so the growth of single steps goes round: the geometric mean over a
-    multiple of 2, 3 and 4 of them counts.
+    The eigenvalues come in pairs ± if layers drive only their neighbours, and lie on a circle if
+    layers form a ring. The growth of single steps is then periodic. The geometric mean is therefore
+    taken over a number of steps that is a multiple of 2, 3 and 4.
     """
-    xp = subject.network.backend.xp
-    jacobian = Jacobian(network_at(free), subject.origin(free))
+    jacobian = Jacobian(subject, free)
     rng = np.random.RandomState(0)
-    n_rows = free.inputs.shape[0]
+    n_rows = len(free.inputs)
     draws = [rng.standard_normal((n_rows, size)) for size in subject.network.layer_sizes]
-    vectors = jacobian.restricted([subject.on_device(draw, slice(None)) for draw in draws])
-    log_growth = xp.zeros(n_rows)
+    vectors = jacobian.restricted(draws)
+    log_growth = np.zeros(n_rows)
     for step in range(GAIN_STEPS):
         image = [a + v for a, v in zip(jacobian.times(vectors), vectors, strict=True)]
-        size = xp.sqrt(sum((layer**2).sum(axis=1) for layer in image))
-        # What has died out, in a network without loops, stays so.
-        vectors = [layer / xp.where(size > 0, size, 1.0)[:, None] for layer in image]
+        size = np.sqrt(sum((layer**2).sum(axis=1) for layer in image))
+        # Without loops, vectors become 0 and stay 0.
+        vectors = [layer / np.where(size > 0, size, 1.0)[:, None] for layer in image]
         if step >= GAIN_STEPS // 2:
             with np.errstate(divide="ignore"):
-                log_growth += xp.log(size)
-    return float(xp.exp(log_growth.max() / (GAIN_STEPS // 2))) ** 2
+                log_growth += np.log(size)
+    return float(np.exp(log_growth.max() / (GAIN_STEPS // 2))) ** 2
 
 
 def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
-    """||s - s'||² and ||s||², s' being the feedforward pass, over all layers and rows."""
+    """||s - s'||² and ||s||² over all layers and rows, where s' is the feedforward pass."""
     states = free.result.states
     with np.errstate(over="ignore", invalid="ignore"):
-        passed = feedforward_pass(network, free)
-        apart = [network.norm(s - p) for s, p in zip(states, passed, strict=True)]
-        lengths = [network.norm(s) for s in states]
+        passed = _feedforward_pass(network, free)
+        # `norms` does not overflow where a sum of squares would.
+        apart = network.norms([s - p for s, p in zip(states, passed, strict=True)])
+        lengths = network.norms(states)
         squares = np.square([apart, lengths]).sum(axis=1)
     if not np.isfinite(squares).all():
         msg = (
-            "The states are too large for this report, which squares their length of "
-            f"{max(apart + lengths):.2g} in float64: scale the inputs."
+            f"The states have a length of {max(apart + lengths):.2g} in float64, too large to be "
+            "squared. Scale the inputs."
         )
         raise DivergenceError(msg)
     return squares
 
 
-def feedforward_pass(network: Network, free: FreePhase) -> Sequence[Array]:
-    """States of one pass from the input up, each layer driven by those below it alone."""
-    field = FreeField(network, network.clamp(free.inputs), free.inputs.shape[0])
-    states: list[Array] = []
-    signals: list[Array | None] = [None] * network.n_layers
+def _feedforward_pass(network: Network, free: FreePhase) -> list[np.ndarray]:
+    """States of one pass upwards, in which only lower layers drive a layer."""
+    field = FreeField(network, network.clamp(free.inputs), len(free.inputs))
+    states: list[np.ndarray] = []
+    signals: list[np.ndarray | None] = [None] * network.n_layers
     for layer in range(1, network.n_layers + 1):
         inflow = field.inflow(layer, signals, range(1, layer))
         drive = field.total(layer, inflow, field.constant(layer))

@@ -1,8 +1,9 @@
-"""The dynamics linearised at a free equilibrium: products with A and A^T, and systems in them.
+"""The dynamics linearised at a free equilibrium: products with A and A^T, and linear systems.
 
-A = ∂μ/∂s (A_ij = ∂μ_i/∂s_j) is never formed: with W all weights in one matrix and D = diag(ρ'(s)),
-A v is one pass through the connections and A^T v one pass through them in reverse. A unit at
-a bound of its range neither moves nor transmits a change: it is not part of the system.
+A = ∂μ/∂s, that is A_ij = ∂μ_i/∂s_j, is never stored. Let W hold all weights in one matrix, and let
+D = diag(ρ'(s)), so that A = W D - 1. The product A v is one pass through the connections, and
+A^T v is one pass through them in reverse. A unit at a bound of its range cannot move and does not
+transmit a change, so it is not part of A.
 """
 
 from __future__ import annotations
@@ -12,74 +13,72 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._network import Network, arrival_scales
+from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
 from sklearn_eqprop._substrates.phases import network_at
 from sklearn_eqprop._substrates.pushes import ConstantPush
 from sklearn_eqprop._substrates.seam import FreePhase
-from sklearn_eqprop.diagnostics._subject import MAX_STEPS, TOLERANCE, Subject
+from sklearn_eqprop.diagnostics._subject import TOLERANCE, Subject, check_finite
 
 
 class TangentField(AdjointField):
     """A d + force: the nudged dynamics in the limit β → 0, linear in d = ds/dβ.
 
-    With the force -C_s on the output its fixed point is A^{-1} C_s, that is ds^β/dβ at β = 0
+    With the force -C_s on the output, the fixed point is A^{-1} C_s. This is ds^β/dβ at β = 0
     (Theorem 1, Scellier et al. 2018).
     """
 
-    def signal(self, layer: int, state: Array) -> Array:
-        """See `Field.signal`; D d."""
+    def signal(self, layer: int, state: np.ndarray) -> Any:
+        """D d, the change of the rates to first order."""
         slope = self.origin.slopes[layer - 1]
         return state if slope is None else slope * state
 
-    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
-        """See `Field.inflow`; nothing into units at a bound."""
+    def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> np.ndarray | None:
+        """W D d for one layer. It is 0 for units at a bound."""
         inflow = self.network.inflow(layer, signals, sources)
-        return inflow if inflow is None else network_at_bounds(self.origin, layer, inflow)
+        return inflow if inflow is None else _without_units_at_bounds(self.origin, layer, inflow)
 
 
-def network_at_bounds(origin: Origin, layer: int, vector: Array) -> Array:
-    """A vector of one layer with 0 for every unit at a bound, changed in place."""
+def _without_units_at_bounds(origin: Origin, layer: int, vector: np.ndarray) -> np.ndarray:
+    """Set the entries of units at a bound to 0, in place."""
     if origin.lower[layer - 1] is not None or origin.upper[layer - 1] is not None:
-        vector *= origin.slopes[layer - 1]  # of bounded units 1 inside the range, 0 at a bound
+        vector *= origin.slopes[layer - 1]  # bounded units: 1 inside the range, 0 at a bound
     return vector
 
 
 class Jacobian:
-    """Products with A and A^T of every sample at its free equilibrium.
+    """Products with A and A^T for every sample, at its free equilibrium.
 
     Parameters
     ----------
-    network : Network
-        As it is at the origin, see `Network.hold`.
-    origin : Origin
-        With slopes.
+    subject : Subject
+    free : FreePhase
+        Settled.
     """
 
-    def __init__(self, network: Network, origin: Origin) -> None:
-        xp, output = network.backend.xp, origin.states[-1]
-        nothing = ConstantPush(xp.zeros_like(output))
-        self._origin = origin
-        self._forward = TangentField(network, origin, output.shape[0], nothing)
-        self._reverse = AdjointField(network, origin, output.shape[0], nothing)
+    def __init__(self, subject: Subject, free: FreePhase) -> None:
+        self._origin = subject.origin(free)
+        output = self._origin.states[-1]
+        arguments = network_at(free), self._origin, len(output), ConstantPush(np.zeros_like(output))
+        self._forward, self._reverse = TangentField(*arguments), AdjointField(*arguments)
 
-    def restricted(self, vectors: Sequence[Array]) -> list[Array]:
-        """Vectors without the units that are at a bound; works in them."""
+    def restricted(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Vectors with 0 for units at a bound. The arrays are changed in place."""
         return [
-            network_at_bounds(self._origin, layer, v) for layer, v in enumerate(vectors, start=1)
+            _without_units_at_bounds(self._origin, layer, vector)
+            for layer, vector in enumerate(vectors, start=1)
         ]
 
-    def times(self, vectors: Sequence[Array]) -> list[Array]:
-        """A v, a fresh array a layer; v must be 0 at the bounds."""
+    def times(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A v, one new array per layer. v must be 0 for units at a bound."""
         return _velocities(self._forward, vectors)
 
-    def transposed_times(self, vectors: Sequence[Array]) -> list[Array]:
-        """A^T v, a fresh array a layer; v must be 0 at the bounds."""
+    def transposed_times(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A^T v, one new array per layer. v must be 0 for units at a bound."""
         return _velocities(self._reverse, vectors)
 
 
-def _velocities(field: DisplacementField, vectors: Sequence[Array]) -> list[Array]:
+def _velocities(field: DisplacementField, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
     signals = field.signals(vectors)
     return [
         field.velocity(layer, field.drive(layer, signals), vector)
@@ -87,34 +86,42 @@ def _velocities(field: DisplacementField, vectors: Sequence[Array]) -> list[Arra
     ]
 
 
-def displacement_slope(subject: Subject, free: FreePhase, origin: Origin, force: Array) -> Result:
-    """ds^β/dβ at β = 0, the solution of A d + force = 0 (Theorem 1), as ``states``.
+def displacement_slope(subject: Subject, free: FreePhase, force: np.ndarray) -> Result:
+    """ds^β/dβ at β = 0, the solution d of A d + force = 0 (Theorem 1), as ``states``.
 
-    Residuals are measured in units of the force as it arrives in each layer, so that
-    layers behind weak feedback are as accurate as the output.
+    Residuals are measured relative to the force that arrives in each layer. Layers behind weak
+    feedback are then as accurate as the output.
+
+    Raises
+    ------
+    DivergenceError
+        If the solution does not stay finite.
     """
-    return _solve(TangentField, subject, free, origin, force, arrival_scales(subject.network))
+    return _solve(TangentField, subject, free, force, arrival_scales(subject.network))
 
 
-def adjoint(subject: Subject, free: FreePhase, origin: Origin, force: Array) -> Result:
-    """Solution λ of A^T λ + force = 0 (Theorem 3): (∂μ/∂θ)^T λ is -dJ/dθ; as ``states``."""
-    return _solve(AdjointField, subject, free, origin, force, None)
+def adjoint(subject: Subject, free: FreePhase, force: np.ndarray) -> Result:
+    """Solution λ of A^T λ + force = 0 (Theorem 3), as ``states``; (∂μ/∂θ)^T λ is -dJ/dθ.
+
+    Raises
+    ------
+    DivergenceError
+        If the solution does not stay finite.
+    """
+    return _solve(AdjointField, subject, free, force, None)
 
 
 def _solve(
     kind: type[AdjointField],
     subject: Subject,
     free: FreePhase,
-    origin: Origin,
-    force: Array,
+    force: np.ndarray,
     scales: Sequence[float] | None,
 ) -> Result:
-    backend = subject.network.backend
-    field = kind(network_at(free), origin, force.shape[0], ConstantPush(force), scales=scales)
-    tolerance = TOLERANCE * backend.row_max_abs(force)
-    # Without a force 0 is the solution: any tolerance will do.
-    tolerance += float(backend.xp.finfo(tolerance.dtype).tiny)
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = subject.relaxation.settle(field, None, tolerance, MAX_STEPS, downward=True)
-    subject.check_finite(result, "linearised nudged phase")
+    push = ConstantPush(force)
+    field = kind(network_at(free), subject.origin(free), len(force), push, scales=scales)
+    # Without a force the solution is 0, and any positive tolerance will do.
+    tolerance = TOLERANCE * np.abs(force).max(axis=1) + np.finfo(np.float64).tiny
+    result = subject.settle_field(field, None, tolerance, downward=True)
+    check_finite(result, "linearised nudged phase")
     return result

@@ -1,9 +1,14 @@
-"""What is looked into: an estimator's network in float64 on the host, with data clamped to it."""
+"""A fitted estimator and data, prepared for the diagnostics.
+
+This is the only module of the diagnostics that uses private parts of an estimator. The others ask
+`Subject`, or read public parameters and fitted attributes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,107 +16,185 @@ from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
-from sklearn_eqprop._estimators.fitted.settled_rows import chunks, refuse_broken_weights
+from sklearn_eqprop._estimators.fitted.settled_rows import (
+    chunks,
+    refuse_broken_weights,
+    settle_rows,
+)
 from sklearn_eqprop._estimators.fitting.assembly import (
+    credit_rule,
     lead_of_loops,
     training_limits,
     what_synapses_measure,
 )
+from sklearn_eqprop._estimators.parameters.parameters import feedback_aligns, reads_rates
+from sklearn_eqprop._estimators.parameters.refused_pairs import needed_for_exact
 from sklearn_eqprop._estimators.targets.targets import without_nullable_type
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
     RELAXATIONS,
     RUNAWAY,
+    Field,
     Origin,
     Relaxation,
     Result,
     origin_of,
 )
+from sklearn_eqprop._rules.two_phase import CreditRule
+from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._warnings import warn_at_call
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Residual at which a sample counts as settled here; in the linear systems, relative to the force.
+#: A sample counts as settled at this residual. In linear systems it is relative to the force.
 TOLERANCE = 1e-12
-#: Most sweeps or steps of any phase here.
+#: Maximum number of sweeps or steps of every phase here.
 MAX_STEPS = 2000
 LIMITS = SettlingLimits(TOLERANCE, TOLERANCE, MAX_STEPS, MAX_STEPS, literal=False)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network in float64 and the data it is looked at with.
+    """A fitted network in float64 on the host, and the data to examine it with.
 
-    It settles by the method the estimator settles by, so to the same equilibrium where there are
-    several, only further.
+    Phases settle with the relaxation of the estimator. If several equilibria exist, they therefore
+    reach the same one as the estimator. They settle more closely, see `TOLERANCE`.
 
     Attributes
     ----------
     estimator : BaseEqProp
     network : Network
     X : ndarray of shape (n_samples, n_features), float64, or CSR matrix
-        See `inputs`.
-    target : ndarray of shape (n_samples, n_outputs) or None
-        What the output is nudged towards, float64.
+        Use `inputs` to read rows.
+    target : ndarray of shape (n_samples, n_outputs), float64, or None
+        Target states of the output layer. None if y was not given.
     loss : Loss
     shares : ndarray of shape (n_samples, 1)
-        Share of each sample in the objective J, with its class weight; they sum to 1.
+        Weight of each sample in the objective J. Class weights are included; the sum is 1.
     """
 
     estimator: BaseEqProp
     network: Network
     X: Any
-    target: np.ndarray | None
+    target: Any
     loss: Loss
     shares: np.ndarray
 
     @property
-    def parameters(self) -> dict[str, Any]:
-        """The estimator's parameters, NumPy's numbers as Python's."""
-        return self.estimator._parameters()
+    def n_samples(self) -> int:
+        """Number of rows of X."""
+        return int(self.X.shape[0])
 
     @property
-    def relaxation(self) -> Relaxation:
-        """The estimator's way of settling."""
-        return RELAXATIONS[self.estimator.relaxation](self.parameters["step_size"])
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the estimator's own weights."""
+        return self.estimator.coefs_[0].dtype
+
+    # How the estimator settles and learns
+
+    def _parameters(self, **changed: Any) -> dict[str, Any]:
+        """The estimator's parameters, some of them changed."""
+        return self.estimator._parameters() | changed
+
+    @property
+    def _relaxation(self) -> Relaxation:
+        return RELAXATIONS[self.estimator.relaxation](self._parameters()["step_size"])
+
+    @property
+    def credit_rule(self) -> CreditRule:
+        """The estimator's rule of credit assignment."""
+        return credit_rule(self._parameters(), self.network)
+
+    @property
+    def is_nudged(self) -> bool:
+        """Whether the rule nudges the output, so that β matters."""
+        return self.estimator._is_nudged
+
+    @property
+    def nudge_strength(self) -> float:
+        """Size of the push on the output in the second phase, in units of the output's error."""
+        return self.estimator._nudge_strength
+
+    @property
+    def rescales_layers(self) -> bool:
+        """Whether training undoes the attenuation of error signals, layer by layer."""
+        return bool(self.estimator.layerwise_rescale and self.credit_rule.attenuated)
 
     def substrate(self) -> SimulatedNetwork:
-        """The network, settling as far as rounding allows; every synapse measures, in states."""
-        lead = lead_of_loops(self.parameters)
-        return SimulatedNetwork(self.network, self.relaxation, LIMITS, lead=lead)
+        """The network, settled up to rounding. All its synapses measure changes of the state."""
+        lead = lead_of_loops(self._parameters())
+        return SimulatedNetwork(self.network, self._relaxation, LIMITS, lead=lead)
 
-    def own_substrate(self, **changed: Any) -> SimulatedNetwork:
-        """The network as it is when the estimator is trained: how far it settles, what it sees.
+    def training_substrate(self, **changed: Any) -> SimulatedNetwork:
+        """The network with tolerances and synapses as in training.
 
-        Or would be with some of its parameters changed.
+        Parameters
+        ----------
+        **changed
+            Values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
-        parameters = self.parameters | changed
+        parameters = self._parameters(**changed)
         measured = what_synapses_measure(parameters, self.network)
         limits, lead = training_limits(parameters), lead_of_loops(parameters)
-        return SimulatedNetwork(self.network, self.relaxation, limits, lead=lead, **measured)
+        return SimulatedNetwork(self.network, self._relaxation, limits, lead=lead, **measured)
+
+    def predictions(self) -> Iterator[Result]:
+        """Free phases as `predict` computes them, in the estimator's dtype, chunk by chunk.
+
+        States that are not finite raise no error. Their residuals are not finite.
+        """
+        arrays = self.estimator._arrays()
+        network = self.estimator._network(arrays, NumpyBackend())
+        substrate = self.estimator._substrate(network)
+        for rows in self.chunks():
+            with np.errstate(over="ignore"):
+                inputs = self.inputs(rows).astype(network.dtype)
+            yield settle_rows(substrate, inputs, must_be_finite=False)
+
+    # What remedies depend on
+
+    def keeps_feedback_transposed(self) -> bool:
+        """Whether untied feedback starts as the transpose of the forward weights and stays so."""
+        parameters = self._parameters()
+        follows = parameters["feedback_learning"] == "kolen_pollack"
+        return follows and parameters["feedback_init"] == "transpose"
+
+    def rates_would_be_exact(self) -> bool:
+        """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""
+        # A small nudge is finite, even if the estimator clamps its output (beta=inf).
+        parameters = self._parameters(beta=1.0)
+        smooth = not self.network.activations[0].transmits_state
+        return smooth and feedback_aligns(parameters) and not reads_rates(parameters)
+
+    def needed_for_exact_gradient(self, **changed: Any) -> list[str]:
+        """Other changes that an exact gradient needs, for example "a finite beta".
+
+        Parameters
+        ----------
+        **changed
+            Changes that are already decided on, such as ``beta=0.1``.
+        """
+        return needed_for_exact(self._parameters(**changed))
+
+    # Rows, and their free phases
 
     def chunks(self) -> Iterator[slice]:
-        """Rows to look at together, so that memory stays bounded."""
-        return chunks(self.X.shape[0], self.X.shape[1], self.network)
+        """Slices of rows that are examined together, to limit memory."""
+        return chunks(self.n_samples, self.X.shape[1], self.network)
 
-    def on_device(self, array: Any, rows: slice) -> Array:
-        """Some rows of a host array where the network lives."""
-        return self.network.backend.from_host(array[rows], self.network.dtype)
-
-    def inputs(self, rows: slice) -> Array:
-        """Some rows of X, as if it were dense; only so many rows at a time become so."""
+    def inputs(self, rows: slice) -> np.ndarray:
+        """Some rows of X as a dense array."""
         part = self.X[rows]
-        return self.on_device(part.toarray() if sparse.issparse(part) else part, slice(None))
+        return part.toarray() if sparse.issparse(part) else part
 
     def settle(self, rows: slice) -> FreePhase:
-        """Free equilibrium of some rows.
+        """Free equilibria of some rows.
 
         Raises
         ------
@@ -119,76 +202,35 @@ class Subject:
             If a state is not finite.
         """
         free = self.free_phase(rows)
-        self.check_finite(free.result, "free phase")
+        check_finite(free.result, "free phase")
         return free
 
     def free_phase(self, rows: slice) -> FreePhase:
-        """Where the free phase of some rows ends, whether they settle or run away."""
+        """Free phase of some rows. It may have settled or diverged."""
         with np.errstate(over="ignore", invalid="ignore"):
             return self.substrate().settle(self.inputs(rows))
 
+    def settle_field(
+        self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
+    ) -> Result:
+        """Settle any field with the estimator's relaxation, for at most `MAX_STEPS` steps."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
+
     def origin(self, free: FreePhase) -> Origin:
-        """A free equilibrium as the linear systems around it need it."""
+        """A free equilibrium in the form that fields of displacements need."""
         assert free.result.drives is not None  # the free field keeps them
         return origin_of(
             self.network, free.result.states, free.result.drives, literal=False, with_slopes=True
         )
 
-    def force(self, free: FreePhase, rows: slice) -> Array:
-        """-C_s, what pulls the output of each sample to its target at β = 1."""
-        return self.loss.force(
-            self.network.backend.xp, free.result.states[-1], self.on_device(self.target, rows)
-        )
-
-    def check_finite(self, result: Result, what: str) -> None:
-        """Refuse to go on with numbers that are not finite.
-
-        Raises
-        ------
-        DivergenceError
-        """
-        if not bool(self.network.backend.xp.isfinite(result.residual).all()):
-            msg = (
-                f"The {what} does not stay finite in float64: the weights or the inputs are too "
-                "large for these dynamics. Scale the inputs, or fit with a loop_gain."
-            )
-            raise DivergenceError(msg)
-
-
-def ran_away(result: Result) -> Array:
-    """Which samples did not settle and are not merely slow: their states say nothing."""
-    return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
-
-
-def check_is_ours(caller: str, estimator: Any) -> None:
-    """Refuse what is no fitted estimator of this package.
-
-    Parameters
-    ----------
-    caller : str
-        Name of what looks into it, for messages.
-    estimator : object
-
-    Raises
-    ------
-    TypeError
-        If it is none of this package's.
-    NotFittedError
-        If it is not fitted.
-    """
-    if not isinstance(estimator, BaseEqProp):
-        given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
-        msg = (
-            f"{caller} looks into a fitted EqPropClassifier or EqPropRegressor; estimator is "
-            f"{given}. Of a pipeline pass the last step, and X as that step sees it: "
-            "pipeline[-1], pipeline[:-1].transform(X)."
-        )
-        raise TypeError(msg)
-    check_is_fitted(estimator)
+    def force(self, free: FreePhase, rows: slice) -> np.ndarray:
+        """-C_s, the force on the output of each sample at β = 1."""
+        return self.loss.force(np, free.result.states[-1], self.target[rows])
 
 
 def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
-    """Check what a diagnostic was given and bring it to float64.
+    """Check the arguments of a diagnostic and convert them to float64.
 
     Parameters
     ----------
@@ -199,7 +241,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     X : array-like or sparse matrix of shape (n_samples, n_features)
     y : array-like or None
     needs_y : bool
-        Whether the diagnostic can do without targets.
+        Whether y=None is an error.
 
     Returns
     -------
@@ -208,26 +250,26 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     Raises
     ------
     TypeError
-        If `estimator` is not one of this package's.
+        If `estimator` is not an estimator of this package.
     NotFittedError
         If it is not fitted.
     ValueError
-        If y is missing, X or y do not fit the estimator, or the estimator is one whose network
-        need not settle.
+        If y is missing, if X or y do not match the estimator, or if the estimator has
+        objective='trajectory'.
     DivergenceError
         If a weight is not finite.
     """
-    check_is_ours(caller, estimator)
+    check_estimator(caller, estimator)
     if estimator.objective == "trajectory":
         msg = (
-            f"{caller} looks at a network at rest, which objective='trajectory' does not ask for. "
-            "To see the network as if it settled, set_params(objective='fixed_point') on a copy."
+            f"{caller} needs equilibria, but objective='trajectory' trains averages over time. To "
+            "examine the equilibria, call set_params(objective='fixed_point') on a copy."
         )
         raise ValueError(msg)
     if needs_y and y is None:
-        msg = f"{caller} needs y, got y=None: pass the targets that belong to X."
+        msg = f"{caller} needs y, got y=None. Pass the targets of X."
         raise ValueError(msg)
-    X, y, backend = on_host(X), on_host(y), NumpyBackend()  # diagnostics compute there
+    X, y, backend = on_host(X), on_host(y), NumpyBackend()
     if y is None:
         X, _ = validated_inputs(estimator, X, backend)
         target, weight = None, None
@@ -236,17 +278,51 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         y = estimator._take_in_targets(y, reset=False)
         target = estimator._encode(y, np.float64)
         weight = estimator._effective_weight(y, None)
-
     network = estimator._network(estimator._arrays().copy(np.float64), backend)
     refuse_broken_weights(network)
-    return Subject(
-        estimator,
-        network,
-        X if sparse.issparse(X) else np.asarray(X, dtype=np.float64),
-        target,
-        estimator._loss(),
-        _shares(weight, X.shape[0]),
-    )
+    X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
+    shares = _shares(weight, X.shape[0])
+    return Subject(estimator, network, X, target, estimator._loss(), shares)
+
+
+def check_estimator(caller: str, estimator: Any) -> None:
+    """Check that an argument is a fitted estimator of this package.
+
+    Parameters
+    ----------
+    caller : str
+        Name of the diagnostic or display, for messages.
+    estimator : object
+
+    Raises
+    ------
+    TypeError
+        If it is not an estimator of this package.
+    NotFittedError
+        If it is not fitted.
+    """
+    if not isinstance(estimator, BaseEqProp):
+        given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__
+        msg = (
+            f"{caller} needs a fitted EqPropClassifier or EqPropRegressor; estimator is {given}. "
+            "For a pipeline, pass the last step, and X as that step sees it: pipeline[-1], "
+            "pipeline[:-1].transform(X)."
+        )
+        raise TypeError(msg)
+    check_is_fitted(estimator)
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Check that an argument is an integer and not too small.
+
+    Raises
+    ------
+    InvalidParameterError
+        If it is not an integer, or less than `least`.
+    """
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        msg = f"{name} must be an integer of at least {least}. Got {value!r}."
+        raise InvalidParameterError(msg)
 
 
 def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
@@ -254,17 +330,46 @@ def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
         return np.full((n_samples, 1), 1 / n_samples)
     total = float(weight.sum())
     if total <= 0:
-        msg = "class_weight gives every sample a weight of 0: no sample of these classes counts."
+        msg = (
+            "class_weight gives every sample a weight of 0. Pass samples of other classes, or "
+            "change class_weight."
+        )
         raise ValueError(msg)
     return (weight / total)[:, None]
 
 
+def check_finite(result: Result, phase: str) -> None:
+    """Check that a phase has stayed finite.
+
+    Raises
+    ------
+    DivergenceError
+        If a residual is not finite.
+    """
+    if not np.isfinite(result.residual).all():
+        msg = (
+            f"The {phase} does not stay finite in float64: the weights or the inputs are too "
+            "large. Scale the inputs, or fit with a loop_gain."
+        )
+        raise DivergenceError(msg)
+
+
+def diverged(result: Result) -> np.ndarray:
+    """Mask of the samples that diverged. Samples that settle slowly do not count."""
+    return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
+
+
+def n_unsettled(converged: np.ndarray) -> int:
+    """Number of samples that did not settle."""
+    return int((~converged).sum())
+
+
 def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
-    """Say that a diagnostic rests on states that are no equilibria."""
+    """Warn if some states that a diagnostic used are not equilibria."""
     if n_unsettled:
         warn_at_call(
             f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
-            "steps, and what is reported of them is not about an equilibrium. Use "
-            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain; "
-            "good_parameter and health_report say more.",
+            "steps, so results for them do not describe an equilibrium. Use "
+            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain. "
+            "good_parameter and health_report tell more.",
         )

@@ -94,8 +94,9 @@ def test_a_nudge_too_strong_in_rate_coordinates(seed):
     check = health_report(model, X, Y)["alignment"]
     assert check.value < 0.7
     assert check.remedy == (
-        "a smaller |beta|, now 3, and a tighter relax_tol, now 'auto': as both go to 0, the cosine "
-        f"for {weakest.name} goes to 1.00; nudging='centered' is closer once beta is small"
+        "Use a smaller |beta| (now 3) and a tighter relax_tol (now 'auto'): as both go to 0, the "
+        f"cosine for {weakest.name} goes to 1.00. nudging='centered' is more accurate once beta is "
+        "small."
     )
     apart = {}
     for nudging in ("one_sided", "centered"):
@@ -110,7 +111,7 @@ def test_a_nudge_too_strong_in_states():
     model, y = twin(net, "squared_error", X, Y + 3, **nudge)
     check = health_report(model, X, y)["alignment"]
     assert check.verdict == "watch"
-    assert "a smaller |beta|, now 0.9, and" in check.remedy
+    assert "Use a smaller |beta| (now 0.9) and" in check.remedy
     assert "as both go to 0, the cosine for F_1 goes to 1.00" in check.remedy
     assert "centered" not in check.remedy
     assert health_report(model.set_params(beta=0.01), X, y)["alignment"].value > 0.99
@@ -129,10 +130,10 @@ def test_the_limit_of_misaligned_feedback_is_told():
     lowest = min((b for b in found.blocks if b.role == "forward"), key=lambda b: b.limit_cosine)
     assert lowest.limit_cosine < 0
     assert remedy == (
-        f"a smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
-        f"{lowest.limit_cosine:.2f}; feedback_init='transpose' with "
+        f"A smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
+        f"{lowest.limit_cosine:.2f}. Options: feedback_init='transpose' with "
         "feedback_learning='kolen_pollack' keeps feedback aligned; gradient='recurrent_backprop', "
-        "or 'asymmetric' with beta=0.005, is exact with any feedback"
+        "or 'asymmetric' with beta=0.005, is exact with any feedback."
     )
 
 
@@ -213,5 +214,5 @@ def test_phases_that_run_away_are_not_advised_what_they_do():
     ):
         model, y = twin(net, "squared_error", X, Y, **nudge)
         check = health_report(model, X, y)["alignment"]
-        assert "run away" in check.finding
+        assert "diverge at beta=" in check.finding
         assert ("one_sided" in check.remedy) == advised

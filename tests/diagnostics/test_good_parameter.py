@@ -101,5 +101,7 @@ def test_starts_are_drawn_from_the_random_state():
 def test_number_of_starts(n_starts):
     net, X, Y = problem()
     model, y = twin(net, "squared_error", X, Y)
-    with pytest.raises(ValueError, match=f"n_starts must be a positive integer. Got {n_starts!r}"):
+    with pytest.raises(
+        ValueError, match=f"n_starts must be an integer of at least 1. Got {n_starts!r}"
+    ):
         good_parameter(model, X, y, n_starts=n_starts)

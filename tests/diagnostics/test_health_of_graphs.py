@@ -36,8 +36,8 @@ def test_the_layer_that_a_nudge_hardly_reaches_is_found():
     check = health_report(*_scaled_feedback(B_2_1=0.1, B_3_1=0.2, B_3_2=1e-8))["feedback gain"]
     assert check.value == pytest.approx(1e-8)
     assert check.verdict == "watch"
-    assert "is 0.1 for B_2→1, 0.2 for B_3→1, 1e-08 for B_3→2;" in check.finding
-    assert check.finding.endswith("the strongest path carries 1e-08 of a nudge to layer 2")
+    assert "is 0.1 for B_2→1, 0.2 for B_3→1, 1e-08 for B_3→2." in check.finding
+    assert check.finding.endswith("The strongest path carries 1e-08 of a nudge to layer 2.")
     # To layer 1 the detour is the stronger path here.
     check = health_report(*_scaled_feedback(B_2_1=0.1, B_3_1=1e-8, B_3_2=0.3))["feedback gain"]
     assert check.value == pytest.approx(0.03)
@@ -49,14 +49,14 @@ def test_layers_that_no_nudge_reaches_have_no_gain():
     gain = np.linalg.norm(model.feedback_coefs_[0]) / np.linalg.norm(model.coefs_[2])
     check = health_report(model, X, y)["feedback gain"]
     assert check.value == pytest.approx(gain)
-    assert check.finding.endswith("to layer 2")
+    assert check.finding.endswith("to layer 2.")
 
 
 def test_no_feedback_at_all():
     _, X, _, model, y = graph_problem(ALL_GRAPHS["no feedback"])
     check = health_report(model, X, y)["feedback gain"]
     assert check.verdict == "good"
-    assert check.finding == "there is no feedback into the hidden layers"
+    assert check.finding == "There is no feedback into the hidden layers."
 
 
 def test_an_update_that_does_not_arrive_is_named_by_both_ends():
@@ -65,4 +65,4 @@ def test_an_update_that_does_not_arrive_is_named_by_both_ends():
         (*CHAIN, (0, 2)), gradient="vector_field", relaxation="euler", max_nudge_iter=2
     )
     check = health_report(model, X, y)["alignment"]
-    assert "no update arrives at F_0→1 within max_nudge_iter=2" in check.finding
+    assert "No update arrives at F_0→1 within max_nudge_iter=2" in check.finding

@@ -94,10 +94,14 @@ def test_weights(fitted):
 
 def test_shapes_of_images(fitted, digits):
     assert WeightsDisplay.from_estimator(fitted, image_shape=(4, 16)).images.shape == (12, 4, 16)
-    with pytest.raises(ValueError, match=r"64 inputs .* no image of image_shape=\(3, 5\)"):
+    with pytest.raises(
+        ValueError, match=r"64 inputs .* do not form an image of image_shape=\(3, 5\)"
+    ):
         WeightsDisplay.from_estimator(fitted, image_shape=(3, 5))
     X, y = digits
-    with pytest.raises(ValueError, match=r"62 inputs .* no square image: pass image_shape="):
+    with pytest.raises(
+        ValueError, match=r"62 inputs .* do not form a square image. Pass image_shape="
+    ):
         WeightsDisplay.from_estimator(EqPropClassifier((3,), max_iter=1).fit(X[:, 2:], y))
     images = EqPropClassifier((Conv2D(5, 3), 4), input_shape=(8, 8), max_iter=1).fit(X, y)
     drawn = WeightsDisplay.from_estimator(images)
@@ -115,6 +119,6 @@ def test_an_image_has_two_sides(fitted, asked):
 @pytest.mark.parametrize("display", DISPLAYS, ids=lambda d: d.__name__)
 def test_displays_are_of_this_packages_estimators(display, fitted):
     for other in (MLPClassifier(), make_pipeline(fitted)):
-        message = f"{display.__name__} looks into .* is {type(other).__name__}"
+        message = f"{display.__name__} needs .* is {type(other).__name__}"
         with pytest.raises(TypeError, match=message):
             display.from_estimator(other)

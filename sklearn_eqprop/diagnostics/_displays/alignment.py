@@ -1,4 +1,4 @@
-"""Pictures of Theorem 1."""
+"""Pictures for Theorem 1: gradient alignment, and the symmetry of A."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symm
 
 
 class GradientAlignmentDisplay(Display):
-    """Cosines of ν and of the estimator's update with -dJ/dθ, a pair of bars a block.
+    """Cosines of ν and of the estimator's update with -dJ/dθ, two bars per block.
 
     Parameters
     ----------
@@ -22,26 +22,27 @@ class GradientAlignmentDisplay(Display):
     Attributes
     ----------
     bars_ : list of matplotlib BarContainer
-        Of ν and of the update.
+        The cosines of ν, and those of the update.
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
 
     def __init__(self, alignment: GradientAlignment) -> None:
         self.alignment = alignment
+        self._size = (max(6.4, 0.55 * len(alignment.blocks) + 1.5), 4.2)
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, ax: Any = None
     ) -> GradientAlignmentDisplay:
-        """Measure and draw.
+        """Measure and draw the result.
 
         Parameters
         ----------
         estimator, X, y
             As for `gradient_alignment`.
         ax : matplotlib Axes, default=None
-            Where to draw; None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
@@ -49,21 +50,8 @@ class GradientAlignmentDisplay(Display):
         """
         return cls(gradient_alignment(estimator, X, y)).plot(ax)
 
-    def plot(self, ax: Any = None) -> GradientAlignmentDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        GradientAlignmentDisplay
-            Itself.
-        """
+    def _draw(self, ax: Any) -> None:
         found = self.alignment
-        ax = self._axes(ax, (max(6.4, 0.55 * len(found.blocks) + 1.5), 4.2))
         names = [_subscript(block.name) for block in found.blocks] + ["all"]
         of_nu = [block.cosine for block in found.blocks] + [found.overall]
         of_update = [
@@ -85,11 +73,10 @@ class GradientAlignmentDisplay(Display):
             xlabel="block of parameters",
         )
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-        return self
 
 
 class JacobianSymmetryDisplay(Display):
-    """How symmetric A is, a histogram over the samples, with and without the leak.
+    """Histogram over the samples: the symmetry of A, with and without the leak.
 
     Parameters
     ----------
@@ -99,8 +86,10 @@ class JacobianSymmetryDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
+
+    _size = (6.4, 4.0)
 
     def __init__(self, symmetry: JacobianSymmetry) -> None:
         self.symmetry = symmetry
@@ -109,14 +98,14 @@ class JacobianSymmetryDisplay(Display):
     def from_estimator(
         cls, estimator: Any, X: Any, *, ax: Any = None, n_probes: int = 64, random_state: Any = 0
     ) -> JacobianSymmetryDisplay:
-        """Measure and draw.
+        """Measure and draw the result.
 
         Parameters
         ----------
         estimator, X, n_probes, random_state
             As for `jacobian_symmetry`.
         ax : matplotlib Axes, default=None
-            Where to draw; None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
@@ -125,20 +114,8 @@ class JacobianSymmetryDisplay(Display):
         found = jacobian_symmetry(estimator, X, n_probes=n_probes, random_state=random_state)
         return cls(found).plot(ax)
 
-    def plot(self, ax: Any = None) -> JacobianSymmetryDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        JacobianSymmetryDisplay
-            Itself.
-        """
-        ax, found = self._axes(ax, (6.4, 4.0)), self.symmetry
+    def _draw(self, ax: Any) -> None:
+        found = self.symmetry
         quantities = [
             ("A, with the leak of every unit", found.per_sample, found.symmetry),
             ("A + 1, the connections alone", found.coupling_per_sample, found.coupling),
@@ -151,14 +128,13 @@ class JacobianSymmetryDisplay(Display):
             colour = f"C{index}"
             ax.hist(known, edges, color=colour, alpha=0.6, label=f"{name}: {overall:.3f}")
             ax.axvline(overall, color=colour, linewidth=1.5)
-        ax.axvline(np.sqrt(0.5), color="grey", linestyle=":", label="no order: 0.707")
+        ax.axvline(np.sqrt(0.5), color="grey", linestyle=":", label="random weights: 0.707")
         ax.set(
             xlim=(0, 1.01),
             xlabel="$\\|(A + A^T)/2\\|_F \\,/\\, \\|A\\|_F$",
             ylabel="samples",
         )
         ax.legend(loc="upper left")
-        return self
 
 
 def _subscript(name: str) -> str:

@@ -1,32 +1,49 @@
-"""What every Display shares."""
+"""The base class of all displays."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 
 class Display:
-    """A picture of a result, in the manner of scikit-learn's Displays.
+    """A picture of a result, with the interface of scikit-learn's displays.
 
     Attributes
     ----------
     ax_ : matplotlib Axes
-        Where it was drawn; set by `plot`.
+        The axes of the picture. Set by `plot`.
     figure_ : matplotlib Figure
-        The figure of `ax_`; set by `plot`.
+        The figure of `ax_`. Set by `plot`.
     """
 
     ax_: Any
     figure_: Any
+    #: Width and height of a new figure in inches.
+    _size: tuple[float, float] = (6.4, 4.8)
 
-    def _axes(self, ax: Any, size: tuple[float, float] = (6.4, 4.8)) -> Any:
-        """The given axes, or new ones; remembers them and their figure.
+    def plot(self, ax: Any = None) -> Self:
+        """Draw the picture.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw in. None: a new figure.
+
+        Returns
+        -------
+        Display
+            The display itself.
 
         Raises
         ------
         ImportError
-            If matplotlib is missing.
+            If matplotlib is not installed.
         """
+        self._draw(self._axes(ax))
+        return self
+
+    def _axes(self, ax: Any) -> Any:
+        """The given axes, or those of a new figure. Sets `ax_` and `figure_`."""
         try:
             import matplotlib.pyplot as plt
         except ImportError as error:
@@ -36,13 +53,17 @@ class Display:
             )
             raise ImportError(msg) from error
         if ax is None:
-            _, ax = plt.subplots(figsize=size, layout="constrained")
+            _, ax = plt.subplots(figsize=self._size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         return ax
 
+    def _draw(self, ax: Any) -> None:
+        """Draw the picture in some axes."""
+        raise NotImplementedError
+
 
 def layer_colours(n_layers: int) -> list[Any]:
-    """A colour a layer, from the input side (dark) to the output (light)."""
+    """One colour per layer, from dark (next to the input) to light (the output)."""
     import matplotlib
 
     colours = matplotlib.colormaps["viridis"]

@@ -1,4 +1,4 @@
-"""The health report at a glance."""
+"""Picture of the health report."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any
 
 from sklearn_eqprop.diagnostics._displays.base import Display
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
+from sklearn_eqprop.diagnostics._health_checks import HealthCheck
 
-#: Colour and sign of each verdict: not by colour alone.
+#: Colour and marker of each verdict. Colour alone would not be accessible.
 _LOOKS = {"good": ("tab:green", "o"), "watch": ("tab:orange", "^"), "bad": ("tab:red", "X")}
-#: Characters a line of a finding.
+#: Characters per line of a finding.
 _WIDTH = 110
 
 
@@ -25,24 +26,28 @@ class HealthReportDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
 
     def __init__(self, report: HealthReport) -> None:
         self.report = report
+        self._texts = [_text(check) for check in report.checks]
+        #: In lines: those of the text, and some space.
+        self._heights = [text.count("\n") + 1.9 for text in self._texts]
+        self._size = (9.5, 0.5 + 0.2 * sum(self._heights))
 
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, y: Any, *, ax: Any = None
     ) -> HealthReportDisplay:
-        """Measure and draw.
+        """Measure and draw the result.
 
         Parameters
         ----------
         estimator, X, y
             As for `health_report`.
         ax : matplotlib Axes, default=None
-            Where to draw, about 10 by 6 inches; None: a figure of its own.
+            Axes to draw in, about 10 by 6 inches. None: a new figure.
 
         Returns
         -------
@@ -50,25 +55,10 @@ class HealthReportDisplay(Display):
         """
         return cls(health_report(estimator, X, y)).plot(ax)
 
-    def plot(self, ax: Any = None) -> HealthReportDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        HealthReportDisplay
-            Itself.
-        """
-        texts = [_text(check.finding, check.remedy) for check in self.report.checks]
-        # Each check takes as many lines as its text, and a little space.
-        heights = [text.count("\n") + 1 + 0.9 for text in texts]
-        ax = self._axes(ax, (9.5, 0.5 + 0.2 * sum(heights)))
+    def _draw(self, ax: Any) -> None:
         top = 0.0
-        for check, text, height in zip(self.report.checks, texts, heights, strict=True):
+        rows = zip(self.report.checks, self._texts, self._heights, strict=True)
+        for check, text, height in rows:
             colour, marker = _LOOKS[check.verdict]
             middle = top + height / 2
             ax.plot(0.02, middle, marker, color=colour, markersize=11, clip_on=False)
@@ -79,11 +69,11 @@ class HealthReportDisplay(Display):
         ax.set(xlim=(0, 1), ylim=(top, 0), xticks=[], yticks=[])
         ax.set_title(f"{self.report.verdict}, {self.report.n_samples} samples", loc="left")
         ax.spines[:].set_visible(False)
-        return self
 
 
-def _text(finding: str, remedy: str) -> str:
-    lines = textwrap.wrap(finding, _WIDTH)
-    if remedy:
-        lines += textwrap.wrap(f"→ {remedy}", _WIDTH, subsequent_indent="   ")
+def _text(check: HealthCheck) -> str:
+    """Finding and remedy, broken into lines."""
+    lines = textwrap.wrap(check.finding, _WIDTH)
+    if check.remedy:
+        lines += textwrap.wrap(f"→ {check.remedy}", _WIDTH, subsequent_indent="   ")
     return "\n".join(lines)

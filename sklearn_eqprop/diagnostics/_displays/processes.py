@@ -1,20 +1,20 @@
-"""Pictures of what moves: error signals through time, and free phases from many starts."""
+"""Pictures of dynamics: error signals over time, and free phases from many starts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.diagnostics._displays.base import Display, layer_colours
-from sklearn_eqprop.diagnostics._error_processes import ErrorProcesses, error_processes
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
+from sklearn_eqprop.diagnostics._processes import ErrorProcesses, error_processes
 
 
 class ErrorProcessesDisplay(Display):
-    """The processes of Theorems 3 and 4 over time, a colour a layer.
+    """The processes of Theorems 3 and 4 over time, one colour per layer.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ class ErrorProcessesDisplay(Display):
     ----------
     lines_ : list of matplotlib Line2D
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
 
     def __init__(self, processes: ErrorProcesses) -> None:
@@ -42,16 +42,16 @@ class ErrorProcessesDisplay(Display):
         ax: Any = None,
         **settings: Any,
     ) -> ErrorProcessesDisplay:
-        """Measure and draw.
+        """Measure and draw the result.
 
         Parameters
         ----------
         estimator, X, y
             As for `error_processes`.
         kind : {'signals', 'updates', 'cosines'}, default='signals'
-            See `plot`.
+            What to draw, see `plot`.
         ax : matplotlib Axes, default=None
-            Where to draw; None: a figure of its own.
+            Axes to draw in. None: a new figure.
         **settings
             Other parameters of `error_processes`.
 
@@ -61,27 +61,29 @@ class ErrorProcessesDisplay(Display):
         """
         return cls(error_processes(estimator, X, y, **settings)).plot(ax, kind=kind)
 
-    def plot(self, ax: Any = None, *, kind: str = "signals") -> ErrorProcessesDisplay:
-        """Draw.
+    def plot(self, ax: Any = None, *, kind: str = "signals") -> Self:
+        """Draw the picture.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None: a figure of its own.
+            Axes to draw in. None: a new figure.
         kind : {'signals', 'updates', 'cosines'}, default='signals'
-            Sizes of S_l (solid) and σ_l (dashed); sizes of Θ and ∫(∂μ/∂θ)^T σ for all forward
-            weights into each layer together; or cosines: of S_l with -σ_l (thin) and of -Θ with
-            ∫(∂μ/∂θ)^T σ for these weights (thick).
+            'signals': sizes of S_l (solid) and σ_l (dashed). 'updates': sizes of Θ (solid) and
+            ∫(∂μ/∂θ)^T σ (dashed), for all forward weights into a layer. 'cosines': of S_l with
+            -σ_l (thin), and of -Θ with ∫(∂μ/∂θ)^T σ for these weights (thick).
 
         Returns
         -------
         ErrorProcessesDisplay
-            Itself.
+            The display itself.
 
         Raises
         ------
         ValueError
             If `kind` is none of these.
+        ImportError
+            If matplotlib is not installed.
         """
         kinds = {"signals": self._signals, "updates": self._updates, "cosines": self._cosines}
         if kind not in kinds:
@@ -90,7 +92,7 @@ class ErrorProcessesDisplay(Display):
         ax = self._axes(ax)
         self.lines_: list[Any] = []
         kinds[kind](ax)
-        # Without a signal, all outputs at their targets, there is no time but the start.
+        # If all outputs are at their targets, there is no signal, and only the time 0.
         end = self.processes.times[-1] or 1.0
         ax.set(xlabel="time, in time constants of a unit", xlim=(0, end))
         ax.grid(alpha=0.3)
@@ -100,7 +102,7 @@ class ErrorProcessesDisplay(Display):
         found = self.processes
         sizes = dict(enumerate(zip(found.S_size.T, found.sigma_size.T, strict=True), start=1))
         self._pairs(ax, sizes, ("S", "\\sigma"))
-        # Far below the start there is nothing but the end of the recording.
+        # Signals far below the start are not of interest.
         largest = max(found.S_size.max(), found.sigma_size.max()) or 1.0
         ax.set(yscale="log", ylim=(1e-6 * largest, 2 * largest), ylabel="size in each layer")
 
@@ -127,10 +129,10 @@ class ErrorProcessesDisplay(Display):
         ax.legend(loc="best", fontsize="small")
 
     def _pairs(self, ax: Any, sizes: Mapping[int, Any], names: tuple[str, str]) -> None:
-        """Two lines a layer, solid and dashed."""
+        """Draw a solid and a dashed line per layer."""
         times, colours = self.processes.times, self._colours()
         for layer, pair in sizes.items():
-            # A logarithm has no room for a signal that has not arrived.
+            # A logarithmic axis cannot show a signal of size 0.
             solid, dashed = (np.where(size > 0, size, np.nan) for size in pair)
             colour = colours[layer]
             self.lines_ += ax.plot(times, solid, color=colour, label=f"layer {layer}")
@@ -144,7 +146,7 @@ class ErrorProcessesDisplay(Display):
         return dict(enumerate(layer_colours(self.processes.S_size.shape[1]), start=1))
 
     def _forward_columns(self) -> dict[int, list[int]]:
-        """Columns of the forward weights into each layer that has any."""
+        """For each layer with forward weights into it, their columns."""
         found = self.processes
         columns: dict[int, list[int]] = {}
         for column, (role, layer) in enumerate(zip(found.roles, found.layers, strict=True)):
@@ -154,25 +156,25 @@ class ErrorProcessesDisplay(Display):
 
 
 def _joint_size(sizes: np.ndarray, columns: list[int]) -> np.ndarray:
-    """Norm of several blocks together, at every time."""
+    """Norm over several blocks, at every time."""
     return np.hypot.reduce(sizes[:, columns], axis=1)
 
 
 def _joint_cosine(found: ErrorProcesses, columns: list[int]) -> np.ndarray:
-    """Cosine of -Θ with ∫(∂μ/∂θ)^T σ over several blocks together; NaN where one of them is 0."""
+    """Cosine of -Θ with ∫(∂μ/∂θ)^T σ over several blocks. NaN if one of them is 0."""
     shares = np.ones((len(found.times), len(columns)))
     both = np.ones(len(found.times), dtype=bool)
     for sizes in (found.theta_size, found.nu_size):
         joint = _joint_size(sizes, columns)
         shares *= sizes[:, columns] / np.where(joint > 0, joint, 1.0)[:, None]
         both &= joint > 0
-    # A block without a signal has no cosine and no part in the sum.
+    # The cosine of a block without a signal is NaN. It is left out of the sum.
     terms = np.where(shares > 0, found.theta_cosine[:, columns], 0.0) * shares
     return np.where(both, terms.sum(axis=1), np.nan)
 
 
 class GoodParameterDisplay(Display):
-    """Steps that free phases take from random starts, settled and not.
+    """Histogram of the steps that free phases take from random starts.
 
     Parameters
     ----------
@@ -182,8 +184,10 @@ class GoodParameterDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
+
+    _size = (6.4, 4.0)
 
     def __init__(self, result: GoodParameter) -> None:
         self.result = result
@@ -199,14 +203,14 @@ class GoodParameterDisplay(Display):
         n_starts: int = 10,
         random_state: Any = 0,
     ) -> GoodParameterDisplay:
-        """Measure and draw.
+        """Measure and draw the result.
 
         Parameters
         ----------
         estimator, X, y, n_starts, random_state
             As for `good_parameter`.
         ax : matplotlib Axes, default=None
-            Where to draw; None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
@@ -215,21 +219,8 @@ class GoodParameterDisplay(Display):
         found = good_parameter(estimator, X, y, n_starts=n_starts, random_state=random_state)
         return cls(found).plot(ax)
 
-    def plot(self, ax: Any = None) -> GoodParameterDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        GoodParameterDisplay
-            Itself.
-        """
-        ax, found = self._axes(ax, (6.4, 4.0)), self.result
-        steps = found.n_steps
+    def _draw(self, ax: Any) -> None:
+        found, steps = self.result, self.result.n_steps
         edges = np.linspace(steps.min() - 0.5, steps.max() + 0.5, min(np.ptp(steps) + 2, 60))
         n_settled = int(found.settled.sum())
         labels = (f"settled: {n_settled}", f"not settled: {steps.size - n_settled}")
@@ -242,4 +233,3 @@ class GoodParameterDisplay(Display):
             title=f"{verdict}: $dJ/d\\theta\\cdot\\nu$ = {found.slope:.2g}",
         )
         ax.legend()
-        return self

@@ -1,4 +1,4 @@
-"""How training went: the loss, and how far and how fast the network settled."""
+"""Pictures of training: the loss, and how the phases settled."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.diagnostics._displays.base import Display
-from sklearn_eqprop.diagnostics._subject import check_is_ours
+from sklearn_eqprop.diagnostics._subject import check_estimator
 
-#: Fraction of unsettled samples from which an epoch is marked; `fit` warns from there on.
+#: An epoch is marked if more than this fraction of its samples did not settle. `fit` warns then.
 _UNSETTLED = 0.01
 
 
 class LossCurveDisplay(Display):
-    """The training loss over the epochs and, with early stopping, the validation score.
+    """The training loss per epoch and, with early stopping, the validation score.
 
     Parameters
     ----------
     loss_curve : sequence of float
-        Loss of every epoch.
+        Loss per epoch.
     validation_scores : sequence of float or None, default=None
-        Score of every epoch.
+        Score per epoch.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     score_ax_ : matplotlib Axes or None
-        Axes of the score, on the right.
+        Axes of the score, on the right. None without scores.
     """
 
     def __init__(self, loss_curve: Any, validation_scores: Any = None) -> None:
@@ -43,29 +43,16 @@ class LossCurveDisplay(Display):
         ----------
         estimator : EqPropClassifier or EqPropRegressor
         ax : matplotlib Axes, default=None
-            None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
         LossCurveDisplay
         """
-        check_is_ours(cls.__name__, estimator)
+        check_estimator(cls.__name__, estimator)
         return cls(estimator.loss_curve_, estimator.validation_scores_).plot(ax)
 
-    def plot(self, ax: Any = None) -> LossCurveDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        LossCurveDisplay
-            Itself.
-        """
-        ax = self._axes(ax)
+    def _draw(self, ax: Any) -> None:
         epochs = np.arange(1, len(self.loss_curve) + 1)
         (line,) = ax.plot(epochs, self.loss_curve, color="tab:blue", label="training loss")
         ax.set(xlabel="epoch", ylabel="training loss")
@@ -82,11 +69,10 @@ class LossCurveDisplay(Display):
             self.score_ax_.plot(epochs[best], self.validation_scores[best], "o", color="tab:orange")
             self.score_ax_.set_ylabel("validation score (best marked)")
             ax.legend(handles=[line, score], loc="center right")
-        return self
 
 
 class RelaxationCurveDisplay(Display):
-    """Mean sweeps of the two phases over the epochs; epochs that did not settle are marked.
+    """Mean sweeps of the two phases per epoch. Epochs that did not settle are marked.
 
     Parameters
     ----------
@@ -96,7 +82,7 @@ class RelaxationCurveDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
 
     def __init__(self, relaxation: Any) -> None:
@@ -110,29 +96,16 @@ class RelaxationCurveDisplay(Display):
         ----------
         estimator : EqPropClassifier or EqPropRegressor
         ax : matplotlib Axes, default=None
-            None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
         RelaxationCurveDisplay
         """
-        check_is_ours(cls.__name__, estimator)
+        check_estimator(cls.__name__, estimator)
         return cls(estimator.relaxation_).plot(ax)
 
-    def plot(self, ax: Any = None) -> RelaxationCurveDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        RelaxationCurveDisplay
-            Itself.
-        """
-        ax = self._axes(ax)
+    def _draw(self, ax: Any) -> None:
         for phase, colour in (("free", "tab:blue"), ("nudged", "tab:orange")):
             steps = np.array(self.relaxation[f"{phase}_steps"])
             epochs = np.arange(1, steps.size + 1)
@@ -141,7 +114,6 @@ class RelaxationCurveDisplay(Display):
             if unsettled.any():
                 label = f"more than {_UNSETTLED:.0%} unsettled"
                 ax.plot(epochs[unsettled], steps[unsettled], "x", color=colour, label=label)
-        ax.set(xlabel="epoch", ylabel="mean sweeps or steps a sample")
+        ax.set(xlabel="epoch", ylabel="mean sweeps or steps per sample")
         ax.set_ylim(bottom=0)
         ax.legend()
-        return self

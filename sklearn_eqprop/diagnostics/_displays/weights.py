@@ -1,4 +1,4 @@
-"""Weights from the input as images: what each hidden unit looks for."""
+"""Pictures of the weights from the input."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop.diagnostics._displays.base import Display
-from sklearn_eqprop.diagnostics._subject import check_is_ours
+from sklearn_eqprop.diagnostics._subject import check_estimator
 
 
 class WeightsDisplay(Display):
-    """One image a hidden unit, or a kernel: its weights from the input, side by side.
+    """Weights from the input as images, one per hidden unit or per kernel.
 
-    The units are those of layer 1, or of the lowest layer that the input drives. All images share
-    one scale of colours, with white at 0.
+    The units are those of the lowest layer that the input drives. All images share one colour
+    scale, in which 0 is white.
 
     Parameters
     ----------
@@ -25,8 +25,10 @@ class WeightsDisplay(Display):
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and Figure
-        Where it was drawn; set by `plot`.
+        The axes of the picture, and their figure. Set by `plot`.
     """
+
+    _size = (6.4, 6.0)
 
     def __init__(self, images: np.ndarray) -> None:
         self.images = images
@@ -46,12 +48,13 @@ class WeightsDisplay(Display):
         ----------
         estimator : EqPropClassifier or EqPropRegressor
         image_shape : (int, int), default=None
-            Height and width of the images that the rows of X are. None: the first two entries of
-            `input_shape`, else a square. Of a convolution its kernels are drawn, first channel.
+            Height and width of the images in the rows of X. None: the first two entries of
+            `input_shape`, or else a square. A convolution needs no shape: the first channels of
+            its kernels are drawn.
         n_units : int, default=36
-            Units to draw, those with the largest weights (Euclidean norm) first.
+            Maximum number of units. Those with the largest weights (Euclidean norm) are drawn.
         ax : matplotlib Axes, default=None
-            None: a figure of its own.
+            Axes to draw in. None: a new figure.
 
         Returns
         -------
@@ -60,9 +63,9 @@ class WeightsDisplay(Display):
         Raises
         ------
         ValueError
-            If the inputs do not make an image of that shape.
+            If the inputs do not have the size of an image of that shape.
         """
-        check_is_ours(cls.__name__, estimator)
+        check_estimator(cls.__name__, estimator)
         reads_input = [source == 0 for source, _ in estimator.connections_]
         weights = estimator.coefs_[reads_input.index(True)]
         if weights.ndim == 4:
@@ -73,54 +76,36 @@ class WeightsDisplay(Display):
         largest = np.argsort(-np.linalg.norm(images, axis=(1, 2)), kind="stable")[:n_units]
         return cls(images[largest]).plot(ax)
 
-    def plot(self, ax: Any = None) -> WeightsDisplay:
-        """Draw.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None: a figure of its own.
-
-        Returns
-        -------
-        WeightsDisplay
-            Itself.
-        """
-        ax = self._axes(ax, (6.4, 6.0))
+    def _draw(self, ax: Any) -> None:
         limit = float(np.abs(self.images).max()) or 1.0
         drawn = ax.imshow(_side_by_side(self.images), cmap="RdBu_r", vmin=-limit, vmax=limit)
         self.figure_.colorbar(drawn, ax=ax, label="weight", shrink=0.8)
         ax.set(xticks=[], yticks=[])
         ax.spines[:].set_visible(False)
-        return self
 
 
 def _image_shape(asked: Any, input_shape: Any, n_features: int) -> tuple[int, int]:
-    if asked is None and input_shape is not None and math.prod(input_shape) == n_features:
-        height, width = input_shape[:2]
-        if height * width == n_features:
-            asked = height, width
-    if asked is None:
-        side = math.isqrt(n_features)
-        height, width = side, side
-        wrong = "are no square image"
-    else:
+    if asked is not None:
         if np.shape(asked) != (2,) or not all(isinstance(side, Integral) for side in asked):
-            msg = f"image_shape={asked!r} must be two integers, (height, width)."
+            msg = f"image_shape={asked!r} must be two integers. Pass (height, width)."
             raise ValueError(msg)
         height, width = asked
-        wrong = f"are no image of image_shape={tuple(asked)}"
+    elif input_shape is not None and math.prod(input_shape[:2]) == n_features:
+        height, width = input_shape[:2]
+    else:
+        height = width = math.isqrt(n_features)
     if height * width != n_features:
+        image = "a square image" if asked is None else f"an image of image_shape={tuple(asked)}"
         msg = (
-            f"The {n_features} inputs of the network {wrong}: pass image_shape=(height, width) of "
-            "the images."
+            f"The {n_features} inputs of the network do not form {image}. Pass "
+            "image_shape=(height, width) of the images."
         )
         raise ValueError(msg)
     return int(height), int(width)
 
 
 def _side_by_side(images: np.ndarray) -> np.ndarray:
-    """One large image of all, with a border of NaN, which stays blank, between them."""
+    """All images in one, separated by NaN, which stays blank."""
     n_images, height, width = images.shape
     n_columns = math.ceil(math.sqrt(n_images))
     n_rows = math.ceil(n_images / n_columns)
