@@ -1,4 +1,4 @@
-"""Does the two-phase update point along the gradient, and what do ways to learn feedback change?
+"""Compare the two-phase update with the gradient, for every way to learn feedback.
 
 For one to three hidden layers, feedback that starts transposed or independent, and every
 `feedback_learning`: the cosine between the vector-field update of each F_l and minus its exact

@@ -1,10 +1,11 @@
-"""Are the probabilities calibrated: expected calibration error beside MLPClassifier's.
+"""Measure calibration: expected calibration error beside MLPClassifier's.
 
 python benchmarks/calibration.py --data mnist.npz --output benchmarks/results/calibration.md
 
-Expected calibration error (Guo et al. 2017): the samples in 15 bins of equal width by the largest
-probability; the mean over the samples of the distance between the mean of it in the bin and the
-share that is right. Without --data only digits are run.
+Expected calibration error (Guo et al. 2017): sort the samples into 15 bins of equal width by their
+largest probability. In each bin take the distance between the mean of this probability and the
+fraction of correct labels. The error is the mean of this distance over the samples. Without --data
+only digits are run.
 """
 
 from __future__ import annotations

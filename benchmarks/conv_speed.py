@@ -1,13 +1,13 @@
-"""What convolutions loss: ways to work them out, an epoch beside PyTorch's backprop, and memory.
+"""Time convolutions: ways to compute them, an epoch beside PyTorch's backprop, and memory.
 
     python benchmarks/conv_speed.py
     python benchmarks/conv_speed.py --torch-python /path/to/an/environment/bin/python
 
 The second form also times a plain PyTorch network of the same layers, trained by backpropagation
 on the same cores in the same run, through another interpreter: PyTorch is not among the
-package's dependencies. All times are processor times of one thread (set OPENBLAS_NUM_THREADS=1):
-on an idle machine what the clock shows, on a busy one nearly so still. Written to
-``benchmarks/results/conv_speed.md``.
+package's dependencies. All times are processor times of one thread (set OPENBLAS_NUM_THREADS=1).
+On an idle machine they equal the time on the clock; a busy machine changes them little. The output
+is written to ``benchmarks/results/conv_speed.md``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def best_ms(call: Callable[[], object], repeats: int) -> float:
     return 1e3 * min(times)
 
 
-# ---- ways to work out one convolution and its transpose -----------------------------------------
+# ---- ways to compute one convolution and its transpose -----------------------------------------
 
 
 def by_shifts(maps, kernel, geometry: ConvGeometry):

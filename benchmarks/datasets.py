@@ -1,4 +1,4 @@
-"""Data sets the benchmarks share: bundled with scikit-learn, generated, or given by path."""
+"""Load the data sets of the benchmarks: from scikit-learn, generated, or given by path."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Defaults against defaults: equilibrium propagation and scikit-learn's MLP on many data sets.
+"""Compare default settings: equilibrium propagation and scikit-learn's MLP on many data sets.
 
-Both sit behind a StandardScaler, see the same splits and keep all their default settings (the
-MLP regressor also gets its targets standardised, which ours does itself).
+Both follow a StandardScaler, see the same splits and keep all their default settings. The targets
+of the MLP regressor are standardised too; ours does that itself.
 
     python benchmarks/defaults.py --data FOLDER_OF_NPZ --output benchmarks/results/defaults.md
 
-``--set name=value`` changes a parameter of ours, to measure what a default is worth.
+``--set name=value`` changes a parameter of ours, to measure the worth of a default.
 """
 
 from __future__ import annotations

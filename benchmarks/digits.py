@@ -1,4 +1,4 @@
-"""Digits with default settings: cross-validation, and many seeds to look for the one that fails.
+"""Run digits with default settings: cross-validation, and many seeds to find one that fails.
 
 python benchmarks/digits.py --output benchmarks/results/digits.md
 """

@@ -1,8 +1,8 @@
-"""Digits with a small convolutional network, beside the dense default: 5-fold cross-validation.
+"""Cross-validate a small convolutional network on digits, beside the dense default (5-fold).
 
     python benchmarks/digits_conv.py
 
-The preset was chosen on folds drawn with another seed. Written to
+The preset was chosen on folds drawn with another seed. The output is written to
 ``benchmarks/results/digits_conv.md``.
 """
 

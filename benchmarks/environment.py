@@ -1,4 +1,4 @@
-"""What a benchmark ran on, for the head of its output."""
+"""Describe the machine and the versions, for the head of a benchmark's output."""
 
 from __future__ import annotations
 

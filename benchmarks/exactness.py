@@ -1,8 +1,8 @@
-"""How exact is `gradient='asymmetric'`, and what does a small β loss in accuracy?
+"""Measure how exact `gradient='asymmetric'` is, and whether a small β lowers the accuracy.
 
-First the cosine between the update and minus the gradient, all parameters, at the weights of
-networks that have been trained: the same weights for every β and both ways of nudging. Then
-accuracy after training with a large and a small β, beside recurrent backpropagation.
+The first table has the cosine between the update and minus the gradient, over all parameters, at
+the weights of trained networks: the same weights for every β and both ways of nudging. The second
+has the accuracy after training with a large and a small β, beside recurrent backpropagation.
 
     python benchmarks/exactness.py --output benchmarks/results/exactness.md
 """

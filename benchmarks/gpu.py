@@ -1,10 +1,10 @@
-"""Training on a CUDA device beside the CPU: 784-2048-2048-10, and what limits each.
+"""Time training on a CUDA device beside the CPU, 784-2048-2048-10, and find the limit of each.
 
     python benchmarks/gpu.py --data mnist.npz --output benchmarks/results/gpu.md
 
-CPU and GPU are measured in one run. Without a usable device the CPU half runs, and the head of the
-output says why there is no other. A minibatch is timed as the difference between two fits that
-differ in their epochs alone, so what is paid once a fit does not count.
+CPU and GPU are measured in one run. Without a usable device only the CPU half runs, and the head of
+the output says why. The time of a minibatch is the difference between two fits that differ only in
+their epochs, so the time that is spent once per fit does not count.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ REPEATS = 2
 #: Side of the matrices by which the rate of products is measured, and numbers copied to measure the
 #: bandwidth of the memory.
 GEMM_SIDE, COPIED = 4096, 2**26
-#: Minibatches by which the two fits that a timing compares differ, at least: on a device one takes
-#: little beside what a fit costs besides, and by which that varies.
+#: The two fits of a timing differ by at least this many minibatches: on a device one minibatch
+#: takes little time beside the rest of a fit, and beside the variation of that rest.
 APART = {"numpy": 8, "cupy": 64}
 #: Passes over the states in a sweep and over the weights in an update (reading or writing each
 #: number once), counted in the code: drives, ranges and residuals; Adam, coupling, the change.
@@ -118,7 +118,7 @@ def model_of(hidden: tuple[int, ...], backend: ArrayBackend, batch_size: int, ep
 def epoch_seconds(
     hidden: tuple[int, ...], backend: ArrayBackend, X: Any, y: Any, batch_size: int, epochs: int
 ) -> float:
-    """Seconds of an epoch, from a fit with one and a fit with some more.
+    """Return the seconds of an epoch, from a fit with one epoch and a fit with some more.
 
     Both are run in turn, after one that compiles kernels and fills caches; the quickest count.
     """
@@ -230,10 +230,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="MNIST as an .npz file")
     parser.add_argument("--batches", type=int, nargs="*", default=BATCH_SIZES)
-    parser.add_argument("--minibatches", type=int, default=4, help="an epoch, for timing")
+    parser.add_argument(
+        "--minibatches", type=int, default=4, help="minibatches per epoch, for timing"
+    )
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # of fits that are cut short on purpose
+    warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are short on purpose
     backends: list[ArrayBackend] = [NumpyBackend()]
     device = available_backend()
     if device.is_device:

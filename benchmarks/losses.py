@@ -1,4 +1,4 @@
-"""Losses beyond those of the package, passed to its estimators as any user's are."""
+"""Define losses beyond those of the package, passed to its estimators like any user's loss."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""MNIST end to end: named presets, test and training error, alignment of every layer.
+"""Train on MNIST: named presets, test and training error, alignment of every layer.
 
     python benchmarks/mnist.py --data mnist.npz --seeds 0 1 2
 
 Each run is written to ``benchmarks/results/mnist.json`` as soon as it ends, and the table
-``benchmarks/results/mnist.md`` is made anew from all runs in that file, so that presets can be run
-one by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains
-on the other 50,000 and scores on those). ``--choices`` runs what stood beside the choice for some
-presets, on the same rows, into ``mnist_choices.json`` and ``mnist_choices.md``.
+``benchmarks/results/mnist.md`` is rewritten from all runs in that file. So presets can be run one
+by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains on the
+other 50,000 and scores on those). ``--choices`` runs the alternatives of some presets, on the same
+rows, and writes ``mnist_choices.json`` and ``mnist_choices.md``.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ LITERAL = {
 WAYS: dict[str, dict] = {
     "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.75},
     "Kolen-Pollack": {"beta": 0.75},
-    # Where a push takes no unit past a kink of its activation: smaller than by default.
+    # Smaller than the default, so that a push takes no unit past a kink of its activation.
     "exact (asymmetric)": {"gradient": "asymmetric", "beta": 5e-3},
     "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
 }
-#: Strength of the penalty: the deeper, the less is needed, and the less hinders the last few rows.
+#: Strength of the penalty. Deeper networks need less; less does not hinder the last few rows.
 ALPHAS = {"1x512": 1e-2, "2x512": 5e-3, "3x512": 2e-3, "8x256": 2e-3}
-#: What does better in single presets.
+#: Parameters that single presets need for a better result.
 OVERRIDES: dict[str, dict] = {
     "1x512, Kolen-Pollack": {"nudging": "one_sided"},
     "8x256, Kolen-Pollack": {"loss": "squared_error"},
@@ -110,7 +110,7 @@ SEARCHED = {f"{name}, searched": MLPS[name] for name in MLPS}
 SEARCH = {"learning_rate_init": [3e-4, 1e-3, 3e-3], "alpha": [1e-4, 1e-2]}
 
 
-#: What was tried instead, preset by preset; the first is what was chosen.
+#: The alternatives that were tried for each preset; the first one was chosen.
 CHOICES: dict[str, list[dict]] = {
     "1x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"loss": "squared_error"}, {"alpha": 1e-3}],
     "2x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"beta": 0.9}],
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--validate", action="store_true", help="score on held-out training rows")
-    parser.add_argument("--choices", action="store_true", help="run what stood beside the choice")
+    parser.add_argument("--choices", action="store_true", help="run the alternatives of the choice")
     parser.add_argument("--results", type=Path, default=RESULTS / "mnist.json")
     parser.add_argument("--merge", type=Path, nargs="*", help="results of other runs, to add")
     arguments = parser.parse_args()

@@ -1,9 +1,10 @@
-"""Noisy labels and targets: how far default fits follow the noise, and what keeps them from it.
+"""Measure how far default fits follow noisy labels and targets, and which parameters help.
 
     python benchmarks/noise.py --output benchmarks/results/noise.md
 
-Test accuracy or R² of a fit on 1,000 noisy rows, behind a StandardScaler (targets of MLPRegressor
-standardised too); the last problem of each kind is without noise, to show the price.
+The tables have the test accuracy or R² of a fit on 1,000 noisy rows, after a StandardScaler
+(targets of MLPRegressor are standardised too). The last problem of each kind has no noise and shows
+the price.
 """
 
 from __future__ import annotations

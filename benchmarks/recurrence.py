@@ -1,4 +1,4 @@
-"""How recurrent is a trained network, and what does stronger feedback loss or give?
+"""Measure how recurrent a trained network is, and what stronger feedback costs and gives.
 
 For several bounds on the loop gain: test accuracy, feedback strength γ_l = ||B_l|| / ||F_{l+1}||,
 spectral norms of the loops σ(F_{l+1}) σ(B_l), how far the equilibrium lies from the

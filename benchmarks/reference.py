@@ -1,10 +1,10 @@
-"""Equilibrium propagation written down literally: the baseline that `speed.py` compares with.
+"""Implement equilibrium propagation literally: the baseline of `speed.py`.
 
-Plain NumPy, as the public implementations have it: Euler steps of all layers at once with
-clipping (Eq. 77, Scellier et al. 2018), a fixed number of steps in both phases, every drive worked
-out anew in every step, one-sided nudging of a squared error, minibatches of 20, SGD. Nothing is
-cached, nothing stops early. `tests/test_reference.py` checks that it comes to rest where the
-package does.
+It is plain NumPy, like the public implementations: Euler steps of all layers at once with clipping
+(Eq. 77, Scellier et al. 2018), a fixed number of steps in both phases, every drive computed again
+in every step, one-sided nudging of a squared error, minibatches of 20, SGD. Nothing is cached, and
+nothing stops early. `tests/test_reference.py` checks that it settles at the equilibrium of the
+package.
 """
 
 from __future__ import annotations

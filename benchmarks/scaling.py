@@ -1,10 +1,10 @@
-"""How the loss of training grows with width, depth, minibatch and accuracy of settling.
+"""Measure how the time of training grows with width, depth, minibatch and tolerance.
 
     python benchmarks/scaling.py --output benchmarks/results/scaling.md
 
-Random inputs and labels: what is timed is one update of a network at the start of training, the
-same for scikit-learn's MLP. Writes a table, the slopes on logarithmic axes and, beside the
-table, a picture of them (needs matplotlib).
+Inputs and labels are random. One update of a network at the start of training is timed, and the
+same for scikit-learn's MLP. The script writes a table, the slopes on logarithmic axes and, beside
+the table, a picture of them (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SWEEPS = {
 
 
 @dataclass
-class Loss:
+class Cost:
     """One point of a sweep: milliseconds an update of each side, and mean sweeps of ours."""
 
     value: float
@@ -47,7 +47,7 @@ class Loss:
     nudged_sweeps: float
 
 
-def update_loss(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[float, ...]:
+def update_cost(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[float, ...]:
     """Median milliseconds of an update inside a longer pass, so that fixed costs do not count."""
     rng, n_updates = np.random.RandomState(0), 6
     X = rng.standard_normal((n_updates * rows, N_FEATURES)).astype(np.float32)
@@ -72,14 +72,14 @@ def update_loss(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[f
     )
 
 
-def slope(points: list[Loss], side: str) -> float:
+def slope(points: list[Cost], side: str) -> float:
     """Exponent of the growth over the upper half of the sweep."""
     upper = points[len(points) // 2 :]
     values = np.log([point.value for point in upper])
     return float(np.polyfit(values, np.log([getattr(point, side) for point in upper]), 1)[0])
 
 
-def draw(path: Path, curves: dict[str, list[Loss]]) -> None:
+def draw(path: Path, curves: dict[str, list[Cost]]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -110,8 +110,8 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # random labels
     warnings.simplefilter("ignore", UserWarning)
-    lines = ["# How the loss of an update grows", "", describe_environment(), ""]
-    curves: dict[str, list[Loss]] = {}
+    lines = ["# How the cost of an update grows", "", describe_environment(), ""]
+    curves: dict[str, list[Cost]] = {}
     for name, (values, settings_at) in SWEEPS.items():
         lines += [
             f"## {name}",
@@ -122,7 +122,7 @@ def main() -> None:
         points = curves[name] = []
         for value in values:
             hidden, settings = settings_at(value)
-            point = Loss(value, *update_loss(hidden, repeats=arguments.repeats, **settings))
+            point = Cost(value, *update_cost(hidden, repeats=arguments.repeats, **settings))
             points.append(point)
             lines.append(
                 f"| {value:g} | {point.ours:.2f} | {point.mlp:.2f} | {point.ours / point.mlp:.2f} "

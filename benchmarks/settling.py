@@ -1,8 +1,9 @@
-"""How long does each relaxation take to settle, where that is quick and where it is slow?
+"""Time each relaxation, on networks that settle quickly and on networks that settle slowly.
 
-For each network, trained for two epochs: time of that training with each relaxation; then, with the
-same weights for all three, the sweeps or steps a row takes to settle as far as predictions do, the
-share of rows that do so within the limit, and the time for all rows.
+Each network is trained for two epochs. The table has the time of that training with each
+relaxation. Then, with the same weights for all three, it has the sweeps or steps until a row has
+settled as far as a prediction, the fraction of rows that settle within the limit, and the time for
+all rows.
 
     python benchmarks/settling.py --output benchmarks/results/settling.md
 """

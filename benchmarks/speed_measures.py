@@ -1,4 +1,4 @@
-"""What the rows of `speed.py` measure with: seconds, memory, matrix products."""
+"""Measure seconds, memory and matrix products for the rows of `speed.py`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Rows of `speed.py` on parts and circumstances: predictions, sparse rows, products, memory, cores.
+"""Make the rows of `speed.py` on predictions, sparse rows, products, memory and cores.
 
-Each yields what is measured, ours, theirs, their ratio and its target.
+Each function yields the name of the row, our value, the other value, their ratio and its target.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Rows of `speed.py` on training: against a literal implementation and against MLP, whole fits.
+"""Make the rows of `speed.py` on training: against a literal implementation and against MLP.
 
-Each yields what is measured, ours, theirs, their ratio and its target.
+Each function yields the name of the row, our value, the other value, their ratio and its target.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def mlp_until(hidden, data, errors, seed) -> dict:
 
 
 def long_training(data, repeats):
-    """A late epoch against an early one: what has faded away must not slow it down.
+    """Compare a late epoch with an early one: weights that have faded must not slow it down.
 
     Weights of inputs that are always 0 and of units that died would become subnormal numbers.
     """
