@@ -47,7 +47,7 @@ BETA = 1e-3
 
 
 def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[float]:
-    """Cosine of each layer's F update with minus the gradient, input side first."""
+    """Return the cosine of each layer's F update with minus the gradient, input side first."""
     network = wired_network(
         layered_wiring(len(model.coefs_)),
         *(
@@ -70,7 +70,7 @@ def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[flo
 
 
 def train(shape, start, feedback_learning, split, n_epochs, seed, **settings) -> dict:
-    """One network, looked at after every epoch."""
+    """Train one network and measure it after every epoch."""
     X_train, X_test, y_train, y_test = split
     model = EqPropClassifier(
         shape,
@@ -122,7 +122,7 @@ def spaced(values, form: str = ".2f") -> str:
 
 
 def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
-    """Means over the seeds."""
+    """Return a row of the table: means over the seeds."""
 
     def mean(name):
         return np.mean([outcome[name] for outcome in outcomes], axis=0)
@@ -139,7 +139,7 @@ def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
 
 
 def draw(path: Path, results: dict, shapes, title: str) -> None:
-    """Alignment of every hidden layer and test error over the epochs, a column a depth."""
+    """Draw alignment of every hidden layer and test error over the epochs, a column per depth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -166,7 +166,7 @@ def draw(path: Path, results: dict, shapes, title: str) -> None:
             "label": f"{name}, {start}",
         }
         epochs = np.arange(1, len(errors) + 1)
-        for layer in range(len(shape)):  # the output's is aligned whatever feedback does
+        for layer in range(len(shape)):  # the output layer is aligned whatever feedback does
             column[layer].plot(epochs, aligned[:, layer], **style)
         column[-1].semilogy(epochs, 100 * errors, **style)
     for shape, column in zip(shapes, axes.T, strict=True):

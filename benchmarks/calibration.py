@@ -39,7 +39,7 @@ ESTIMATORS = {
 
 
 def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
-    """Of the predicted class, in `N_BINS` bins of equal width."""
+    """Return the calibration error of the predicted class, in `N_BINS` bins of equal width."""
     confidence = probabilities.max(axis=1)
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     gaps = [
@@ -50,7 +50,7 @@ def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> 
 
 
 def measured(name: str, seed: int, parts: tuple) -> tuple[float, float, float]:
-    """Accuracy, log loss and calibration error on the test rows."""
+    """Return accuracy, log loss and calibration error on the test rows."""
     X_train, X_test, y_train, y_test = parts
     model = make_pipeline(StandardScaler(), ESTIMATORS[name](seed))
     with warnings.catch_warnings():

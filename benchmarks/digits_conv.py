@@ -36,7 +36,7 @@ PRESETS = {
 
 
 def scores(settings: dict, seeds: list[int]) -> np.ndarray:
-    """Accuracy of every fold, for every seed of the network."""
+    """Return the accuracy of every fold, for every seed of the network."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)

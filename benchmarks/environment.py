@@ -14,7 +14,7 @@ import sklearn_eqprop
 
 
 def describe_environment() -> str:
-    """One line: versions, processor, cores, BLAS threads."""
+    """Return one line: versions, processor, cores, BLAS threads."""
     pools = {
         f"{pool['internal_api']} {pool['version']} x{pool['num_threads']}"
         for pool in threadpoolctl.threadpool_info()

@@ -8,8 +8,8 @@ import numpy as np
 class SmoothedLogLoss:
     """Cross-entropy with smoothed labels (Szegedy et al. 2016).
 
-    For several classes, one output each. The target is 1 - smoothing for the class, and smoothing /
-    n_classes on top for all: outputs have no reason to grow without end.
+    There are several classes, with one output each. The target is 1 - smoothing for the class, plus
+    smoothing / n_classes for every class. So the outputs do not grow without limit.
 
     Parameters
     ----------

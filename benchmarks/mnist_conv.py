@@ -46,7 +46,7 @@ AVERAGED = (
     128,
 )
 
-#: name -> (data set it is for, hidden layers, other parameters)
+#: name -> (data set, hidden layers, other parameters)
 PRESETS: dict[str, tuple[str, tuple, dict]] = {
     "mnist, paper's layers, vector field": ("mnist", PAPER, COMMON | {"max_iter": 8}),
     "mnist, paper's layers averaged, vector field": ("mnist", AVERAGED, COMMON | {"max_iter": 12}),
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def record(outcome: dict, path: Path) -> None:
-    """Add a run to the results and make the table anew."""
+    """Add a run to the results and rewrite the table."""
     runs = record_run(outcome, path)
     text = (
         f"# MNIST and Fashion-MNIST, convolutional\n\n{describe_environment()}\n\n"

@@ -28,7 +28,7 @@ SHAPES = [(100,), (64, 64, 64)]
 
 
 def feedforward_states(model: EqPropClassifier, X: np.ndarray) -> list[np.ndarray]:
-    """Hidden states of the same network with its feedback cut (relu)."""
+    """Return the hidden states of the same network without its feedback (relu)."""
     states, signal = [], X
     for coef, intercept in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
         signal = np.maximum(signal @ coef + intercept, 0)

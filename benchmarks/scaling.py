@@ -24,7 +24,7 @@ from sklearn_eqprop import EqPropClassifier
 
 N_FEATURES = 784
 CLASSES = np.arange(10)
-#: What is varied: axis, values, hidden layers and parameters at each value.
+#: The sweeps: axis, values, hidden layers and parameters at each value.
 SWEEPS = {
     "width (2 hidden layers)": ([128, 256, 512, 1024, 2048, 4096], lambda n: ((n, n), {})),
     "depth (hidden layers of 256)": ([1, 2, 4, 8], lambda n: ((256,) * n, {})),
@@ -38,7 +38,7 @@ SWEEPS = {
 
 @dataclass
 class Cost:
-    """One point of a sweep: milliseconds an update of each side, and mean sweeps of ours."""
+    """One point of a curve: milliseconds per update of each side, and mean sweeps of ours."""
 
     value: float
     ours: float
@@ -48,7 +48,7 @@ class Cost:
 
 
 def update_cost(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[float, ...]:
-    """Median milliseconds of an update inside a longer pass, so that fixed costs do not count."""
+    """Return the median milliseconds of an update in a longer pass; fixed costs do not count."""
     rng, n_updates = np.random.RandomState(0), 6
     X = rng.standard_normal((n_updates * rows, N_FEATURES)).astype(np.float32)
     y = rng.randint(10, size=len(X))
@@ -73,7 +73,7 @@ def update_cost(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[f
 
 
 def slope(points: list[Cost], side: str) -> float:
-    """Exponent of the growth over the upper half of the sweep."""
+    """Return the exponent of the growth over the upper half of the curve."""
     upper = points[len(points) // 2 :]
     values = np.log([point.value for point in upper])
     return float(np.polyfit(values, np.log([getattr(point, side) for point in upper]), 1)[0])
