@@ -1,4 +1,4 @@
-"""What each default is worth: one parameter changed at a time, 3-fold scores.
+"""Measure what each default is worth: change one parameter at a time, 3-fold scores.
 
 python benchmarks/ablation.py --data fashion.npz --output benchmarks/results/ablation.md
 """

@@ -1,4 +1,4 @@
-"""Does the two-phase update point along the gradient, and what do ways to learn feedback change?
+"""Compare the two-phase update with the gradient, for every way to learn feedback.
 
 For one to three hidden layers, feedback that starts transposed or independent, and every
 `feedback_learning`: the cosine between the vector-field update of each F_l and minus its exact
@@ -48,7 +48,7 @@ BETA = 1e-3
 
 
 def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[float]:
-    """Cosine of each layer's F update with minus the gradient, input side first."""
+    """Return the cosine of each layer's F update with minus the gradient, input side first."""
     network = wired_network(
         layered_wiring(len(model.coefs_)),
         *(
@@ -75,7 +75,7 @@ def alignment(model: EqPropClassifier, X: np.ndarray, y: np.ndarray) -> list[flo
 
 
 def train(shape, start, feedback_learning, split, n_epochs, seed, **settings) -> dict:
-    """One network, looked at after every epoch."""
+    """Train one network and measure it after every epoch."""
     X_train, X_test, y_train, y_test = split
     model = EqPropClassifier(
         shape,
@@ -127,7 +127,7 @@ def spaced(values, form: str = ".2f") -> str:
 
 
 def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
-    """Means over the seeds."""
+    """Return a row of the table: means over the seeds."""
 
     def mean(name):
         return np.mean([outcome[name] for outcome in outcomes], axis=0)
@@ -144,7 +144,7 @@ def row(shape, start, feedback_learning, outcomes: list[dict]) -> str:
 
 
 def draw(path: Path, results: dict, shapes, title: str) -> None:
-    """Alignment of every hidden layer and test error over the epochs, a column a depth."""
+    """Draw alignment of every hidden layer and test error over the epochs, a column per depth."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -171,7 +171,7 @@ def draw(path: Path, results: dict, shapes, title: str) -> None:
             "label": f"{name}, {start}",
         }
         epochs = np.arange(1, len(errors) + 1)
-        for layer in range(len(shape)):  # the output's is aligned whatever feedback does
+        for layer in range(len(shape)):  # the output layer is aligned whatever feedback does
             column[layer].plot(epochs, aligned[:, layer], **style)
         column[-1].semilogy(epochs, 100 * errors, **style)
     for shape, column in zip(shapes, axes.T, strict=True):

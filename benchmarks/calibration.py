@@ -1,10 +1,11 @@
-"""Are the probabilities calibrated: expected calibration error beside MLPClassifier's.
+"""Measure calibration: expected calibration error beside MLPClassifier's.
 
 python benchmarks/calibration.py --data mnist.npz --output benchmarks/results/calibration.md
 
-Expected calibration error (Guo et al. 2017): the samples in 15 bins of equal width by the largest
-probability; the mean over the samples of the distance between the mean of it in the bin and the
-share that is right. Without --data only digits are run.
+Expected calibration error (Guo et al. 2017): sort the samples into 15 bins of equal width by their
+largest probability. In each bin take the distance between the mean of this probability and the
+fraction of correct labels. The error is the mean of this distance over the samples. Without --data
+only digits are run.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ ESTIMATORS = {
 
 
 def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
-    """Of the predicted class, in `N_BINS` bins of equal width."""
+    """Return the calibration error of the predicted class, in `N_BINS` bins of equal width."""
     confidence = probabilities.max(axis=1)
     bins = np.minimum((confidence * N_BINS).astype(int), N_BINS - 1)
     gaps = [
@@ -49,7 +50,7 @@ def expected_calibration_error(probabilities: np.ndarray, right: np.ndarray) -> 
 
 
 def measured(name: str, seed: int, parts: tuple) -> tuple[float, float, float]:
-    """Accuracy, log loss and calibration error on the test rows."""
+    """Return accuracy, log loss and calibration error on the test rows."""
     X_train, X_test, y_train, y_test = parts
     model = make_pipeline(StandardScaler(), ESTIMATORS[name](seed))
     with warnings.catch_warnings():

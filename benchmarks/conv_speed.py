@@ -1,13 +1,13 @@
-"""What convolutions loss: ways to work them out, an epoch beside PyTorch's backprop, and memory.
+"""Time convolutions: ways to compute them, an epoch beside PyTorch's backprop, and memory.
 
     python benchmarks/conv_speed.py
     python benchmarks/conv_speed.py --torch-python /path/to/an/environment/bin/python
 
 The second form also times a plain PyTorch network of the same layers, trained by backpropagation
 on the same cores in the same run, through another interpreter: PyTorch is not among the
-package's dependencies. All times are processor times of one thread (set OPENBLAS_NUM_THREADS=1):
-on an idle machine what the clock shows, on a busy one nearly so still. Written to
-``benchmarks/results/conv_speed.md``.
+package's dependencies. All times are processor times of one thread (set OPENBLAS_NUM_THREADS=1).
+On an idle machine they equal the time on the clock; a busy machine changes them little. The output
+is written to ``benchmarks/results/conv_speed.md``.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def best_ms(call: Callable[[], object], repeats: int) -> float:
     return 1e3 * min(times)
 
 
-# ---- ways to work out one convolution and its transpose -----------------------------------------
+# ---- ways to compute one convolution and its transpose -----------------------------------------
 
 
 def by_shifts(maps, kernel, geometry: ConvGeometry):
-    """One product a position of the kernel, each of the shifted input."""
+    """Convolve by one product per position of the kernel, each with the shifted input."""
     rows, columns, filters = geometry.conv_shape
     out = np.zeros((maps.shape[0], rows, columns, filters), dtype=maps.dtype)
     for i, j in np.ndindex(*geometry.kernel):
@@ -67,7 +67,7 @@ def by_shifts(maps, kernel, geometry: ConvGeometry):
 
 
 def by_fft(maps, kernel, geometry: ConvGeometry):
-    """Products in the frequency domain, one matrix product a frequency."""
+    """Convolve in the frequency domain, by one matrix product per frequency."""
     size = geometry.in_shape[:2]
     rows, columns, _ = geometry.conv_shape
     spectra = np.moveaxis(fft.rfft2(maps, axes=(1, 2)), 0, 2)
@@ -77,7 +77,7 @@ def by_fft(maps, kernel, geometry: ConvGeometry):
 
 
 def transposed_by_columns(deltas, kernel, geometry: ConvGeometry):
-    """One product to all positions of the kernel (col2im), then sums of strided views."""
+    """Go back by one product to all positions of the kernel (col2im) and sums of strided views."""
     rows, columns, filters = geometry.conv_shape
     height, width = geometry.kernel
     out = np.zeros((deltas.shape[0], *geometry.in_shape), dtype=deltas.dtype)
@@ -92,7 +92,7 @@ def transposed_by_columns(deltas, kernel, geometry: ConvGeometry):
 
 
 def transposed_by_flipped(deltas, kernel, geometry: ConvGeometry):
-    """A convolution of the padded map by the flipped kernel."""
+    """Go back by a convolution of the padded output with the flipped kernel."""
     (height, width), (rows, columns, filters) = geometry.kernel, geometry.conv_shape
     pads = [(0, 0), (height - 1, height - 1), (width - 1, width - 1), (0, 0)]
     flipped = np.ascontiguousarray(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
@@ -139,7 +139,7 @@ def ways_table(repeats: int) -> list[str]:
 
 # ---- an epoch -----------------------------------------------------------------------------------
 
-#: Plain backprop of the same layers; prints seconds a minibatch.
+#: Plain backpropagation of the same layers; prints the seconds per minibatch.
 TORCH = """
 import json, sys, time, torch
 from torch import nn
@@ -170,7 +170,7 @@ RULES = {
 
 
 def seconds_a_minibatch(layers: tuple, settings: dict) -> float:
-    """Of the best of three epochs, on images that look like digits to the network."""
+    """Return the seconds per minibatch of the best of three epochs, on images similar to digits."""
     rng = np.random.RandomState(0)
     y = rng.randint(10, size=N_ROWS)
     X = (rng.rand(N_ROWS, 784) * rng.rand(10, 784)[y] > 0.4).astype(np.float32)
@@ -215,7 +215,7 @@ def epoch_table(torch_python: str | None) -> list[str]:
 
 
 def memory_line() -> str:
-    """Most memory that NumPy holds while training the paper's layers with minibatches of 64."""
+    """Return a line: NumPy's largest memory in training the paper's layers, minibatches of 64."""
     rng = np.random.RandomState(0)
     X, y = rng.rand(192, 784).astype(np.float32), rng.randint(10, size=192)
     model = EqPropClassifier(

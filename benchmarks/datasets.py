@@ -1,4 +1,4 @@
-"""Data sets the benchmarks share: bundled with scikit-learn, generated, or given by path."""
+"""Load the data sets of the benchmarks: from scikit-learn, generated, or given by path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Dataset:
 
 
 def load_images(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """x_train, y_train, x_test, y_test of an .npz file; images as float32 rows in [0, 1]."""
+    """Load x_train, y_train, x_test, y_test of an .npz file; images as float32 rows in [0, 1]."""
     with np.load(path) as archive:
         x_train, y_train, x_test, y_test = (
             archive[name] for name in ("x_train", "y_train", "x_test", "y_test")
@@ -39,7 +39,7 @@ def _image_files(data: list[Path]) -> Iterator[Path]:
 
 
 def _california_like(n_samples: int = 4000) -> tuple[np.ndarray, np.ndarray]:
-    """Eight skewed features and a capped, noisy target, in the manner of California housing."""
+    """Draw eight skewed features and a capped, noisy target, similar to California housing."""
     rng = np.random.RandomState(0)
     X = rng.standard_normal((n_samples, 8))
     X[:, :4] = np.exp(0.7 * X[:, :4])
@@ -54,14 +54,14 @@ def _california_like(n_samples: int = 4000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _sine(n_samples: int = 300) -> tuple[np.ndarray, np.ndarray]:
-    """One input, a wave and a little noise."""
+    """Draw one input; the target is a wave with a little noise."""
     rng = np.random.RandomState(0)
     X = rng.uniform(-2, 2, (n_samples, 1))
     return X, np.sin(3 * X[:, 0]) + 0.1 * rng.standard_normal(n_samples)
 
 
 def _waves(n_samples: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Two inputs, a product of waves without noise."""
+    """Draw two inputs; the target is a product of waves without noise."""
     X = np.random.RandomState(0).uniform(-2, 2, (n_samples, 2))
     return X, np.sin(2 * X[:, 0]) * np.cos(2 * X[:, 1])
 
@@ -105,7 +105,7 @@ def _regression() -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
 
 
 def small_datasets(data: list[Path], n_images: int = 6000) -> list[Dataset]:
-    """All tasks of at most a few thousand rows.
+    """Return all tasks of at most a few thousand rows.
 
     Parameters
     ----------

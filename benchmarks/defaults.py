@@ -1,11 +1,11 @@
-"""Defaults against defaults: equilibrium propagation and scikit-learn's MLP on many data sets.
+"""Compare default settings: equilibrium propagation and scikit-learn's MLP on many data sets.
 
-Both sit behind a StandardScaler, see the same splits and keep all their default settings (the
-MLP regressor also gets its targets standardised, which ours does itself).
+Both follow a StandardScaler, see the same splits and keep all their default settings. The targets
+of the MLP regressor are standardised too; ours does that itself.
 
     python benchmarks/defaults.py --data FOLDER_OF_NPZ --output benchmarks/results/defaults.md
 
-``--set name=value`` changes a parameter of ours, to measure what a default is worth.
+``--set name=value`` changes a parameter of ours, to measure the worth of a default.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Data sets of fewer rows are run with this many times the seeds.
+#: Smaller data sets are run with this many times the seeds.
 SMALL = 1_000
 MORE_SEEDS = 5
 
 
 def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settings: dict):
-    """Pipeline of one side of the comparison."""
+    """Return the pipeline of one side of the comparison."""
     if which == "eqprop":
         estimator = EqPropClassifier if kind == "classification" else EqPropRegressor
         model = estimator(layers, random_state=seed, **settings)
@@ -56,7 +56,7 @@ def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings:
     problems = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        # Only a limit on epochs is expected; anything else is worth a line in the output.
+        # Only the limit on epochs is expected. Every other warning gets a line in the output.
         try:
             model.fit(task.X[train], task.y[train])
         except DivergenceError as error:
@@ -78,20 +78,20 @@ def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings:
 
 
 def splits(task: Dataset, n_folds: int, seed: int):
-    """Cross-validation splits, the same for both sides."""
+    """Return the cross-validation splits, the same for both sides."""
     splitter = StratifiedKFold if task.kind == "classification" else KFold
     return list(splitter(n_folds, shuffle=True, random_state=seed).split(task.X, task.y))
 
 
 def seeds_for(task: Dataset, seeds: range) -> range:
-    """More of them where data are few, and scores a matter of chance."""
+    """Return more seeds for small data sets, whose scores depend on chance."""
     if len(task.y) >= SMALL:
         return seeds
     return range(seeds.start, seeds.start + MORE_SEEDS * len(seeds))
 
 
 def compare(tasks, layers, *, n_folds: int, seeds: range, settings: dict, sides, n_jobs: int):
-    """Results by data set name and side, each a list over seeds and folds."""
+    """Return the results by data set and side, each a list over seeds and folds."""
     jobs = [
         (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
         for task in tasks
@@ -111,7 +111,7 @@ def column(outcomes: list[dict], name: str) -> np.ndarray:
 
 
 def table(tasks, results) -> str:
-    """Markdown table, a row a data set, with the mean of the differences at the end."""
+    """Return a Markdown table with a row per data set and the mean differences at the end."""
     lines = [
         "| data set | eqprop | MLP | difference | epochs | time / MLP |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""Digits with default settings: cross-validation, and many seeds to look for the one that fails.
+"""Run digits with default settings: cross-validation, and many seeds to find one that fails.
 
 python benchmarks/digits.py --output benchmarks/results/digits.md
 """
@@ -32,7 +32,7 @@ def cross_validated(estimator) -> np.ndarray:
 
 
 def one_seed(shape: tuple[int, ...], seed: int) -> tuple[float, list[str]]:
-    """Accuracy on a quarter held out, and the warnings of the fit."""
+    """Return the accuracy on a held-out quarter, and the warnings of the fit."""
     X, y = load_digits(return_X_y=True)
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=0.25, stratify=y, random_state=seed

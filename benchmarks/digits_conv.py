@@ -1,8 +1,8 @@
-"""Digits with a small convolutional network, beside the dense default: 5-fold cross-validation.
+"""Cross-validate a small convolutional network on digits, beside the dense default (5-fold).
 
     python benchmarks/digits_conv.py
 
-The preset was chosen on folds drawn with another seed. Written to
+The preset was chosen on folds drawn with another seed. The output is written to
 ``benchmarks/results/digits_conv.md``.
 """
 
@@ -36,7 +36,7 @@ PRESETS = {
 
 
 def scores(settings: dict, seeds: list[int]) -> np.ndarray:
-    """Accuracy of every fold, for every seed of the network."""
+    """Return the accuracy of every fold, for every seed of the network."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)

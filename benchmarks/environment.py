@@ -1,4 +1,4 @@
-"""What a benchmark ran on, for the head of its output."""
+"""Describe the machine and the versions, for the head of a benchmark's output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import sklearn_eqprop
 
 
 def describe_environment() -> str:
-    """One line: versions, processor, cores, BLAS threads."""
+    """Return one line: versions, processor, cores, BLAS threads."""
     pools = {
         f"{pool['internal_api']} {pool['version']} x{pool['num_threads']}"
         for pool in threadpoolctl.threadpool_info()

@@ -1,8 +1,8 @@
-"""How exact is `gradient='asymmetric'`, and what does a small β loss in accuracy?
+"""Measure how exact `gradient='asymmetric'` is, and whether a small β lowers the accuracy.
 
-First the cosine between the update and minus the gradient, all parameters, at the weights of
-networks that have been trained: the same weights for every β and both ways of nudging. Then
-accuracy after training with a large and a small β, beside recurrent backpropagation.
+The first table has the cosine between the update and minus the gradient, over all parameters, at
+the weights of trained networks: the same weights for every β and both ways of nudging. The second
+has the accuracy after training with a large and a small β, beside recurrent backpropagation.
 
     python benchmarks/exactness.py --output benchmarks/results/exactness.md
 """
@@ -40,7 +40,7 @@ RULES = {
 
 
 def cosines(activation: str) -> list[list[float]]:
-    """Of the update and minus the gradient: a row for each nudging, a column for each β."""
+    """Return the cosines of update and minus the gradient: a row per nudging, a column per β."""
     X, y = load_breast_cancer(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     settings = {"max_iter": 30, "n_iter_no_change": None, "random_state": 0}
@@ -58,7 +58,7 @@ def cosines(activation: str) -> list[list[float]]:
 
 
 def trained(X, y, seeds: range, settings: dict) -> dict[str, float]:
-    """Mean accuracy of 3 folds for each seed, its standard deviation over seeds, and seconds."""
+    """Return the mean accuracy of 3 folds and all seeds, its deviation over seeds, and seconds."""
     model = make_pipeline(StandardScaler(), EqPropClassifier(LAYERS, **settings))
     found, started = [], time.perf_counter()
     for seed in seeds:

@@ -1,10 +1,10 @@
-"""Training on a CUDA device beside the CPU: 784-2048-2048-10, and what limits each.
+"""Time training on a CUDA device beside the CPU, 784-2048-2048-10, and find the limit of each.
 
     python benchmarks/gpu.py --data mnist.npz --output benchmarks/results/gpu.md
 
-CPU and GPU are measured in one run. Without a usable device the CPU half runs, and the head of the
-output says why there is no other. A minibatch is timed as the difference between two fits that
-differ in their epochs alone, so what is paid once a fit does not count.
+CPU and GPU are measured in one run. Without a usable device only the CPU half runs, and the head of
+the output says why. The time of a minibatch is the difference between two fits that differ only in
+their epochs, so the time that is spent once per fit does not count.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from sklearn_eqprop._backend.cuda.usability import why_no_device
 from sklearn_eqprop._network.connections import Dense
 
 LAYERS = (784, 2048, 2048, 10)
-#: Hidden layers so small that only the calls take time.
+#: These hidden layers are so small that only the calls take time.
 TINY = (8, 8)
 BATCH_SIZES = [128, 256, 512, 1024, 2048, 4096]
 REPEATS = 2
-#: Side of the matrices by which the rate of products is measured, and numbers copied to measure the
-#: bandwidth of the memory.
+#: Side of the matrices that measure the rate of products, and count of numbers that are copied to
+#: measure the bandwidth of the memory.
 GEMM_SIDE, COPIED = 4096, 2**26
-#: Minibatches by which the two fits that a timing compares differ, at least: on a device one takes
-#: little beside what a fit costs besides, and by which that varies.
+#: The two fits of a timing differ by at least this many minibatches: on a device one minibatch
+#: takes little time beside the rest of a fit, and beside the variation of that rest.
 APART = {"numpy": 8, "cupy": 64}
 #: Passes over the states in a sweep and over the weights in an update (reading or writing each
 #: number once), counted in the code: drives, ranges and residuals; Adam, coupling, the change.
@@ -44,7 +44,7 @@ STATE_PASSES, WEIGHT_PASSES = 10, 14
 
 
 class Clock:
-    """Seconds of a call, waiting for the device at both ends."""
+    """Measure the seconds of a call, waiting for the device at both ends."""
 
     def __init__(self, backend: ArrayBackend) -> None:
         self._backend = backend
@@ -65,7 +65,7 @@ class Clock:
 
 
 def gemm_rate(backend: ArrayBackend, repeats: int) -> float:
-    """FLOP/s of one large float32 product."""
+    """Return the FLOP/s of one large float32 product."""
     one, other = (
         backend.from_host(np.random.RandomState(seed).rand(GEMM_SIDE, GEMM_SIDE), np.float32)
         for seed in range(2)
@@ -74,14 +74,14 @@ def gemm_rate(backend: ArrayBackend, repeats: int) -> float:
 
 
 def bandwidth(backend: ArrayBackend, repeats: int) -> float:
-    """Bytes/s of a product number by number, two read and one written."""
+    """Return the bytes/s of an elementwise product: two numbers read, one written."""
     array, out = (backend.xp.ones(COPIED, dtype=np.float32) for _ in range(2))
     seconds = Clock(backend).best(lambda: backend.xp.multiply(array, out, out=out), repeats)
     return 3 * 4 * COPIED / seconds
 
 
 class ProductCount:
-    """Floating-point operations in the products of all dense connections while inside."""
+    """Count the floating-point operations in the products of all dense connections."""
 
     def __enter__(self) -> ProductCount:
         self.flops = 0
@@ -118,9 +118,9 @@ def model_of(hidden: tuple[int, ...], backend: ArrayBackend, batch_size: int, ep
 def epoch_seconds(
     hidden: tuple[int, ...], backend: ArrayBackend, X: Any, y: Any, batch_size: int, epochs: int
 ) -> float:
-    """Seconds of an epoch, from a fit with one and a fit with some more.
+    """Return the seconds of an epoch, from a fit with one epoch and a fit with some more.
 
-    Both are run in turn, after one that compiles kernels and fills caches; the quickest count.
+    Both fits run in turn, after one that compiles kernels and fills caches. The fastest runs count.
     """
     clock = Clock(backend)
 
@@ -138,7 +138,7 @@ def epoch_seconds(
 def counted(
     hidden: tuple[int, ...], backend: ArrayBackend, X: Any, y: Any, batch_size: int
 ) -> tuple[float, float]:
-    """Operations in products, and sweeps of both phases together, of a minibatch."""
+    """Return, per minibatch, the operations in products and the sweeps of both phases together."""
     with ProductCount() as count:
         model = model_of(hidden, backend, batch_size, 1).fit(X, y)
     sweeps = model.relaxation_["free_steps"][0] + model.relaxation_["nudged_steps"][0]
@@ -146,7 +146,7 @@ def counted(
 
 
 def task(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Noise in the shape of MNIST: time does not depend on what is learned."""
+    """Draw noise in the shape of MNIST: the time does not depend on the images."""
     rng = np.random.RandomState(0)
     return rng.rand(n_samples, LAYERS[0]).astype(np.float32), rng.randint(10, size=n_samples)
 
@@ -154,7 +154,7 @@ def task(n_samples: int) -> tuple[np.ndarray, np.ndarray]:
 def side(
     backend: ArrayBackend, batch_size: int, rates: tuple[float, float], n_minibatches: int
 ) -> dict[str, float]:
-    """Milliseconds of a minibatch, and the least that each of three limits asks for."""
+    """Return the milliseconds per minibatch, and the minimum that each of three limits allows."""
     X, y = task(n_minibatches * batch_size)
     y[:10] = np.arange(10)
     hidden, epochs = LAYERS[1:-1], math.ceil(APART[backend.name] / n_minibatches)
@@ -230,10 +230,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="MNIST as an .npz file")
     parser.add_argument("--batches", type=int, nargs="*", default=BATCH_SIZES)
-    parser.add_argument("--minibatches", type=int, default=4, help="an epoch, for timing")
+    parser.add_argument(
+        "--minibatches", type=int, default=4, help="minibatches per epoch, for timing"
+    )
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # of fits that are cut short on purpose
+    warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are short on purpose
     backends: list[ArrayBackend] = [NumpyBackend()]
     device = available_backend()
     if device.is_device:

@@ -1,4 +1,4 @@
-"""Losses beyond those of the package, passed to its estimators as any user's are."""
+"""Define losses beyond those of the package, passed to its estimators like any user's loss."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 class SmoothedLogLoss:
     """Cross-entropy with smoothed labels (Szegedy et al. 2016).
 
-    For several classes, one output each. The target is 1 - smoothing for the class, and smoothing /
-    n_classes on top for all: outputs have no reason to grow without end.
+    There are several classes, with one output each. The target is 1 - smoothing for the class, plus
+    smoothing / n_classes for every class. So the outputs do not grow without limit.
 
     Parameters
     ----------

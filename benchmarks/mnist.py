@@ -1,12 +1,12 @@
-"""MNIST end to end: named presets, test and training error, alignment of every layer.
+"""Train on MNIST: named presets, test and training error, alignment of every layer.
 
     python benchmarks/mnist.py --data mnist.npz --seeds 0 1 2
 
 Each run is written to ``benchmarks/results/mnist.json`` as soon as it ends, and the table
-``benchmarks/results/mnist.md`` is made anew from all runs in that file, so that presets can be run
-one by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains
-on the other 50,000 and scores on those). ``--choices`` runs what stood beside the choice for some
-presets, on the same rows, into ``mnist_choices.json`` and ``mnist_choices.md``.
+``benchmarks/results/mnist.md`` is rewritten from all runs in that file. So presets can be run one
+by one. Hyperparameters were chosen on the last 10,000 training rows (``--validate`` trains on the
+other 50,000 and scores on those). ``--choices`` runs the alternatives of some presets, on the same
+rows, and writes ``mnist_choices.json`` and ``mnist_choices.md``.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOTE = (
     "update as training settles it, at the end, where little gradient is left; the mean of the "
     "seeds, layer by layer."
 )
-#: Rows that alignment is measured on.
+#: Alignment is measured on this many rows.
 N_ALIGNMENT = 200
 N_VALIDATION = 10_000
 
@@ -70,17 +70,17 @@ LITERAL = {
     "batch_size": 20,
     "n_iter_no_change": None,
 }
-#: How error signals travel, for every depth.
+#: Ways for error signals to travel, for every depth.
 WAYS: dict[str, dict] = {
     "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.75},
     "Kolen-Pollack": {"beta": 0.75},
-    # Where a push takes no unit past a kink of its activation: smaller than by default.
+    # Smaller than the default, so that a push takes no unit past a kink of its activation.
     "exact (asymmetric)": {"gradient": "asymmetric", "beta": 5e-3},
     "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
 }
-#: Strength of the penalty: the deeper, the less is needed, and the less hinders the last few rows.
+#: Strength of the penalty. Deeper networks need less; less does not hinder the last few rows.
 ALPHAS = {"1x512": 1e-2, "2x512": 5e-3, "3x512": 2e-3, "8x256": 2e-3}
-#: What does better in single presets.
+#: Parameters that single presets need for a better result.
 OVERRIDES: dict[str, dict] = {
     "1x512, Kolen-Pollack": {"nudging": "one_sided"},
     "8x256, Kolen-Pollack": {"loss": "squared_error"},
@@ -105,12 +105,12 @@ PRESETS["2x512, literal paper"] = (
 MLPS: dict[str, tuple[tuple[int, ...], dict]] = {
     f"{shape}, MLPClassifier": (layers, {}) for shape, layers in SHAPES.items()
 }
-#: Rate and L2 searched on the last training rows, with early stopping.
+#: Learning rates and L2 penalties to search on the last training rows, with early stopping.
 SEARCHED = {f"{name}, searched": MLPS[name] for name in MLPS}
 SEARCH = {"learning_rate_init": [3e-4, 1e-3, 3e-3], "alpha": [1e-4, 1e-2]}
 
 
-#: What was tried instead, preset by preset; the first is what was chosen.
+#: The alternatives that were tried for each preset; the first one was chosen.
 CHOICES: dict[str, list[dict]] = {
     "1x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"loss": "squared_error"}, {"alpha": 1e-3}],
     "2x512, Kolen-Pollack": [{}, {"loss": "log_loss"}, {"beta": 0.9}],
@@ -160,14 +160,14 @@ def run(name: str, seed: int, data, overrides: dict) -> dict:
 
 
 def _readable(settings: dict) -> dict:
-    """Settings as JSON has them: a loss by its name."""
+    """Return the settings for JSON; a loss is given by its name."""
     return settings | {"loss": str(settings["loss"])} if "loss" in settings else settings
 
 
 def searched(model: MLPClassifier, n_samples: int) -> GridSearchCV:
-    """The best of `SEARCH` with early stopping, by the last training rows; then fitted on all.
+    """Search `SEARCH` with early stopping on the last training rows; then fit the best on all rows.
 
-    Of which early stopping sets a tenth aside.
+    Early stopping holds out a tenth of them.
     """
     fold = np.where(np.arange(n_samples) < n_samples - N_VALIDATION, -1, 0)
     model.set_params(early_stopping=True)
@@ -175,7 +175,7 @@ def searched(model: MLPClassifier, n_samples: int) -> GridSearchCV:
 
 
 def forward_alignment(model: EqPropClassifier, X, y) -> list[float]:
-    """Cosine of each forward block's update with the exact gradient, input side first."""
+    """Return the cosine of each forward block's update with the gradient, input side first."""
     blocks = gradient_alignment(model, X, y).blocks
     return [block.update_cosine for block in blocks if block.role == "forward"]
 
@@ -210,7 +210,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--validate", action="store_true", help="score on held-out training rows")
-    parser.add_argument("--choices", action="store_true", help="run what stood beside the choice")
+    parser.add_argument("--choices", action="store_true", help="run the alternatives of the choice")
     parser.add_argument("--results", type=Path, default=RESULTS / "mnist.json")
     parser.add_argument("--merge", type=Path, nargs="*", help="results of other runs, to add")
     arguments = parser.parse_args()
@@ -261,14 +261,14 @@ def compare_choices(names: list[str], seeds: list[int], data, overrides: dict) -
 
 
 def record(outcome: dict, path: Path) -> None:
-    """Add a run to the results and make the table anew."""
+    """Add a run to the results and rewrite the table."""
     runs = record_run(outcome, path)
     text = f"# MNIST\n\n{environments(runs)}\n\n{NOTE}\n\n{table(runs)}\n"
     path.with_suffix(".md").write_text(text)
 
 
 def environments(runs: list[dict]) -> str:
-    """What the runs ran on, and where not all on the same, which of them on what."""
+    """Describe the machines of the runs; if they differ, say which run used which machine."""
     presets: dict[str, set[str]] = {}
     for each in runs:
         presets.setdefault(each["environment"], set()).add(each["preset"])
@@ -280,7 +280,7 @@ def environments(runs: list[dict]) -> str:
 def record_run(outcome: dict, path: Path) -> list[dict]:
     """Add a run to a file of runs, in place of an earlier one of the same preset and seed.
 
-    And of all of the preset with other settings: means are over the same.
+    Runs of the preset with other settings are removed, so that means are over equal settings.
     """
     runs = json.loads(path.read_text()) if path.exists() else []
     runs = [

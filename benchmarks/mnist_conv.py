@@ -1,13 +1,13 @@
-"""MNIST and Fashion-MNIST with convolutions: named presets, test and training error, time.
+"""Train convolutional networks on MNIST and Fashion-MNIST: named presets, errors, time.
 
     python benchmarks/mnist_conv.py --data mnist.npz --seeds 0 1
     python benchmarks/mnist_conv.py --data fashion.npz --presets fashion
 
 Each run is written to ``benchmarks/results/mnist_conv.json`` as soon as it ends, and the table
-``benchmarks/results/mnist_conv.md`` is made anew from all runs in that file, so that presets can
-be run one by one. Progress and the time left are printed after every epoch. ``--validate`` trains
+``benchmarks/results/mnist_conv.md`` is rewritten from all runs in that file. So presets can be run
+one by one. Progress and the time left are printed after every epoch. ``--validate`` trains
 without the last 10,000 training rows and scores on those. The learning rate, and the range that
-kernels start in, were chosen by three epochs on the first 8,000 training rows, scored on 3,000 of
+kernels start from, were chosen by three epochs on the first 8,000 training rows, scored on 3,000 of
 the last 10,000; everything else is at its default. Nothing was chosen on test rows.
 """
 
@@ -39,14 +39,14 @@ COMMON = {
 }
 #: The paper's: 5x5 kernels, 32 and 64 maps, ReLU, untied weights, its two-phase rule.
 PAPER = (Conv2D(32, 5, pool=2), Conv2D(64, 5, pool=2), 128)
-#: The same with averages, which loss less.
+#: The same with average pooling, which takes less time.
 AVERAGED = (
     Conv2D(32, 5, pool=2, pooling="average"),
     Conv2D(64, 5, pool=2, pooling="average"),
     128,
 )
 
-#: name -> (data set it is for, hidden layers, other parameters)
+#: name -> (data set, hidden layers, other parameters)
 PRESETS: dict[str, tuple[str, tuple, dict]] = {
     "mnist, paper's layers, vector field": ("mnist", PAPER, COMMON | {"max_iter": 8}),
     "mnist, paper's layers averaged, vector field": ("mnist", AVERAGED, COMMON | {"max_iter": 12}),
@@ -135,7 +135,7 @@ def main() -> None:
 
 
 def record(outcome: dict, path: Path) -> None:
-    """Add a run to the results and make the table anew."""
+    """Add a run to the results and rewrite the table."""
     runs = record_run(outcome, path)
     text = (
         f"# MNIST and Fashion-MNIST, convolutional\n\n{describe_environment()}\n\n"

@@ -1,9 +1,10 @@
-"""Noisy labels and targets: how far default fits follow the noise, and what keeps them from it.
+"""Measure how far default fits follow noisy labels and targets, and which parameters help.
 
     python benchmarks/noise.py --output benchmarks/results/noise.md
 
-Test accuracy or R² of a fit on 1,000 noisy rows, behind a StandardScaler (targets of MLPRegressor
-standardised too); the last problem of each kind is without noise, to show the price.
+The tables have the test accuracy or R² of a fit on 1,000 noisy rows, after a StandardScaler
+(targets of MLPRegressor are standardised too). The last problem of each kind has no noise and shows
+the price.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ OTHERS = {
 
 
 def classifications(seed: int) -> Iterator[tuple]:
-    """Name, training rows and labels, test rows and labels."""
+    """Yield name, training rows and labels, test rows and labels."""
     for flipped in (0.2, 0.4, 0.0):
         X, y = make_classification(4000, 20, n_informative=10, flip_y=flipped, random_state=seed)
         split = train_test_split(X, y, train_size=N_TRAIN, random_state=seed)
@@ -66,7 +67,7 @@ def classifications(seed: int) -> Iterator[tuple]:
 
 
 def regressions(seed: int) -> Iterator[tuple]:
-    """Name, training rows and targets, test rows and targets."""
+    """Yield name, training rows and targets, test rows and targets."""
     rng = np.random.RandomState(seed)
     X = rng.standard_normal((4000, 20))
     y = X[:, 0] + np.sin(2 * X[:, 1]) + 0.5 * X[:, 2] * X[:, 3]
@@ -81,7 +82,7 @@ def regressions(seed: int) -> Iterator[tuple]:
 
 
 def scores(make, problems, seeds: int) -> dict[str, list[float]]:
-    """Test scores of every problem, a seed each."""
+    """Return the test scores of every problem by name, one per seed."""
     found: dict[str, list[float]] = {}
     for seed in range(seeds):
         for name, X_train, X_test, y_train, y_test in problems(seed):

@@ -1,6 +1,6 @@
-"""Inputs nobody prepared: does a default fit learn, or say what is wrong?
+"""Fit inputs that nobody prepared: does a default fit learn, or say what is wrong?
 
-No scaler in front. Test accuracy beside MLPClassifier's, and what ours says.
+There is no scaler. The table has the test accuracy, MLPClassifier's, and the warnings of ours.
 
     python benchmarks/odd_inputs.py --data mnist.npz --output benchmarks/results/odd_inputs.md
 """
@@ -72,7 +72,7 @@ def main() -> None:
         "|---|---|---|---|",
     ]
     for name, X, y in cases(arguments.data):
-        # Five samples are all there are: they are tested on what they were trained on.
+        # There are only five samples: training samples are also the test samples.
         few = X.shape[0] < 10
         split = (X, X, y, y) if few else train_test_split(X, y, stratify=y, random_state=0)
         ours, messages = accuracy(EqPropClassifier(random_state=0), split)

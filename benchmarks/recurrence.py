@@ -1,4 +1,4 @@
-"""How recurrent is a trained network, and what does stronger feedback loss or give?
+"""Measure how recurrent a trained network is, and what stronger feedback costs and gives.
 
 For several bounds on the loop gain: test accuracy, feedback strength γ_l = ||B_l|| / ||F_{l+1}||,
 spectral norms of the loops σ(F_{l+1}) σ(B_l), how far the equilibrium lies from the
@@ -28,7 +28,7 @@ SHAPES = [(100,), (64, 64, 64)]
 
 
 def feedforward_states(model: EqPropClassifier, X: np.ndarray) -> list[np.ndarray]:
-    """Hidden states of the same network with its feedback cut (relu)."""
+    """Return the hidden states of the same network without its feedback (relu)."""
     states, signal = [], X
     for coef, intercept in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
         signal = np.maximum(signal @ coef + intercept, 0)

@@ -1,10 +1,10 @@
-"""Equilibrium propagation written down literally: the baseline that `speed.py` compares with.
+"""Implement equilibrium propagation literally: the baseline of `speed.py`.
 
-Plain NumPy, as the public implementations have it: Euler steps of all layers at once with
-clipping (Eq. 77, Scellier et al. 2018), a fixed number of steps in both phases, every drive worked
-out anew in every step, one-sided nudging of a squared error, minibatches of 20, SGD. Nothing is
-cached, nothing stops early. `tests/test_reference.py` checks that it comes to rest where the
-package does.
+It is plain NumPy, like the public implementations: Euler steps of all layers at once with clipping
+(Eq. 77, Scellier et al. 2018), a fixed number of steps in both phases, every drive computed again
+in every step, one-sided nudging of a squared error, minibatches of 20, SGD. Nothing is cached, and
+nothing stops early. `tests/test_reference.py` checks that it settles at the equilibrium of the
+package.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LiteralNetwork:
         self.forward, self.feedback, self.biases = forward, feedback, biases
 
     def velocity(self, inputs, states, target=None, beta=0.0):
-        """μ^β of every layer (Eqs. 1 and 13)."""
+        """Return μ^β of every layer (Eqs. 1 and 13)."""
         velocities = []
         for layer, state in enumerate(states):
             below = inputs if layer == 0 else states[layer - 1]
@@ -42,7 +42,7 @@ class LiteralNetwork:
         return velocities
 
     def relax(self, inputs, states, n_steps, step_size=0.5, target=None, beta=0.0):
-        """States after so many Euler steps."""
+        """Return the states after `n_steps` Euler steps."""
         for _ in range(n_steps):
             velocities = self.velocity(inputs, states, target, beta)
             states = [s + step_size * v for s, v in zip(states, velocities, strict=True)]
@@ -50,18 +50,18 @@ class LiteralNetwork:
         return states
 
     def rest(self, n_samples):
-        """States that are all zero."""
+        """Return states of zero."""
         return [np.zeros((n_samples, len(b)), dtype=b.dtype) for b in self.biases]
 
     def residual(self, inputs, states):
-        """What is left to move, of each sample."""
+        """Return the largest velocity of each sample."""
         moves = [s + v for s, v in zip(states, self.velocity(inputs, states), strict=True)]
         moves = [np.clip(m, 0, 1) for m in moves[:-1]] + moves[-1:]
         each = [np.abs(m - s).max(axis=1) for m, s in zip(moves, states, strict=True)]
         return np.max(each, axis=0)
 
     def train_on(self, inputs, target, rate=0.05, beta=0.5, n_free=30, n_nudged=10):
-        """Both phases and one update (Eqs. 18-19, one-sided); returns the free states."""
+        """Run both phases and one update (Eqs. 18-19, one-sided); return the free states."""
         free = self.relax(inputs, self.rest(len(inputs)), n_free)
         nudged = self.relax(inputs, free, n_nudged, target=target, beta=beta)
         deltas = [(n - f) / (beta * len(inputs)) for n, f in zip(nudged, free, strict=True)]

@@ -1,10 +1,10 @@
-"""How the loss of training grows with width, depth, minibatch and accuracy of settling.
+"""Measure how the time of training grows with width, depth, minibatch and tolerance.
 
     python benchmarks/scaling.py --output benchmarks/results/scaling.md
 
-Random inputs and labels: what is timed is one update of a network at the start of training, the
-same for scikit-learn's MLP. Writes a table, the slopes on logarithmic axes and, beside the
-table, a picture of them (needs matplotlib).
+Inputs and labels are random. One update of a network at the start of training is timed, and the
+same for scikit-learn's MLP. The script writes a table, the slopes on logarithmic axes and, beside
+the table, a picture of them (needs matplotlib).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sklearn_eqprop import EqPropClassifier
 
 N_FEATURES = 784
 CLASSES = np.arange(10)
-#: What is varied: axis, values, hidden layers and parameters at each value.
+#: The sweeps: axis, values, hidden layers and parameters at each value.
 SWEEPS = {
     "width (2 hidden layers)": ([128, 256, 512, 1024, 2048, 4096], lambda n: ((n, n), {})),
     "depth (hidden layers of 256)": ([1, 2, 4, 8], lambda n: ((256,) * n, {})),
@@ -37,8 +37,8 @@ SWEEPS = {
 
 
 @dataclass
-class Loss:
-    """One point of a sweep: milliseconds an update of each side, and mean sweeps of ours."""
+class Cost:
+    """One point of a curve: milliseconds per update of each side, and mean sweeps of ours."""
 
     value: float
     ours: float
@@ -47,8 +47,8 @@ class Loss:
     nudged_sweeps: float
 
 
-def update_loss(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[float, ...]:
-    """Median milliseconds of an update inside a longer pass, so that fixed costs do not count."""
+def update_cost(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[float, ...]:
+    """Return the median milliseconds of an update in a longer pass; fixed costs do not count."""
     rng, n_updates = np.random.RandomState(0), 6
     X = rng.standard_normal((n_updates * rows, N_FEATURES)).astype(np.float32)
     y = rng.randint(10, size=len(X))
@@ -72,14 +72,14 @@ def update_loss(hidden, *, rows: int = 128, repeats: int, **settings) -> tuple[f
     )
 
 
-def slope(points: list[Loss], side: str) -> float:
-    """Exponent of the growth over the upper half of the sweep."""
+def slope(points: list[Cost], side: str) -> float:
+    """Return the exponent of the growth over the upper half of the curve."""
     upper = points[len(points) // 2 :]
     values = np.log([point.value for point in upper])
     return float(np.polyfit(values, np.log([getattr(point, side) for point in upper]), 1)[0])
 
 
-def draw(path: Path, curves: dict[str, list[Loss]]) -> None:
+def draw(path: Path, curves: dict[str, list[Cost]]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -110,8 +110,8 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)  # random labels
     warnings.simplefilter("ignore", UserWarning)
-    lines = ["# How the loss of an update grows", "", describe_environment(), ""]
-    curves: dict[str, list[Loss]] = {}
+    lines = ["# How the cost of an update grows", "", describe_environment(), ""]
+    curves: dict[str, list[Cost]] = {}
     for name, (values, settings_at) in SWEEPS.items():
         lines += [
             f"## {name}",
@@ -122,7 +122,7 @@ def main() -> None:
         points = curves[name] = []
         for value in values:
             hidden, settings = settings_at(value)
-            point = Loss(value, *update_loss(hidden, repeats=arguments.repeats, **settings))
+            point = Cost(value, *update_cost(hidden, repeats=arguments.repeats, **settings))
             points.append(point)
             lines.append(
                 f"| {value:g} | {point.ours:.2f} | {point.mlp:.2f} | {point.ours / point.mlp:.2f} "

@@ -1,8 +1,9 @@
-"""How long does each relaxation take to settle, where that is quick and where it is slow?
+"""Time each relaxation, on networks that settle quickly and on networks that settle slowly.
 
-For each network, trained for two epochs: time of that training with each relaxation; then, with the
-same weights for all three, the sweeps or steps a row takes to settle as far as predictions do, the
-share of rows that do so within the limit, and the time for all rows.
+Each network is trained for two epochs. The table has the time of that training with each
+relaxation. Then, with the same weights for all three, it has the sweeps or steps until a row has
+settled as far as a prediction, the fraction of rows that settle within the limit, and the time for
+all rows.
 
     python benchmarks/settling.py --output benchmarks/results/settling.md
 """
@@ -23,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier
 
 N_ROWS, LIMIT = 500, 2000
-#: Name -> (hidden layers, settings), the quick ones first.
+#: Name -> (hidden layers, settings), the fast ones first.
 NETWORKS = {
     "defaults": ((100,), {}),
     "relu, `loop_gain=0.9`": ((100, 100), {"loop_gain": 0.9}),
@@ -51,7 +52,7 @@ METHODS = ("gauss_seidel", "anderson", "euler")
 
 
 def seconds(action, repeats: int) -> float:
-    """Least processor time of a few calls."""
+    """Return the smallest processor time of a few calls."""
     times = []
     for _ in range(repeats):
         started = time.process_time()
@@ -61,7 +62,7 @@ def seconds(action, repeats: int) -> float:
 
 
 def settled(model: EqPropClassifier, X: np.ndarray, method: str, repeats: int) -> list[str]:
-    """Cells on settling one network by one method."""
+    """Return the cells about settling one network by one method."""
     model.set_params(relaxation=method, max_relax_iter=LIMIT)
     result = model.relax(X)
     taken = seconds(lambda: model.relax(X), repeats)
@@ -70,7 +71,7 @@ def settled(model: EqPropClassifier, X: np.ndarray, method: str, repeats: int) -
 
 
 def rows(repeats: int):
-    """Lines of the table."""
+    """Yield the lines of the table."""
     X, y = make_classification(N_ROWS, 100, n_informative=20, n_classes=5, random_state=0)
     X = StandardScaler().fit_transform(X)
     for name, (hidden, settings) in NETWORKS.items():

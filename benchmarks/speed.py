@@ -1,10 +1,10 @@
-"""Speed on the CPU against scikit-learn's MLP and against a literal implementation.
+"""Compare the speed on the CPU with scikit-learn's MLP and with a literal implementation.
 
     python benchmarks/speed.py --data mnist.npz --output benchmarks/results/speed.md
 
-Both sides of every ratio are measured in the same run, alternating, medians of `--repeats`. Give
-``--rows`` names of rows to run some of them only. Leave the machine alone meanwhile: BLAS threads
-that wait for a busy core make every figure meaningless.
+Both sides of every ratio are measured in the same run, alternating; a time is the median of
+`--repeats`. ``--rows`` with names runs only some of the rows. Run nothing else on the machine
+meanwhile: BLAS threads that wait for a busy core make every number meaningless.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    warnings.simplefilter("ignore", ConvergenceWarning)  # of fits that are cut short on purpose
+    warnings.simplefilter("ignore", ConvergenceWarning)  # these fits are short on purpose
     data = load_images(arguments.data)
     lines = [
         "# Speed on the CPU",

@@ -1,4 +1,4 @@
-"""What the rows of `speed.py` measure with: seconds, memory, matrix products."""
+"""Measure seconds, memory and matrix products for the rows of `speed.py`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ def shape(hidden) -> str:
 
 
 def timed(action, *arguments) -> float:
-    """Seconds that a call takes."""
+    """Return the seconds that a call takes."""
     started = time.perf_counter()
     action(*arguments)
     return time.perf_counter() - started
 
 
 def alternating(actions, repeats: int) -> np.ndarray:
-    """Median seconds of each action, run in turn."""
+    """Return the median seconds of each action; the actions run in turn."""
     return np.median([[timed(action) for action in actions] for _ in range(repeats)], axis=0)
 
 
 def most_memory(action) -> int:
-    """Most bytes in use during a call."""
+    """Return the largest number of bytes in use during a call."""
     tracemalloc.start()
     action()
     _, most = tracemalloc.get_traced_memory()
@@ -41,7 +41,7 @@ def most_memory(action) -> int:
 
 
 class ProductClock:
-    """Counts the time spent in matrix products, by shape, while it is entered."""
+    """Context manager that counts the time in matrix products, by shape."""
 
     def __enter__(self):
         self.seconds: dict[tuple, list[float]] = {}
@@ -73,7 +73,7 @@ class ProductClock:
 
 
 class MLPProductClock:
-    """Counts the time scikit-learn's MLP spends in matrix products while it is entered."""
+    """Context manager that counts the time of scikit-learn's MLP in matrix products."""
 
     def __enter__(self):
         self.total, original = 0.0, multilayer_perceptron.safe_sparse_dot
@@ -93,7 +93,7 @@ class MLPProductClock:
 
 
 def bare_seconds(clock: ProductClock) -> float:
-    """What the products of a run take on their own, into arrays that are there already."""
+    """Return the seconds of the products of a run alone, into arrays that already exist."""
     rng, total = np.random.RandomState(0), 0.0
     for (name, n_rows, n_in, n_out, by_rows), passed in clock.seconds.items():
         pre, post, weights = (

@@ -1,6 +1,6 @@
-"""Rows of `speed.py` on parts and circumstances: predictions, sparse rows, products, memory, cores.
+"""Make the rows of `speed.py` on predictions, sparse rows, products, memory and cores.
 
-Each yields what is measured, ours, theirs, their ratio and its target.
+Each function yields the name of the row, our value, the other value, their ratio and its target.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sklearn_eqprop import EqPropClassifier
 
 
 def predictions(data, repeats):
-    """Predicting 10,000 rows of MNIST."""
+    """Predict 10,000 rows of MNIST."""
     X, y, X_test, _ = data
     for hidden in DEPTHS:
         models = [
@@ -45,7 +45,10 @@ def predictions(data, repeats):
             f"{ours / theirs:.2f}",
             "<= 4",
         )
-    for dtype in (np.float32, np.float64):  # settled to the rounding of the type, labels are not
+    for dtype in (
+        np.float32,
+        np.float64,
+    ):  # these settle to the rounding of the type; labels do not
         rows, sides = X_test.astype(dtype), [EqPropClassifier, MLPClassifier]
         models = [
             side((512,), max_iter=1, random_state=0).fit(X[:2000].astype(dtype), y[:2000])
@@ -62,7 +65,7 @@ def predictions(data, repeats):
 
 
 def hashed_text(data, repeats):
-    """Rows of about 100 words among 131,072 columns, and many rows of 20 in 20,000."""
+    """Train on rows of about 100 words in 131,072 columns, and on many rows of 20 in 20,000."""
     n_columns, hidden = 2**17, (20,)
     X = sparse.random(400, n_columns, density=100 / n_columns, format="csr", random_state=0)
     y = np.random.RandomState(0).randint(2, size=400)
@@ -101,7 +104,7 @@ def hashed_text(data, repeats):
 
 
 def overhead(data, repeats):
-    """Share of a training step that is not spent in matrix products."""
+    """Measure the share of a training step outside matrix products."""
     X, y, *_ = data
     hidden = (512, 512)
     for n_rows, goal in ((1, None), (20, 0.60), (200, 0.25)):
@@ -129,7 +132,7 @@ def overhead(data, repeats):
 
 
 def products(data, repeats):
-    """Share of training spent in matrix products, and how fast they are."""
+    """Measure the share of training in matrix products, and their rate."""
     X, y, *_ = data
     hidden = (512, 512)
     model, mlp = (
@@ -163,7 +166,7 @@ def products(data, repeats):
 
 
 def memory(data, repeats):
-    """Most memory in use while training on 60,000 rows, beyond the data."""
+    """Measure the largest memory beyond the data, in training on 60,000 rows."""
     X, y, *_ = data
     for hidden in DEPTHS[:2]:
         model = EqPropClassifier(hidden, max_iter=1, random_state=0)
@@ -178,10 +181,10 @@ def memory(data, repeats):
 
 
 def two_at_once(data, repeats):
-    """Two fits in two processes against the same one after the other.
+    """Compare two fits in two processes with the same fits one after the other.
 
-    The latter with as many BLAS threads as there are, and with one, as each process has. What two
-    processes can do at most on this machine is seen from products alone.
+    The latter use all BLAS threads, or one thread, as each process does. Products alone show how
+    much two processes can gain at most on this machine.
     """
     X, y, *_ = data
     model = EqPropClassifier((512,), max_iter=6, random_state=0)

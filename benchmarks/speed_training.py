@@ -1,6 +1,6 @@
-"""Rows of `speed.py` on training: against a literal implementation and against MLP, whole fits.
+"""Make the rows of `speed.py` on training: against a literal implementation and against MLP.
 
-Each yields what is measured, ours, theirs, their ratio and its target.
+Each function yields the name of the row, our value, the other value, their ratio and its target.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from speed_measures import (
 
 from sklearn_eqprop import EqPropClassifier
 
-#: Ours, where only the time to a given accuracy counts.
+#: Our settings if only the time to a given accuracy counts.
 FAST = {"learning_rate": "cosine", "learning_rate_init": 5e-3}
 
 
 def against_literal(data, repeats):
-    """An epoch against plain Euler dynamics, minibatches of 20, 30 and 10 steps.
+    """Time an epoch against plain Euler dynamics, minibatches of 20, 30 and 10 steps.
 
-    Ours settling as far as learning needs, and to the residual that the other's free phase leaves.
+    Ours settles as far as learning needs, and to the residual of the other's free phase.
     """
     X, y, *_ = data
     rows, targets = X[:2000], np.eye(10, dtype=np.float32)[y[:2000]]
@@ -70,7 +70,7 @@ def against_literal(data, repeats):
 
 
 def started_as(hidden, X, y) -> LiteralNetwork:
-    """A literal network with the starting weights of ours, float32."""
+    """Return a literal network with the starting weights of ours, float32."""
     model = EqPropClassifier(hidden, random_state=0, feedback_scale=0.3, activation="hard_sigmoid")
     model.partial_fit(X[:200], y[:200], classes=CLASSES)
     arrays = (model.coefs_, model.feedback_coefs_, model.intercepts_)
@@ -78,10 +78,10 @@ def started_as(hidden, X, y) -> LiteralNetwork:
 
 
 def time_to_error(data, repeats):
-    """Seconds of training until the test error is at most 3 % and 2 %.
+    """Measure the seconds of training until the test error is at most 3 % and 2 %.
 
-    MLP: its defaults, epoch by epoch, scoring not counted. Ours: whole fits with a cosine rate that
-    starts at 5e-3 and ends there, the shortest that gets below.
+    MLP has its defaults and runs epoch by epoch; scoring does not count. Ours are whole fits with
+    a cosine rate from 5e-3 to 0; the shortest fit that reaches the error counts.
     """
     X, y, X_test, y_test = data
     goals = {3.0: (1.0, 1.2, 1.5), 2.0: (1.0, 1.2, 1.5)}
@@ -128,9 +128,9 @@ def mlp_until(hidden, data, errors, seed) -> dict:
 
 
 def long_training(data, repeats):
-    """A late epoch against an early one: what has faded away must not slow it down.
+    """Compare a late epoch with an early one: weights that have faded must not slow it down.
 
-    Weights of inputs that are always 0 and of units that died would become subnormal numbers.
+    Weights of inputs that are always 0, and of dead units, would become subnormal numbers.
     """
     X, y, *_ = data
     hidden, seconds = (512, 512), []
@@ -150,7 +150,7 @@ def long_training(data, repeats):
 
 
 def default_fits(data, repeats):
-    """Whole fits, defaults against defaults."""
+    """Time whole fits, defaults against defaults."""
     problems = {
         "digits": load_digits(return_X_y=True),
         "breast_cancer": load_breast_cancer(return_X_y=True),

@@ -9,6 +9,7 @@ version = release = sklearn_eqprop.__version__
 
 extensions = [
     "sphinx.ext.autodoc",
+    "sphinx.ext.autosectionlabel",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
     "numpydoc",
@@ -21,7 +22,10 @@ html_theme = "furo"
 html_title = f"{project} {release}"
 
 myst_enable_extensions = ["amsmath", "dollarmath"]
-myst_heading_anchors = 3
+myst_heading_anchors = 4
+
+# Docstrings link to a section by :ref:`title <user_guide:network>`.
+autosectionlabel_prefix_document = True
 
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say the types, in scikit-learn's words

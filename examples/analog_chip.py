@@ -1,4 +1,4 @@
-"""A simulated analog chip with faults, for `plot_analog_substrate.py`: a `Substrate` by hand."""
+"""Simulate an analog chip with faults, a hand-written `Substrate` (`plot_analog_substrate.py`)."""
 
 from typing import NamedTuple
 
@@ -9,35 +9,36 @@ from sklearn_eqprop.learning import FreePhase
 
 
 class Faults(NamedTuple):
-    """What is wrong with a chip, by default nothing; four standard deviations, and bits."""
+    """The faults of a chip (none by default): four standard deviations, and a number of bits."""
 
-    synapses: float = 0.0  # of the fixed factor by which each weight is off, around 1
-    offsets: float = 0.0  # of what each unit always adds to its drive, a share of `Scales.states`
+    synapses: float = 0.0  # of the fixed factor of each weight, around 1
+    offsets: float = 0.0  # of the fixed offset of each unit's drive, relative to `Scales.states`
     slopes: float = 0.0  # of the fixed slope of each unit's activation, around 1
-    noise: float = 0.0  # of what is added to every state in every step
-    bits: int | None = None  # that hold a weight
+    noise: float = 0.0  # of the noise on every state in every step
+    bits: int | None = None  # per weight; None: full precision
 
 
 class Scales(NamedTuple):
-    """What a chip is made for: the sizes that an ideal network needs."""
+    """The largest weights and the sizes of states for which a chip is made."""
 
-    weights: tuple[float, ...] = (np.inf,) * 5  # the largest that each block of parameters can hold
-    states: tuple[float, float] = (0.0, 0.0)  # what the offsets of each layer are measured in
+    weights: tuple[float, ...] = (np.inf,) * 5  # largest value of each block of parameters
+    states: tuple[float, float] = (0.0, 0.0)  # unit of the offsets in each layer
 
 
 class AnalogChip:
-    """One hidden layer in noisy analog hardware; a `Substrate`, and nothing but its two verbs.
+    """One hidden layer in noisy analog hardware: a `Substrate` with only the required methods.
 
     Parameters
     ----------
     record : Network
-        What the learner has set the parameters to; read, rounded, whenever the chip settles.
+        The parameters that the learner has set. The chip reads and rounds them when it settles.
     scales : Scales
     faults : Faults
     seed : int
-        Of this one chip: its mismatch and its noise.
+        Seed of the mismatch and the noise of this chip.
     storage : {'accumulator', 'nearest', 'stochastic'}
-        Whether the record keeps full precision, or is itself rounded after every update.
+        'accumulator': the record keeps full precision. Otherwise the record is rounded after every
+        update, to the nearest level or stochastically.
     """
 
     free_steps, nudged_steps, read_steps, step_size = 20, 12, 4, 0.5
@@ -55,7 +56,7 @@ class AnalogChip:
         ]
 
     def settle(self, inputs):
-        """Free phase, from rest."""
+        """Run the free phase, from rest."""
         self._read_record()
         F1, _, _, b1, b2 = self._weights
         self._input_drive = inputs @ F1 + b1
@@ -64,7 +65,7 @@ class AnalogChip:
         return FreePhase(inputs, self._result(states, self.free_steps))
 
     def settle_nudged(self, free, loss, target, strengths):
-        """The chip goes on from where it is, its outputs pushed; back to there, pushed again."""
+        """Continue from the free states, once for each strength, with the outputs pushed."""
         results = []
         for beta in strengths:
             states, _ = self._run(
@@ -77,13 +78,13 @@ class AnalogChip:
         return results
 
     def local_change(self, free, deltas):
-        """Each synapse multiplies what it has seen on its two sides."""
+        """Return for each synapse the product of the numbers at its ends, summed over samples."""
         hidden, output = free.result.states
         weights = free.inputs.T @ deltas[0], hidden.T @ deltas[1], output.T @ deltas[0]
         return [*weights, *(delta.sum(axis=0) for delta in deltas)]
 
     def _read_record(self):
-        """Weights as the chip has them: on one of 2^bits - 1 levels, times their own factor."""
+        """Set the chip's weights: one of 2^bits - 1 levels each, times a fixed factor."""
         held = [
             self._rounded(block, largest)
             for block, largest in zip(self._blocks, self._scales.weights, strict=True)
@@ -101,7 +102,7 @@ class AnalogChip:
         return gap * np.floor(np.clip(block, -largest, largest) / gap + shift)
 
     def _run(self, start, n_steps, push):
-        """Noisy Euler steps; the mean of the last states, and the momentary ones."""
+        """Take noisy Euler steps; return the mean of the last states, and the final states."""
         _, F2, B, _, b2 = self._weights
         (slope1, slope2), (offset1, offset2) = self._slopes, self._offsets
         hidden_drive, output_drive = slope1 * (self._input_drive + offset1), slope2 * (b2 + offset2)
@@ -127,6 +128,6 @@ class AnalogChip:
 
     @staticmethod
     def _result(states, n_steps):
-        """A noisy system has no residual to report: it runs for its time, and that is it."""
+        """Return a `Result` without residuals: a noisy system runs for a fixed time."""
         n = len(states[0])
         return Result(states, np.full(n, n_steps), np.zeros(n), np.ones(n, bool))

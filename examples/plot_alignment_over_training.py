@@ -3,15 +3,16 @@
 Alignment over training
 =======================
 
-How well the update follows the gradient while a network learns, for four ways of having feedback:
+This example measures how well the update follows the gradient in training, for four kinds of
+feedback:
 
-* started at the transposed forward weights, and kept there by Kolen and Pollack's rule (default);
-* started there and left to its own two-phase update, as in the paper;
-* drawn at random and left to that update;
-* drawn at random and fixed.
+* it starts at the transposed forward weights, and the Kolen-Pollack rule keeps it there (default);
+* it starts there and learns by its own two-phase update, as in the paper;
+* it is drawn at random and learns by that update;
+* it is drawn at random and fixed.
 
-Left: cosine of the update of the first layer, the farthest from the output, with -dJ/dθ. Middle:
-over all parameters that the update trains. Right: accuracy on held-out digits.
+Left: cosine of the update of the first layer, which is farthest from the output, with -dJ/dθ.
+Middle: the same over all parameters that the update trains. Right: accuracy on held-out digits.
 
 ::
 
@@ -52,7 +53,7 @@ def parse(argv=None):
 
 
 def follow(model, X_train, X_test, y_train, y_test, options):
-    """Cosine of F_1, cosine over all and test accuracy after every epoch."""
+    """Return the cosine of F_1, the cosine over all and the test accuracy after every epoch."""
     history = []
     for _ in range(options.epochs):
         model.partial_fit(X_train, y_train, classes=np.arange(10))

@@ -1,38 +1,42 @@
 """
-==========================================
-A network that the learner cannot look into
-==========================================
+================================================
+Train a chip whose faults the learner cannot see
+================================================
 
-Trains digits on a simulated analog chip. Each of its synapses is off by a fixed random factor, each
-of its units has a fixed random offset and a slope of its own, weights have 6 bits, and every state
-is noisy at every moment. The learner sees none of it: it lets the chip settle, lets it settle
-once more while its outputs are pushed, and asks what each synapse measured.
+This example trains digits on a simulated analog chip:
 
-The same learner with the same recipe also trains ideal networks, on chips without any fault. Their
-weights are copied onto the faulty chips, to see what that loses and training in place does not.
-With synapses, offsets and slopes all off by 10 %, copies lose more than two points of accuracy,
-networks trained in place less than one: what the chip settles to, faults included, is what
-the learning rule measures. It takes all of them: each by itself costs a copy about a point at 10 %,
-the mismatch of synapses hardly more than training in place loses, and at 5 % copying is as good.
+* each synapse has a fixed random factor;
+* each unit has a fixed random offset and slope;
+* weights have 6 bits, and every state is noisy in every step.
+
+The learner sees none of this. It lets the chip settle, lets it settle again while its outputs are
+pushed, and asks each synapse for its measurement.
+
+The same learner with the same recipe also trains ideal networks, on chips without faults. Their
+weights are then copied onto the faulty chips. With synapses, offsets and slopes all off by 10 %,
+copies lose more than two points of accuracy, and chips trained in place less than one: the
+learning rule measures the states that the chip really reaches, faults included. All faults together
+are needed for this. Each of them alone costs a copy about a point at 10 %, mismatch of the synapses
+hardly more than training in place loses. At 5 % copying is as good.
 
 Offsets are relative to the standard deviation of the states in their layer, about a fifth of the
-largest state. That is kind to the copies: with offsets of 10 % of the largest state they are of
-little use, while training in place still comes within two points of the ideal networks.
+largest state. This favours the copies. With offsets of 10 % of the largest state copies are of
+little use, and training in place is still within two points of the ideal networks.
 
-Training with real chips in the loop makes up for their faults as well: Schmitt et al. 2017
+Training with real chips in the loop compensates their faults as well: Schmitt et al. 2017
 (arXiv:1703.01909), Weis et al. 2020 (arXiv:2006.13177), the latter with 6-bit weights.
 
-A step of Adam is far smaller than the distance between two of the levels that 6 bits allow; rounded
-to the nearest one it is lost, and nothing is learned. So updates are added up in full precision
-beside the chip, and a synapse changes when its sum has come nearer to another level, as is done
-with phase-change memory (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic rounding
-would do without the sums, at the price of a random draw for every synapse in every update; Adam
-keeps two numbers a synapse beside the chip in any case. The last part of the output compares.
+A step of Adam is far smaller than the distance between two levels of a 6-bit weight. Rounded to
+the nearest level the step is lost, and nothing is learned. So updates are added up in full
+precision beside the chip, and a synapse changes when its sum is nearer to another level, as is done
+with phase-change memory (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic rounding needs no
+sums, but a random draw for every synapse in every update; Adam keeps two numbers per synapse beside
+the chip in any case. The last part of the output compares.
 
 ``python examples/plot_analog_substrate.py`` takes about fifty seconds of one core and writes
-``analog_substrate.png`` into the current folder; ``--chips 16`` narrows the standard errors.
-Test rows chose nothing. ``--validate`` prints what did, accuracies on a quarter of the training
-rows: of nine pairs of β and learning rate, the one with the best copies.
+``analog_substrate.png`` into the current folder. ``--chips 16`` reduces the standard errors.
+Nothing was chosen on test rows. ``--validate`` prints the accuracies that chose the recipe, on a
+quarter of the training rows: of nine pairs of β and learning rate, the one with the best copies.
 """
 
 import argparse
@@ -69,10 +73,10 @@ from sklearn_eqprop.learning import (
 )
 
 HIDDEN = 16
-LOOP_GAIN = 0.9  # so that feedback is a real part of the dynamics
+LOOP_GAIN = 0.9  # large, so that feedback matters for the dynamics
 BATCH_SIZE = 100
 MISMATCHES = (0.05, 0.1, 0.2, 0.4)  # the same for synapses, offsets and slopes
-MISMATCH = 0.1  # where one is enough
+MISMATCH = 0.1  # for the parts that use only one
 N_CHIPS = 6
 PICTURE = "analog_substrate.png"
 
@@ -80,7 +84,7 @@ network_of = partial(wired_network, layered_wiring(2), activation="relu", backen
 
 
 class Recipe(NamedTuple):
-    """How a network is trained, an ideal one and one on a chip alike; chosen by `validate`."""
+    """How a network is trained, on an ideal or a faulty chip; chosen by `validate`."""
 
     beta: float = 1.5
     learning_rate: float = 0.006
@@ -94,7 +98,7 @@ NOISY = Faults(noise=0.1, bits=6)
 
 
 def untrained_network(n_inputs, n_outputs, seed):
-    """A record to start from: the weights that an estimator of the package starts from."""
+    """Return a record with the initial weights of the package's estimators."""
     weights = initial_weights(
         (n_inputs, HIDDEN, n_outputs),
         layered_wiring(2),
@@ -107,8 +111,8 @@ def untrained_network(n_inputs, n_outputs, seed):
 
 
 def train(substrate, record, X, y, recipe, seed):
-    """Train any substrate; the learner's own record of the parameters is changed in place."""
-    feedback_learning = FEEDBACK_WAYS["kolen_pollack"]()
+    """Train any substrate. The learner's record of the parameters is changed in place."""
+    feedback_learning = "kolen_pollack"
     trainer = Trainer(
         substrate,
         record,
@@ -146,7 +150,7 @@ def load_standardised():
 
 
 class Ideal(NamedTuple):
-    """A network that was trained on a chip without faults."""
+    """A network that was trained on a chip without faults, and its sizes."""
 
     accuracy: float
     record: object
@@ -155,7 +159,7 @@ class Ideal(NamedTuple):
 
 
 def trained_on_chip(scales, faults, split, recipe, seed, storage="accumulator"):
-    """A chip that has learned from an untrained network on, and its record."""
+    """Train a chip from an untrained network; return the chip and its record."""
     X_train, _, y_train, _ = split
     record = untrained_network(X_train.shape[1], y_train.max() + 1, seed)
     chip = AnalogChip(record, scales, faults, seed, storage)
@@ -178,7 +182,7 @@ def ideal_networks(split, recipe, n_networks):
 
 
 def copied(networks, faults, split):
-    """Test accuracies of ideal weights, each network's on a chip of its own."""
+    """Return the test accuracies of ideal weights, copied onto one chip per network."""
     _, X_test, _, y_test = split
     return [
         accuracy(AnalogChip(network.record, network.scales, faults, seed), X_test, y_test)
@@ -187,7 +191,7 @@ def copied(networks, faults, split):
 
 
 def in_place(networks, faults, split, recipe, storage="accumulator"):
-    """Test accuracies of the same chips, trained from the start instead."""
+    """Return the test accuracies of the same chips, trained from the start instead."""
     _, X_test, _, y_test = split
     scores = []
     for seed, network in enumerate(networks):
@@ -209,7 +213,7 @@ def standard_error(scores):
 
 
 def draw(ideal, of_copies, of_trained):
-    """Test error of every chip over its mismatch; lines through the means."""
+    """Draw the test error of every chip over its mismatch, with lines through the means."""
     figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
     level = 100 * (1 - np.mean(ideal))
     ax.axhline(level, color="black", linestyle="--", label="ideal networks: no faults, same recipe")
@@ -243,7 +247,7 @@ def draw_chips(ax, shift, accuracies, marker, label):
 
 
 def row(name, accuracies, networks):
-    """Print a line: each chip, the mean, and how much that is below the same ideal networks."""
+    """Print a line: each chip, the mean, and the loss against the same ideal networks."""
     percent = 100 * np.array(accuracies)
     line = f"{name:32} {' '.join(f'{p:5.1f}' for p in percent)}   mean {percent.mean():.1f}"
     lost = 100 * ideal_accuracies(networks) - percent
@@ -253,7 +257,7 @@ def row(name, accuracies, networks):
 
 
 def sweep(networks, split, recipe):
-    """Copy and train at every mismatch: two rows each, and the picture."""
+    """Copy and train at every mismatch; print two rows each and draw the picture."""
     of_copies, of_trained = [], []
     for mismatch in MISMATCHES:
         of_copies.append(copied(networks, mismatched(mismatch), split))
@@ -265,7 +269,7 @@ def sweep(networks, split, recipe):
 
 
 def one_by_one(networks, split):
-    """What each mismatch costs a copy; noise and few bits are always there."""
+    """Print the loss of a copy by each kind of mismatch alone, with noise and few bits."""
     row("no mismatch", copied(networks, NOISY, split), networks)
     for fault in ("synapses", "offsets", "slopes"):
         faults = NOISY._replace(**{fault: MISMATCH})
@@ -273,7 +277,7 @@ def one_by_one(networks, split):
 
 
 def with_large_offsets(networks, split, recipe):
-    """As in the sweep, offsets relative to the largest state of the layer."""
+    """Print the same as the sweep, with offsets relative to the largest state of the layer."""
     networks = [
         network._replace(scales=network.scales._replace(states=network.largest_states))
         for network in networks
@@ -286,8 +290,8 @@ def main(recipe=RECIPE, n_chips=N_CHIPS):
     begin = time.perf_counter()
     split = load_standardised()
     networks = ideal_networks(split, recipe, n_chips)
-    print(f"Test accuracy in % of {n_chips} networks of {HIDDEN} hidden units, a chip each, and")
-    print("what is lost against the same ideal networks (± standard error):\n")
+    print(f"Test accuracy in % of {n_chips} networks of {HIDDEN} hidden units, one chip each, and")
+    print("the loss against the same ideal networks (± standard error):\n")
     row("ideal", ideal_accuracies(networks), networks)
     sweep(networks, split, recipe)
     print(f"\nMismatch {MISMATCH:.0%}, copied, one mismatch at a time:\n")
@@ -302,7 +306,7 @@ def main(recipe=RECIPE, n_chips=N_CHIPS):
 
 
 def validate(n_chips):
-    """What the recipe was chosen by: accuracies on a quarter of the training rows."""
+    """Print the accuracies that chose the recipe, on a quarter of the training rows."""
     X, _, y, _ = load_standardised()
     split = train_test_split(X, y, test_size=0.25, stratify=y, random_state=0)
     print(f"Validation accuracy in %, means of {n_chips}; chips with mismatch {MISMATCH:.0%}:\n")
@@ -320,15 +324,17 @@ def validate(n_chips):
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Training on a faulty chip, and copying onto it.")
+    parser = argparse.ArgumentParser(
+        description="Train faulty chips in place, and copy ideal weights onto them."
+    )
     parser.add_argument(
-        "--chips", type=int, default=N_CHIPS, help="networks, a chip each: 2 or more"
+        "--chips", type=int, default=N_CHIPS, help="networks, one chip each: 2 or more"
     )
     parser.add_argument("--validate", action="store_true", help="compare recipes instead")
     options = parser.parse_args()
     if options.chips < 2:
         parser.error("--chips must be 2 or more, for standard errors")
-    # Products this small are no faster on several threads.
+    # Small products like these are no faster on several threads.
     with threadpool_limits(1):
         if options.validate:
             validate(options.chips)

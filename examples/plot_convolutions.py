@@ -2,9 +2,9 @@
 What a convolutional network has learned
 ========================================
 
-A network of two convolutional layers, trained by equilibrium propagation on scikit-learn's digits.
-The picture shows its first kernels, the feedback kernels that run beside the second
-convolution, and the maps in which one digit comes to rest.
+A network of two convolutional layers is trained by equilibrium propagation on scikit-learn's
+digits. The picture shows its first kernels, its first layer at the equilibrium of one digit, some
+forward kernels of the second convolution, and the feedback kernels beside them.
 
     python examples/plot_convolutions.py --output convolutions.png
 """
@@ -24,7 +24,7 @@ N_MAPS = 12
 
 
 def train(n_epochs: int = 30, n_rows: int | None = None):
-    """A fitted network and the digits held out."""
+    """Return a fitted network and the held-out digits."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
     X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=0)
@@ -42,7 +42,7 @@ def train(n_epochs: int = 30, n_rows: int | None = None):
 
 
 def kernel_cosines(model) -> np.ndarray:
-    """Cosine of each feedback kernel of layer 2 with the forward kernel that it runs beside."""
+    """Return the cosine of each feedback kernel to layer 1 with its forward kernel."""
     forward, back = (
         coef.transpose(2, 3, 0, 1).reshape(-1, 9)
         for coef in (model.coefs_[1], model.feedback_coefs_[0])
@@ -52,7 +52,7 @@ def kernel_cosines(model) -> np.ndarray:
 
 
 def draw(model, image: np.ndarray, path: Path) -> None:
-    """Kernels, feedback kernels and the maps of one image, into a file."""
+    """Draw kernels, feedback kernels and the equilibrium of one image into a file."""
     import matplotlib.pyplot as plt
 
     states = model.relax(image[None]).states
@@ -60,8 +60,8 @@ def draw(model, image: np.ndarray, path: Path) -> None:
     forward, back = model.coefs_[1], model.feedback_coefs_[0]
     rows = {
         "kernels of layer 1": model.coefs_[0][:, :, 0].transpose(2, 0, 1),
-        "maps of layer 1\nat rest": maps.transpose(2, 0, 1),
-        "kernels of layer 2,\nto its map 0": forward[..., 0].transpose(2, 0, 1),
+        "layer 1 at the\nequilibrium": maps.transpose(2, 0, 1),
+        "kernels of layer 2,\nto its channel 0": forward[..., 0].transpose(2, 0, 1),
         "feedback kernels\nbeside them": back[..., 0].transpose(2, 0, 1),
     }
     figure, axes = plt.subplots(len(rows), N_MAPS + 1, figsize=(N_MAPS + 2.4, 4.4))
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[1])
     parser.add_argument("--output", type=Path, default=Path("convolutions.png"))
     parser.add_argument("--epochs", type=int, default=30)
-    parser.add_argument("--rows", type=int, help="digits to train on; all by default")
+    parser.add_argument("--rows", type=int, help="number of digits to train on; all by default")
     options = parser.parse_args(arguments)
     model, X_test, y_test = train(options.epochs, options.rows)
     cosines = kernel_cosines(model)

@@ -3,20 +3,19 @@
 Handwritten digits without backpropagation
 ==========================================
 
-Trains `EqPropClassifier` on the 1,797 digits that come with scikit-learn, beside scikit-learn's
-`MLPClassifier` on the same split, searches over `beta` and `step_size`, and draws what the network
-learned. Run it with ``python examples/plot_digits.py``; it takes well under a minute on two cores
-and writes ``digits.png`` into the current folder.
+This example trains `EqPropClassifier` on the 1,797 digits of scikit-learn, beside scikit-learn's
+`MLPClassifier` on the same split. It searches over `beta` and `step_size`, and draws what the
+network learned. Run it with ``python examples/plot_digits.py``. It takes well under a minute on two
+cores and writes ``digits.png`` into the current folder.
 
-The picture has four parts.
+The picture has four parts:
 
-* What hidden units respond to. The inputs are standardised, so a weight says how strongly a unit
-  is driven when a pixel moves by one standard deviation. To bring the weights back to pixels,
-  the second half shows the covariance of every pixel with the drive of the unit: the change
-  of the image that goes with the unit being driven.
+* The patterns of hidden units. The inputs are standardised, so a weight says how strongly a unit is
+  driven when a pixel moves by one standard deviation. The second half shows the covariance of
+  every pixel with the drive of the unit: how the image changes when the drive increases.
 * The training loss of both networks.
-* How the network settles: the residual, which is 0 at the equilibrium, after so many sweeps, for
-  the three relaxations.
+* How the network settles: the residual (0 at the equilibrium) after each number of sweeps, for the
+  three relaxations.
 * The confusion matrix.
 """
 
@@ -58,7 +57,7 @@ def heading(text):
 
 
 def short_training(**settings):
-    """A classifier that is done after 30 epochs: larger steps first, then ever smaller ones."""
+    """Return a classifier that needs only 30 epochs: its steps become smaller and smaller."""
     return EqPropClassifier(
         HIDDEN,
         learning_rate="cosine",
@@ -70,7 +69,7 @@ def short_training(**settings):
 
 
 def compare(models, X_train, X_test, y_train, y_test):
-    """Fit every model behind a scaler; print a line for each and return the fitted pipelines."""
+    """Fit every model after a scaler; print a line for each and return the fitted pipelines."""
     print(f"{'':38} {'epochs':>6} {'seconds':>8} {'test accuracy':>14}")
     fitted = []
     for name, model in models:
@@ -84,7 +83,7 @@ def compare(models, X_train, X_test, y_train, y_test):
 
 
 def grid_table(results, grid):
-    """Lines of a table of a grid search over two parameters: mean ± standard deviation."""
+    """Return lines of a table of a grid search over two parameters: mean ± deviation."""
     (row_name, rows), (column_name, columns) = grid.items()
     cells = {}
     for parameters, mean, std in zip(
@@ -100,20 +99,20 @@ def grid_table(results, grid):
 
 
 def settling(model, X, relaxation, step_size, sweeps):
-    """Residual of every sample after each number of sweeps, shape (len(sweeps), n_samples)."""
+    """Return the residuals after each number of sweeps, shape (len(sweeps), n_samples)."""
     watched = copy.deepcopy(model).set_params(
         relaxation=relaxation,
         step_size=step_size,
         relax_tol=1e-15,  # below rounding: only the number of sweeps ends the phase
     )
     with warnings.catch_warnings():
-        # Stopping before the network has settled is the point here.
+        # The network is stopped before it has settled on purpose.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return np.stack([watched.set_params(max_relax_iter=n).relax(X).residual for n in sweeps])
 
 
 def features(pipeline, X, n_units):
-    """Weights of the most used hidden units, and the pixel patterns that go with their drive.
+    """Return the weights of the most used hidden units, and the pixel patterns of their drive.
 
     Returns two arrays of shape (n_units, n_features).
     """
@@ -122,9 +121,9 @@ def features(pipeline, X, n_units):
     activity = model.transform(standardised)[:, : model.coefs_[0].shape[1]]
     use = activity.std(axis=0) * np.linalg.norm(model.coefs_[1], axis=1)
     weights = model.coefs_[0][:, np.argsort(-use)[:n_units]]
-    # A pixel that is the same in every image carries nothing; its weights stay as they began.
+    # A constant pixel has no information. Its weights keep their initial values.
     weights = weights * (standardised.std(axis=0) > 0)[:, None]
-    drive = standardised @ weights  # of mean 0, as the standardised pixels are
+    drive = standardised @ weights  # its mean is 0, like that of the standardised pixels
     patterns = X.T @ drive / X.shape[0]
     return weights.T, patterns.T
 
@@ -134,7 +133,7 @@ def draw_features(figure, weights, patterns):
     halves = figure.subfigures(2, 1)
     titles = (
         f"Weights from the pixels to {len(weights)} hidden units (red: +, blue: −)",
-        "Pixels that go with the drive of the same units (red: brighter, blue: darker)",
+        "Pixels that change with the drive of the same units (red: brighter, blue: darker)",
     )
     for half, images, title in zip(halves, (weights, patterns), titles, strict=True):
         half.suptitle(title, fontsize="medium")
@@ -189,7 +188,7 @@ def main():
     heading("1. Training, with progress")
     print(
         f"{len(X_train):,} images of 8 x 8 pixels, {HIDDEN[0]} hidden units, 30 epochs.\n"
-        "Sweeps: how long the network settled, freely + nudged, mean over the images.\n"
+        "Sweeps: how long the network settled, free + nudged phase, mean over the images.\n"
     )
     scaler = StandardScaler().fit(X_train)
     short_training(verbose=True).fit(scaler.transform(X_train), y_train)
@@ -245,7 +244,7 @@ def main():
 
 
 if __name__ == "__main__":
-    # Products of matrices this small are no faster on several threads, and far slower when other
-    # programs want the same cores.
+    # Small matrix products like these are no faster on several threads, and far slower if other
+    # programs use the same cores.
     with threadpool_limits(1):
         main()

@@ -1,16 +1,16 @@
 """
-============================================
-Settling, and error signals on their way down
-============================================
+=======================================
+Settling, and error signals coming down
+=======================================
 
-A network settles from the input up, and is then nudged at its output. What the nudge sets moving
-*is* the error signal: the velocity of each layer, in units of the nudge, is its error derivative
-(Theorem 4, Scellier et al. 2018). It starts at the output and arrives layer by layer.
+A network settles from the input up. Then its output is nudged, and the change comes down. This
+change *is* the error signal: the velocity of each layer, in units of the nudge, is its error
+derivative (Theorem 4, Scellier et al. 2018). It starts at the output and arrives layer by layer.
 
-Left, the free phase: how far each layer still is from its equilibrium. Right, the
-nudged phase: the velocity σ of each layer, in units of its own peak; the legend says how large the
-peak is. Feedback is weaker than the forward weights, so the signal loses size on its way, and that
-is what ``layerwise_rescale`` undoes.
+Left, the free phase: the distance of each layer from its equilibrium. Right, the nudged phase: the
+velocity σ of each layer, in units of its own peak; the legend gives the size of the peak. Feedback
+is weaker than the forward weights, so the signal becomes smaller on its way.
+``layerwise_rescale`` corrects this.
 
 ::
 
@@ -50,12 +50,12 @@ def parse(argv=None):
 
 
 def free_phase(model, X, times):
-    """Distance of each layer from its equilibrium at each time, in units of its length."""
+    """Return each layer's distance from its equilibrium at each time, in units of its length."""
     rest = model.relax(X).states
     watched = copy.deepcopy(model).set_params(relaxation="euler", step_size=STEP)
     distance = []
     for time in times:
-        # A phase that is cut off after some steps is a look at it on its way.
+        # A phase that is cut off shows the states on the way to the equilibrium.
         watched.set_params(max_relax_iter=max(1, round(time / STEP)))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -3,25 +3,25 @@
 A literal run of the paper
 ==========================
 
-Scellier, Goyal, Binas, Mesnard & Bengio (2018), "Generalization of Equilibrium Propagation to
-Vector Field Dynamics", arXiv:1808.04873, appendix C, with nothing of what this package adds to make
-training dependable:
+This example repeats Scellier, Goyal, Binas, Mesnard & Bengio (2018), "Generalization of Equilibrium
+Propagation to Vector Field Dynamics", arXiv:1808.04873, appendix C, without the safeguards of this
+package:
 
 * hard-sigmoid units; Euler steps of 0.5, states clipped to [0, 1] (Eq. 77);
-* feedforward weights and feedback weights each drawn on their own from the Glorot-uniform
-  distribution (``--feedback-init transpose`` starts the feedback at the transposed feedforward
-  weights instead);
+* forward weights and feedback weights drawn independently from the Glorot-uniform distribution
+  (``--feedback-init transpose`` starts the feedback at the transposed forward weights instead);
 * one-sided nudging, squared error, both phases cut off after a fixed number of steps;
 * minibatches of 20, plain stochastic gradient descent, one learning rate per layer;
 * inputs in [0, 1], feedback weights that learn by their own local rule;
 * no bound on the loop gain and no rescaling of layers.
 
-Where it differs: the output layer of this package is linear, the paper's is clipped like every
-other layer; every minibatch settles from zero states; a sample that has settled to within 1e-4 is
-left where it is. The paper's own table of learning rates and steps is not available to us: those
-below were chosen by trial, near published settings for similar networks. Without the safeguards
-training is noisy, and it can fail: feedback that starts at the full transpose needs the smaller
-rates given to it below, at those of independent feedback the network ends up at chance.
+Some differences remain. The output layer of this package is linear; the paper's is clipped like
+every other layer. Every minibatch settles from zero states. A sample that has settled to within
+1e-4 is not moved further. The paper's table of learning rates and steps is not available to us:
+those below were chosen by trial, near published settings for similar networks.
+
+Without the safeguards training is noisy, and it can fail. Feedback that starts at the full
+transpose needs the smaller rates below. With the rates of independent feedback it ends at chance.
 
 ::
 
@@ -32,7 +32,7 @@ rates given to it below, at those of independent feedback the network ends up at
 
 ``mnist.npz`` holds the uint8 arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``. Every epoch
 prints a line; at the end ``paper_mnist.png`` is written. The phases are cut off before they have
-settled, as in the paper: the table says for what fraction of the samples.
+settled, as in the paper; the table gives the fraction of these samples.
 """
 
 import argparse
@@ -53,9 +53,9 @@ from sklearn_eqprop import EqPropClassifier
 
 CLASSES = np.arange(10)
 TOLERANCE = 1e-4
-#: Learning rates, input side first, by the start of the feedback.
+#: Learning rates, input side first, for each start of the feedback.
 RATES = {"independent": (0.1, 0.1, 0.05), "transpose": (0.1, 0.05, 0.02)}
-#: What an option is if it is not given: on digits, on a part of MNIST, on all of it.
+#: Default options on digits, on a part of MNIST, on all of it.
 SMALL_DIGITS = {"epochs": 20, "hidden": [128, 128], "free_steps": 60, "nudged_steps": 15}
 SMALL_MNIST = SMALL_DIGITS | {"epochs": 8, "train_rows": 3000, "test_rows": 1000}
 FULL_MNIST = {"epochs": 60, "hidden": [512, 512], "free_steps": 100, "nudged_steps": 20}
@@ -93,7 +93,7 @@ def parse(argv=None):
 
 
 def default_rates(feedback_init, n_layers):
-    """Rates found by trial for two hidden layers, half as much for every further layer."""
+    """Return the rates found by trial for two hidden layers, halved for every further layer."""
     rates = list(RATES[feedback_init])
     while len(rates) < n_layers:
         rates.append(rates[-1] / 2)
@@ -101,7 +101,7 @@ def default_rates(feedback_init, n_layers):
 
 
 def load(options):
-    """Name of the data, and rows to train and to test on, inputs in [0, 1]."""
+    """Return the name of the data, and rows to train and to test on, inputs in [0, 1]."""
     if options.data:
         name = "MNIST"
         with np.load(options.data) as arrays:
@@ -160,9 +160,9 @@ def paper_classifier(options):
 
 
 def start_at_glorot(model, X, y, seed):
-    """Give the network the weights of the paper: `EqPropClassifier` starts at half of them.
+    """Give the network the initial weights of the paper, twice as large as the default ones.
 
-    One minibatch makes the arrays, which are then replaced.
+    One minibatch makes the arrays. They are then replaced.
     """
     rng = np.random.RandomState(seed)
 
@@ -180,7 +180,7 @@ def start_at_glorot(model, X, y, seed):
 
 
 def alignments(model):
-    """Cosine between the feedback of each hidden layer and the transposed forward weights."""
+    """Return the cosines between each layer's feedback and the transposed forward weights."""
     pairs = zip(model.coefs_[1:], model.feedback_coefs_, strict=True)
     return [
         float((forward.T * back).sum() / (np.linalg.norm(forward) * np.linalg.norm(back)))
@@ -189,7 +189,7 @@ def alignments(model):
 
 
 def train(model, X_train, X_test, y_train, y_test, n_epochs):
-    """Train, print a line an epoch, and return train errors, test errors and alignments."""
+    """Train, print a line per epoch, and return train errors, test errors and alignments."""
     print(
         "                         unsettled at cut-off  largest residual   alignment\n"
         "epoch  train    test       free   nudged        free    nudged    of feedback     seconds"
@@ -253,8 +253,8 @@ def main(argv=None):
     )
     model = paper_classifier(options)
     with warnings.catch_warnings():
-        # Both phases are cut off by intention; the table and the last lines say how many
-        # samples that leaves unsettled, where the estimator would warn in every call.
+        # Both phases are cut off on purpose. The table and the last lines say how many samples
+        # have not settled; the estimator would warn of them in every call.
         warnings.simplefilter("ignore", ConvergenceWarning)
         start_at_glorot(model, X_train, y_train, options.seed)
         train_error, test_error, aligned = train(model, *data, options.epochs)
@@ -263,7 +263,7 @@ def main(argv=None):
         f"\nLast epoch: {free:.1%} of the free and {nudged:.1%} of the nudged phases were cut off "
         "before they had settled\n"
         f"(residual above {TOLERANCE:g}, nudged: {TOLERANCE:g} beta). That is the paper's "
-        "procedure; EqPropClassifier\nwould warn of it, which is switched off here.\n"
+        "procedure; the warnings of\nEqPropClassifier are switched off here.\n"
         f"Test error after {options.epochs} epochs: {test_error[-1]:.1%} "
         f"(lowest on the way: {test_error.min():.1%})"
     )

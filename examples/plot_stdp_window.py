@@ -1,22 +1,22 @@
 """
-===========================================
+============================================
 Spike-timing dependent plasticity from Eq. 2
-===========================================
+============================================
 
 The paper's learning rule is local in time: a synapse changes by its presynaptic rate times the
 change of its postsynaptic state, dW_ij ∝ ρ(s_j) ds_i (Eq. 2, Scellier et al. 2018). Biologists
-measure something else: how a synapse changes when a presynaptic spike comes some milliseconds
-before or after a postsynaptic one. This script finds the second in the first.
+measure something else: the change of a synapse when a presynaptic spike comes some milliseconds
+before or after a postsynaptic spike. This script derives the second from the first.
 
-Postsynaptic neurons are leaky integrators (Eq. 1) with a drive that fluctuates, and spike at random
-with probability ρ(s_i) a step. Presynaptic spikes come at random. At every presynaptic spike the
-synapse changes by ds_i, and nothing else: the rule knows nothing of postsynaptic spikes. Then, as
-in an experiment, the changes are sorted by the time from the presynaptic to a postsynaptic spike
-and averaged.
+* Postsynaptic neurons are leaky integrators (Eq. 1) with a fluctuating drive. They spike at random
+  with probability ρ(s_i) per step. Presynaptic spikes come at random.
+* At every presynaptic spike the synapse changes by ds_i. The rule does not use postsynaptic spikes.
+* Then, as in an experiment, the changes are sorted by the time from the presynaptic to a
+  postsynaptic spike, and averaged.
 
-A postsynaptic spike tells that s_i is high at its time, so probably rising before and falling
-after. For a leaky integrator driven by white noise the correlation in time is exp(-|t| / τ), and
-the window is minus its slope, sign(Δt) exp(-|Δt| / τ): the shape that Bi and Poo measured (1998).
+At a postsynaptic spike s_i is probably high, so it probably rises before and falls after. For a
+leaky integrator driven by white noise the correlation in time is exp(-|t| / τ). The window is minus
+its slope, sign(Δt) exp(-|Δt| / τ): the shape that Bi and Poo measured (1998).
 
 ::
 
@@ -35,7 +35,7 @@ import numpy as np
 #: Time constant of a neuron and length of a step, ms.
 TAU = 20.0
 STEP = 1.0
-#: Probability of a presynaptic spike a step.
+#: Probability of a presynaptic spike per step.
 PRE_RATE = 0.1
 #: Mean and standard deviation of the state, inside the range [0, 1] of the hard sigmoid.
 MEAN, SPREAD = 0.2, 0.07
@@ -52,14 +52,14 @@ def parse(argv=None):
 
 
 def simulate(n_neurons, n_steps, rng):
-    """States, presynaptic and postsynaptic spikes, each (n_steps, n_neurons)."""
+    """Return states, presynaptic and postsynaptic spikes, each (n_steps, n_neurons)."""
     leak = STEP / TAU
-    # Noise of a size that gives the stationary state its spread.
+    # This size of the noise gives the stationary state its spread.
     noise = SPREAD * np.sqrt(1 - (1 - leak) ** 2)
     states = np.empty((n_steps, n_neurons), dtype=np.float32)
     s = MEAN + SPREAD * rng.standard_normal(n_neurons)
     for step in range(n_steps):
-        # Euler step of Eq. 1, ds/dt = drive - s, whose drive fluctuates.
+        # Euler step of Eq. 1, ds/dt = drive - s, with a fluctuating drive.
         s = s + leak * (MEAN - s) + noise * rng.standard_normal(n_neurons)
         states[step] = s
     post = rng.random_sample(states.shape) < np.clip(states, 0, 1)
@@ -68,12 +68,12 @@ def simulate(n_neurons, n_steps, rng):
 
 
 def window(states, pre, post, longest):
-    """Mean change at a presynaptic spike that has a postsynaptic one Δt later, by Δt.
+    """Return the mean change at presynaptic spikes with a postsynaptic spike Δt later, by Δt.
 
     Returns
     -------
     intervals, change, error : ndarrays
-        Δt in ms, negative where the postsynaptic spike came first; Eq. 2's mean change and its
+        Δt in ms, negative if the postsynaptic spike came first; the mean change of Eq. 2 and its
         standard error.
     """
     ds = np.zeros_like(states)
@@ -92,7 +92,7 @@ def window(states, pre, post, longest):
 
 
 def expected(intervals):
-    """E[ds | a postsynaptic spike Δt later], for a rate of ρ(s) = s."""
+    """Return E[ds | a postsynaptic spike Δt later], for a rate of ρ(s) = s."""
     leak = STEP / TAU
 
     def correlation(steps):
@@ -113,7 +113,7 @@ def draw(path, intervals, change, error, states, post):
     left.plot(times[spikes], s[spikes], "k|", markersize=16, label="postsynaptic spike")
     left.set(
         xlabel="time (ms)",
-        ylabel="$s_i$, probability of a spike a step",
+        ylabel="$s_i$, probability of a spike per step",
         title="One postsynaptic neuron",
         ylim=(0, s.max() * 1.35),
     )

@@ -3,20 +3,20 @@
 Theorem 1: the angle follows the symmetry
 =========================================
 
-Equilibrium propagation follows ν(θ), which is minus the gradient of the objective where the
-Jacobian A of the dynamics is symmetric (Theorem 1, Scellier et al. 2018). Here symmetry is dialled:
-the feedback of a network is replaced by
+Equilibrium propagation follows ν(θ). It is minus the gradient of the objective if the Jacobian A of
+the dynamics is symmetric (Theorem 1, Scellier et al. 2018). This example varies the symmetry: the
+feedback of a network is replaced by
 
     B_l = a F_{l+1}^T + sqrt(1 - a²) G_l,
 
-with G_l drawn at random, of the same size and at right angles to F_{l+1}^T. At a = 1 weights are
-symmetric and so is A (hard-sigmoid units that are at a bound drop out of it), at a = 0 feedback has
-nothing to do with the forward weights.
+with a random G_l of the same size, orthogonal to F_{l+1}^T. At a = 1 weights are symmetric, and so
+is A (hard-sigmoid units at a bound drop out of it). At a = 0 feedback is unrelated to the forward
+weights.
 
-Left and middle: cosine of ν with -dJ/dθ for the forward weights of each layer, over the dial. Where
-the weights are random themselves, an error signal that goes through k feedback connections keeps a
-fraction of about a^k (dotted). In a trained network a little symmetry goes a longer way. Right: the
-cosine over all parameters against the measured symmetry of A.
+Left and middle: cosine of ν with -dJ/dθ for the forward weights of each layer, over a. If the
+weights are random, an error signal that passes k feedback connections keeps a fraction of about
+a^k (dotted). In a trained network less symmetry is enough. Right: the cosine over all parameters
+against the measured symmetry of A.
 
 ::
 
@@ -50,13 +50,13 @@ def parse(argv=None):
     parser.add_argument("--train-rows", type=int, default=1500)
     parser.add_argument("--rows", type=int, default=200, help="samples to look at")
     parser.add_argument("--points", type=int, default=11, help="settings of the dial")
-    parser.add_argument("--draws", type=int, default=3, help="random feedbacks a setting")
+    parser.add_argument("--draws", type=int, default=3, help="random feedbacks per setting")
     parser.add_argument("--output", metavar="PATH", default="theorem_1_angle.png")
     return parser.parse_args(argv)
 
 
 def untied_copy(tied, X, y):
-    """An estimator with the same network whose feedback can be assigned."""
+    """Return an estimator with the same network whose feedback can be assigned."""
     model = EqPropClassifier(**tied.get_params()).set_params(feedback="untied")
     model.partial_fit(X, y, classes=CLASSES)
     model.coefs_, model.intercepts_ = tied.coefs_, tied.intercepts_
@@ -64,7 +64,7 @@ def untied_copy(tied, X, y):
 
 
 def dialled(forward, a, rng):
-    """Feedback of which a part of size a follows the transposed forward weights."""
+    """Return feedback with cosine a to the transposed forward weights."""
     transposed = forward.T
     other = rng.standard_normal(transposed.shape)
     other -= transposed * (other * transposed).sum() / (transposed**2).sum()
@@ -73,7 +73,7 @@ def dialled(forward, a, rng):
 
 
 def measure(model, X, y, dial, n_draws):
-    """Cosines of the forward weights, overall cosine and symmetry, (dial, draw, ...)."""
+    """Return the cosines of the forward weights, overall cosine and symmetry, (dial, draw, ...)."""
     cosines, overall, symmetry = [], [], []
     for a in dial:
         for draw_number in range(n_draws):
@@ -137,10 +137,10 @@ def main(argv=None):
         learning_rate="cosine",
         random_state=0,
     )
-    # The bound that makes settling quick is too tight to learn well, and fit says so; here
-    # the angle matters, not the accuracy.
+    # The bound that makes settling fast is too small to learn well, and fit warns of it. Here the
+    # angle matters, not the accuracy.
     warnings.filterwarnings("ignore", "feedback='tied' with", ConvergenceWarning)
-    # One pass at no speed at all brings the random weights within the bound on the loops.
+    # One pass with a tiny learning rate brings the random weights within the bound on the loops.
     untrained = (
         clone(tied).set_params(learning_rate_init=1e-12).partial_fit(X_train, y_train, CLASSES)
     )

@@ -4,14 +4,14 @@ Theorem 3 against Theorem 4
 ===========================
 
 Two processes compute error derivatives in the same time (Scellier et al. 2018). Recurrent
-backpropagation (Theorem 3) sends S backwards through the *forward* weights, which it must be able
-to read in reverse. Equilibrium propagation (Theorem 4) just lets the nudged network move: σ, its
-velocity in units of the nudge, goes through the *feedback* weights.
+backpropagation (Theorem 3) sends S backwards through the *forward* weights, so it must read them in
+reverse. In equilibrium propagation (Theorem 4) the nudged network simply moves: σ, its velocity in
+units of the nudge, passes through the *feedback* weights.
 
-Top, a network with tied weights: S and -σ are the same at every moment. Bottom, the same network
-with feedback drawn at random: both start from the same force at the output and part at the first
-connection. Left: sizes of the signals. Right: cosines, of the signals and of the updates that have
-been gathered from them so far.
+Top, a network with tied weights: S and -σ are equal at every time. Bottom, the same network with
+random feedback: both start from the same force at the output and differ after the first connection.
+Left: sizes of the signals. Right: cosines, of the signals and of the updates that they have added
+up so far.
 
 ::
 
@@ -44,7 +44,7 @@ def parse(argv=None):
 
 
 def with_random_feedback(tied, X, y):
-    """The same forward weights, and feedback of the same size that knows nothing of them."""
+    """Return an estimator with the same forward weights and random feedback of the same size."""
     model = EqPropClassifier(**tied.get_params()).set_params(feedback="untied")
     model.partial_fit(X, y, classes=tied.classes_)
     model.coefs_, model.intercepts_ = tied.coefs_, tied.intercepts_
