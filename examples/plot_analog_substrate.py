@@ -60,7 +60,6 @@ from threadpoolctl import threadpool_limits
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop.learning import (
-    FEEDBACK_WAYS,
     NUDGINGS,
     Adam,
     LearningSettings,

@@ -11,13 +11,13 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_eqprop._estimators.data.device_memory import explains_full_device
 from sklearn_eqprop._estimators.data.inputs import validated_pair
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitted.drawing import drawing_of
 from sklearn_eqprop._estimators.fitted.model_file import packed_estimator, unpacked_estimator
 from sklearn_eqprop._estimators.fitted.settle import (
     Nudge,
+    explains_full_device,
     prediction_backend,
     settle_validated,
     settled_layers,
@@ -245,7 +245,7 @@ class BaseEqProp(
         if not hasattr(self, "coefs_"):
             msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
             raise AttributeError(msg)
-        weights: list[np.ndarray] | None = self._feedback_coefs
+        weights: list[np.ndarray] | None = vars(self)["_feedback_coefs"]
         if weights is None:
             partners = self._layout.wiring.partners
             of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
@@ -254,7 +254,7 @@ class BaseEqProp(
 
     @feedback_coefs_.setter
     def feedback_coefs_(self, value: list[np.ndarray]) -> None:
-        if hasattr(self, "coefs_") and self._feedback_coefs is None:
+        if hasattr(self, "coefs_") and vars(self)["_feedback_coefs"] is None:
             msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
             raise AttributeError(msg)
         if value is None:

@@ -12,9 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
-from sklearn_eqprop._estimators.data.device_memory import explains_full_device
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
-from sklearn_eqprop._estimators.fitted.settle import settled_outputs
+from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
 from sklearn_eqprop._estimators.fitting.fit import fit
 from sklearn_eqprop._estimators.fitting.start import Call
 from sklearn_eqprop._estimators.parameters.config import Config

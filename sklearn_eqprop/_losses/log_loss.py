@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._backend import row_max
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import ClassificationLoss
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Network
-from sklearn_eqprop._network import arrival_scales
+from sklearn_eqprop._network import Network, arrival_scales
 from sklearn_eqprop._relaxation import (
     AdjointField,
     CorrectedField,

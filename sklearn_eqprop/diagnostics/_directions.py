@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._network import Network, feedback_gains
-from sklearn_eqprop._network import attenuations
+from sklearn_eqprop._network import Network, attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._rules.base import CreditRule, Minibatch
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope
@@ -130,9 +129,8 @@ def _own_update(
     target, shares = subject.target[rows], subject.shares[rows]
     rng = np.random.RandomState(0)
     with np.errstate(over="ignore", invalid="ignore"):
-        credit = rule.credit(
-            subject.training_substrate(), inputs, target, subject.loss, shares, rng
-        )
+        batch = Minibatch(inputs, target, subject.loss, shares, rng)
+        credit = rule.credit(subject.training_substrate(), batch)
     bounded = np.ones(len(inputs), dtype=bool)
     scales = [1.0] + [subject.nudge_strength] * len(credit.nudged)
     for result, scale in zip((credit.free.result, *credit.nudged), scales, strict=True):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sklearn_eqprop._network import Network, Wiring
-from sklearn_eqprop._network.wiring import Pair
+from sklearn_eqprop._network import Network, Pair, Wiring
 
 #: Letter of a block in the equations, by its role.
 _LETTERS = {"forward": "F", "feedback": "B", "bias": "b"}

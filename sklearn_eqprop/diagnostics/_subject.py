@@ -7,7 +7,7 @@ This is the only module of the diagnostics that uses private parts of an estimat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -19,24 +19,19 @@ from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
-from sklearn_eqprop._estimators.fitted.settled_rows import (
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.fitted.settle import (
     chunks,
+    prediction_substrate,
     refuse_broken_weights,
     settle_rows,
 )
-from sklearn_eqprop._estimators.fitting.assembly import (
-    credit_rule,
-    lead_of_loops,
-    training_limits,
-    what_synapses_measure,
-)
-from sklearn_eqprop._estimators.parameters.parameters import feedback_aligns, reads_rates
-from sklearn_eqprop._estimators.parameters.refused_pairs import needed_for_exact
-from sklearn_eqprop._estimators.targets.targets import without_nullable_type
-from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
+from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import (
-    RELAXATIONS,
     RUNAWAY,
     Field,
     Origin,
@@ -44,7 +39,7 @@ from sklearn_eqprop._relaxation import (
     Result,
     origin_of,
 )
-from sklearn_eqprop._rules.two_phase import CreditRule
+from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.seam import FreePhase
@@ -69,6 +64,8 @@ class Subject:
     Attributes
     ----------
     estimator : BaseEqProp
+    config : Config
+        The estimator's parameters.
     network : Network
     X : ndarray of shape (n_samples, n_features), float64, or CSR matrix
         Use `inputs` to read rows.
@@ -80,6 +77,7 @@ class Subject:
     """
 
     estimator: BaseEqProp
+    config: Config
     network: Network
     X: Any
     target: Any
@@ -98,38 +96,33 @@ class Subject:
 
     # How the estimator settles and learns
 
-    def _parameters(self, **changed: Any) -> dict[str, Any]:
-        """The estimator's parameters, some of them changed."""
-        return self.estimator._parameters() | changed
-
     @property
     def _relaxation(self) -> Relaxation:
-        return RELAXATIONS[self.estimator.relaxation](self._parameters()["step_size"])
+        return self.config.dynamics(self.config.step_size)
 
     @property
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
-        return credit_rule(self._parameters(), self.network)
+        return self.config.rule(NUDGINGS[self.config.nudging], self.config.beta)
 
     @property
     def is_nudged(self) -> bool:
         """Whether the rule nudges the output, so that β matters."""
-        return self.estimator._is_nudged
+        return self.config.rule.nudged
 
     @property
     def nudge_strength(self) -> float:
         """Size of the push on the output in the second phase, in units of the output's error."""
-        return self.estimator._nudge_strength
+        return self.config.nudge_strength
 
     @property
     def rescales_layers(self) -> bool:
         """Whether training undoes the attenuation of error signals, layer by layer."""
-        return bool(self.estimator.layerwise_rescale and self.credit_rule.attenuated)
+        return self.config.layerwise_rescale and self.config.rule.attenuated
 
     def substrate(self) -> SimulatedNetwork:
         """The network, settled up to rounding. All its synapses measure changes of the state."""
-        lead = lead_of_loops(self._parameters())
-        return SimulatedNetwork(self.network, self._relaxation, LIMITS, lead=lead)
+        return SimulatedNetwork(self.network, self._relaxation, LIMITS, lead=self.config.lead)
 
     def training_substrate(self, **changed: Any) -> SimulatedNetwork:
         """The network with tolerances and synapses as in training.
@@ -139,19 +132,21 @@ class Subject:
         **changed
             Values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
-        parameters = self._parameters(**changed)
-        measured = what_synapses_measure(parameters, self.network)
-        limits, lead = training_limits(parameters), lead_of_loops(parameters)
-        return SimulatedNetwork(self.network, self._relaxation, limits, lead=lead, **measured)
+        config = replace(self.config, **changed)
+        measured = what_synapses_measure(config, self.network)
+        limits = training_limits(config)
+        return SimulatedNetwork(
+            self.network, self._relaxation, limits, lead=config.lead, **measured
+        )
 
     def predictions(self) -> Iterator[Result]:
         """Free phases as `predict` computes them, in the estimator's dtype, chunk by chunk.
 
         States that are not finite raise no error. Their residuals are not finite.
         """
-        arrays = self.estimator._arrays()
-        network = self.estimator._network(arrays, NumpyBackend())
-        substrate = self.estimator._substrate(network)
+        arrays = FittedArrays.of(self.estimator)
+        network = arrays.network(self.config.activation, NumpyBackend())
+        substrate = prediction_substrate(self.config, network)
         for rows in self.chunks():
             with np.errstate(over="ignore"):
                 inputs = self.inputs(rows).astype(network.dtype)
@@ -161,16 +156,14 @@ class Subject:
 
     def keeps_feedback_transposed(self) -> bool:
         """Whether untied feedback starts as the transpose of the forward weights and stays so."""
-        parameters = self._parameters()
-        follows = parameters["feedback_learning"] == "kolen_pollack"
-        return follows and parameters["feedback_init"] == "transpose"
+        return self.config.way.follows and self.config.feedback_init == "transpose"
 
     def rates_would_be_exact(self) -> bool:
         """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""
         # A small nudge is finite, even if the estimator clamps its output (beta=inf).
-        parameters = self._parameters(beta=1.0)
+        config = replace(self.config, beta=1.0)
         smooth = not self.network.activations[0].transmits_state
-        return smooth and feedback_aligns(parameters) and not reads_rates(parameters)
+        return smooth and config.aligns and not config.reads_rates
 
     def needed_for_exact_gradient(self, **changed: Any) -> list[str]:
         """Other changes that an exact gradient needs, for example "a finite beta".
@@ -180,7 +173,7 @@ class Subject:
         **changed
             Changes that are already decided on, such as ``beta=0.1``.
         """
-        return needed_for_exact(self._parameters(**changed))
+        return needed_for_exact(replace(self.config, **changed))
 
     # Rows, and their free phases
 
@@ -269,20 +262,22 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None. Pass the targets of X."
         raise ValueError(msg)
+    config = Config.of(estimator)
+    targets = estimator._targets.of(estimator, config)
     X, y, backend = on_host(X), on_host(y), NumpyBackend()
     if y is None:
         X, _ = validated_inputs(estimator, X, backend)
         target, weight = None, None
     else:
-        X, y, _ = validated_pair(estimator, X, without_nullable_type(y), backend)
-        y = estimator._take_in_targets(y, reset=False)
-        target = estimator._encode(y, np.float64)
-        weight = estimator._effective_weight(y, None)
-    network = estimator._network(estimator._arrays().copy(np.float64), backend)
+        X, y, _ = validated_pair(estimator, X, targets.plain(y), backend)
+        y = targets.checked(y, config)
+        target, weight = targets.encode(y, np.float64), targets.weight(y, None)
+    arrays = FittedArrays.of(estimator).copy(np.float64)
+    network = arrays.network(config.activation, backend)
     refuse_broken_weights(network)
     X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     shares = _shares(weight, X.shape[0])
-    return Subject(estimator, network, X, target, estimator._loss(), shares)
+    return Subject(estimator, config, network, X, target, targets.loss, shares)
 
 
 def check_estimator(caller: str, estimator: Any) -> None:

@@ -71,7 +71,7 @@ RESULTS = ["predict", "predict_proba", "predict_log_proba", "decision_function",
 def test_results_stay_on_the_device(installed, digits, method, n_classes, monkeypatch):
     X, y = digits[0], digits[1] % n_classes
     model = _fitted(_classifier(), X, y)
-    monkeypatch.setattr("sklearn_eqprop._estimators.fitted.settled_rows.CHUNK_ROWS", 40)
+    monkeypatch.setattr("sklearn_eqprop._estimators.fitted.settle.CHUNK_ROWS", 40)
     found = getattr(model, method)(installed.asarray(X))
     expected = getattr(model, method)(X)
     assert type(found) is DeviceArray

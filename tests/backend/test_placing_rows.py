@@ -7,7 +7,7 @@ import pytest
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend.cuda import cupy_backend, feeding
-from sklearn_eqprop._estimators.fitted import settled_rows
+from sklearn_eqprop._estimators.fitted import settle
 from tests.backend.test_training_loop import _assert_alike, _fitted
 
 N_ROWS, N_COLUMNS = 4096, 256
@@ -139,7 +139,7 @@ def test_a_buffer_is_filled_after_the_work_that_used_its_memory_before(device, f
 @pytest.mark.parametrize("given", [False, True])
 @pytest.mark.parametrize("scoring", [None, "loss"])
 def test_validation_rows_are_streamed_too(installed, monkeypatch, given, scoring):
-    monkeypatch.setattr(settled_rows, "CHUNK_ROWS", 40)
+    monkeypatch.setattr(settle, "CHUNK_ROWS", 40)
     X, y = INPUTS[:400, :30] * np.where(np.arange(30) == 7, 1e4, 1), RNG.randint(3, size=400)
     model = EqPropClassifier((8, 7), max_iter=2, batch_size=30, random_state=0, scoring=scoring)
     model.set_params(early_stopping=True, validation_fraction=0.4)

@@ -14,6 +14,7 @@ from sklearn.preprocessing import MinMaxScaler
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report, jacobian_symmetry
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -331,7 +332,7 @@ def test_predictions_do_not_depend_on_who_shares_the_batch(fitted, digits):
 def test_large_maps_settle_in_small_chunks(fitted, digits, monkeypatch):
     X, _ = digits
     whole = fitted.relax(X)
-    monkeypatch.setattr("sklearn_eqprop._estimators.fitted.settled_rows.CHUNK_NUMBERS", 1000)
+    monkeypatch.setattr("sklearn_eqprop._estimators.fitted.settle.CHUNK_NUMBERS", 1000)
     cut = fitted.relax(X)
     for one, other in zip(whole.states, cut.states, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-12)
@@ -374,7 +375,7 @@ def test_loops_are_bounded(digits):
     model = EqPropClassifier(
         (Conv2D(4, 3), Conv2D(5, 3, pool=2)), **SETTINGS | {"feedback_scale": 30.0}
     ).fit(X, y)
-    network = model._network(model._arrays(), NumpyBackend())
+    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
     forward, feedback = network.forward[1].envelope, network.feedback[0].envelope
     up = forward.apply(np.eye(forward.n_source))
     down = feedback.apply(np.eye(feedback.n_source))

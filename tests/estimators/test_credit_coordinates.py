@@ -6,6 +6,7 @@ from sklearn.datasets import make_classification
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop.diagnostics import gradient_alignment
 from tests.dense_truth import DenseNet
 
@@ -31,6 +32,12 @@ def _cosine(one, other):
     return one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
 
 
+def _encoded(model, y):
+    config = Config.of(model)
+    targets = model._targets.of(model, config)
+    return targets.encode(targets.checked(y, config), np.float64)
+
+
 def _alignment(estimator, data, activation, **settings):
     """Cosine between the step of one minibatch and minus the gradient at the weights before."""
     X, y = data[0][:40], data[1][:40]
@@ -42,7 +49,7 @@ def _alignment(estimator, data, activation, **settings):
         coef *= 1.2
     blocks = [*model.coefs_, *model.intercepts_]
     before = DenseNet(activation, [c.copy() for c in model.coefs_], list(model.intercepts_))
-    target = model._encode(model._take_in_targets(y, reset=False), np.float64)
+    target = _encoded(model, y)
     loss = "log_loss" if estimator is EqPropClassifier else "squared_error"
     gradient = before.gradient(X, loss, target, np.full(40, 1 / 40))
     model.partial_fit(X, y)
@@ -69,7 +76,7 @@ def test_feedback_that_follows_reads_rates_which_are_exact_layer_by_layer(diabet
         model.feedback_coefs_ = [0.3 * coef.T for coef in model.coefs_[1:]]
         before = [coef.copy() for coef in model.coefs_]
         net = DenseNet(activation, before, list(model.intercepts_), list(model.feedback_coefs_))
-        target = model._encode(model._take_in_targets(y, reset=False), np.float64)
+        target = _encoded(model, y)
         gradient = net.gradient(X, "squared_error", target, np.full(40, 1 / 40))
         model.partial_fit(X, y)
         cosines[chosen], start = [], 0

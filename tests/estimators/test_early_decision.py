@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits, make_multilabel_classification
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators import settling
+from sklearn_eqprop._estimators.fitted import settle
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: On a device all rows settle: looking who is decided would make the host wait.
@@ -34,14 +34,14 @@ def digits():
 def n_unsettled(monkeypatch):
     """How many rows of each call were left before they had settled, and how many there were."""
     counts = []
-    original = settling.settle_rows
+    original = settle.settle_rows
 
     def counting(*arguments, **nudge):
         result = original(*arguments, **nudge)
         counts.append((int((result.residual > UNSETTLED).sum()), len(result.residual)))
         return result
 
-    monkeypatch.setattr(settling, "settle_rows", counting)
+    monkeypatch.setattr(settle, "settle_rows", counting)
     return counts
 
 

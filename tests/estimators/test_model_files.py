@@ -17,8 +17,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.fitted.model_file import (
     TRUSTED_TYPES,
-    packed_numbers,
-    unpacked_numbers,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -95,13 +93,6 @@ def test_smaller_than_the_file_of_mlp(load, hidden):
         warnings.simplefilter("ignore")
         sizes = [len(pickle.dumps(model.fit(X, y))) for model in (ours, theirs)]
     assert sizes[0] < sizes[1]
-
-
-def test_numbers_are_packed_without_loss():
-    values = [0.1, -0.0, np.inf, 1e-320, 3.0]
-    assert unpacked_numbers(packed_numbers(values)) == values
-    assert np.isnan(unpacked_numbers(packed_numbers([np.nan]))[0])
-    assert unpacked_numbers(packed_numbers([])) == []
 
 
 @KINDS

@@ -8,6 +8,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._estimators.fitted.drawing import LayerCaption, network_svg
+from sklearn_eqprop._network import layered_wiring
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
@@ -71,6 +73,8 @@ def test_in_a_pipeline_scikit_learn_draws_alone():
 
 
 def test_names_are_escaped():
-    model = EqPropClassifier(activation="<b>")
-    assert "<b>" not in model._network_html()
-    assert "&lt;b&gt;" in model._network_html()
+    captions = [LayerCaption("<b>", "<i>"), LayerCaption("output", "")]
+    picture = network_svg(captions, layered_wiring(1))
+    assert "<b>" not in picture
+    assert "<i>" not in picture
+    assert "&lt;b&gt;" in picture

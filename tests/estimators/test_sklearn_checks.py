@@ -6,6 +6,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._estimators.parameters.config import Config
 
 # The checks fit on their own data for as long as the estimator is told to, settled or not.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -72,5 +73,6 @@ def test_checks_called_by_hand_exist():
 
 
 @pytest.mark.parametrize("estimator", [EqPropClassifier(beta=0.1), EqPropRegressor(beta=0.1)])
-def test_parameters_read_without_the_signature_are_those_of_get_params(estimator):
-    assert estimator._parameters() == estimator.get_params(deep=False)
+def test_the_config_holds_the_parameters(estimator):
+    config, parameters = vars(Config.of(estimator)), estimator.get_params(deep=False)
+    assert config == {"class_weight": None} | parameters

@@ -11,9 +11,10 @@ from scipy import sparse
 from sklearn.datasets import make_classification
 from sklearn.utils import estimator_checks
 
-import sklearn_eqprop._estimators.fitted.settled_rows as settled_rows_module
+import sklearn_eqprop._estimators.fitted.settle as settle_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -106,7 +107,7 @@ class NeverDense(sparse.csr_matrix):
 @KINDS
 def test_no_part_of_x_larger_than_a_minibatch_is_made_dense(counts, estimator, monkeypatch):
     X, y = counts
-    monkeypatch.setattr(settled_rows_module, "CHUNK_ROWS", 20)
+    monkeypatch.setattr(settle_module, "CHUNK_ROWS", 20)
     data = NeverDense(X * 1e5)
     for early_stopping in (False, True):
         model = estimator(**SETTINGS | {"early_stopping": early_stopping}).fit(data, y)
@@ -116,16 +117,16 @@ def test_no_part_of_x_larger_than_a_minibatch_is_made_dense(counts, estimator, m
 
 @pytest.mark.parametrize("density", [1e-4, 0.06])  # multiplied as they are; made dense
 def test_rows_with_very_many_columns_are_settled_few_at_a_time(density, monkeypatch):
-    monkeypatch.setattr(settled_rows_module, "CHUNK_NUMBERS", 2**18)
+    monkeypatch.setattr(settle_module, "CHUNK_NUMBERS", 2**18)
     X = sparse.random(40, 50_000, density=density, format="csr", random_state=0)
     y = np.arange(40) % 2
     model = EqPropClassifier(hidden_layer_sizes=(2,), max_iter=1, batch_size=10, dtype="float32")
     model.fit(X, y)
-    network = model._network(model._arrays(), NumpyBackend())
-    parts = [inputs for _, inputs in settled_rows_module._chunks_of_inputs(network, X, None)]
+    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
+    parts = [inputs for _, inputs in settle_module._chunks_of_inputs(network, X, None)]
     for part in parts:
         assert sparse.issparse(part) == (density < 0.05)
-        assert part.size <= settled_rows_module.CHUNK_NUMBERS
+        assert part.size <= settle_module.CHUNK_NUMBERS
     assert sum(part.shape[0] for part in parts) == 40
     assert len(parts) == (1 if density < 0.05 else 8)
     assert model.predict_proba(X).shape == (40, 2)

@@ -1,4 +1,4 @@
-"""The loose tolerance of training must not loss the update of any layer its direction."""
+"""The loose tolerance of training must not cost the update of any layer its direction."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,9 @@ from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._estimators.fitting.assembly import credit_rule, training_limits
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.fitting.train import training_limits
+from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._rules import NUDGINGS, CreditRule, Minibatch
@@ -34,9 +36,10 @@ def digits():
 
 def updates(model, limits, X, target, rule: CreditRule | None = None):
     """Update of F_1..F_L by the model's rule or another, settled within the given limits."""
-    network = model._network(model._arrays(), NumpyBackend())
+    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
-    rule = rule or credit_rule(model.get_params(), network)
+    config = Config.of(model)
+    rule = rule or config.rule(NUDGINGS[config.nudging], config.beta)
     rng = np.random.RandomState(0)
     credit = rule.credit(substrate, Minibatch(X, target, LogLoss(), 1 / len(X), rng))
     return credit.changes[: network.n_layers]
@@ -53,7 +56,7 @@ def test_every_layer_gets_the_direction_of_a_tight_settling(way, n_hidden):
     X, y = digits()
     model = EqPropClassifier((32,) * n_hidden, random_state=0, max_iter=5, **way).fit(X, y)
     target = np.eye(10)[y]
-    loose = updates(model, training_limits(model.get_params()), X, target)
+    loose = updates(model, training_limits(Config.of(model)), X, target)
     tight = updates(model, SettlingLimits(1e-13, 1e-13, 1000, 1000), X, target)
     cosines = [cosine(one, other) for one, other in zip(loose, tight, strict=True)]
     assert min(cosines) > 0.98, cosines
@@ -70,7 +73,7 @@ def test_exact_gradients_are_exact_by_default(gradient, n_hidden, loop_gain, epo
     settings |= {"max_iter": epochs, "n_iter_no_change": None}
     model = EqPropClassifier((24,) * n_hidden, random_state=0, **settings).fit(X, y)
     target = np.eye(10)[y]
-    found = updates(model, training_limits(model.get_params()), X, target)
+    found = updates(model, training_limits(Config.of(model)), X, target)
     tight = SettlingLimits(1e-13, 1e-13, 1000, 1000)
     exact = updates(model, tight, X, target, RecurrentBackpropRule(NUDGINGS["one_sided"], 1.0))
     cosines = [cosine(one, other) for one, other in zip(found, exact, strict=True)]

@@ -9,7 +9,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.fitted.settled_rows import CHUNK_ROWS
+from sklearn_eqprop._estimators.fitted.settle import CHUNK_ROWS
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_graph import GraphNet
 from tests.dense_truth import DenseNet

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._feedback.kolen_pollack import Follower
-from sklearn_eqprop._network import feedback_gains, layered_wiring
-from sklearn_eqprop._network import attenuations
+from sklearn_eqprop._network import attenuations, feedback_gains, layered_wiring
 from tests.dense_truth import DenseNet, random_net, random_task
 from tests.engine import joined, network_of, substrate_of
 

@@ -7,8 +7,7 @@ import pytest
 
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._feedback.base import FEEDBACK_RATE
-from sklearn_eqprop._network import Wiring, feedback_gains
-from sklearn_eqprop._network import arrival_scales, attenuations
+from sklearn_eqprop._network import Wiring, arrival_scales, attenuations, feedback_gains
 from sklearn_eqprop._network.initial_weights import starting_norm
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.vector_field import VectorFieldRule

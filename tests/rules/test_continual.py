@@ -5,8 +5,7 @@ import pytest
 
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
-from sklearn_eqprop._network import feedback_gains
-from sklearn_eqprop._network import attenuations
+from sklearn_eqprop._network import attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.continual import ContinualRule

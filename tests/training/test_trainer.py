@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
-from sklearn_eqprop._network import feedback_gains
-from sklearn_eqprop._network import attenuations
+from sklearn_eqprop._network import attenuations, feedback_gains
 from sklearn_eqprop._rules.nudging import NUDGINGS
 from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from sklearn_eqprop._training.sgd import SGD

@@ -25,6 +25,13 @@ _HOST_LIBRARIES = ("builtins", "numpy", "scipy", "pandas", "polars", "pyarrow")
 _TIMES = ("date", "time", "duration", "timestamp")
 #: Options of scikit-learn's validation: sparse X stays sparse, as CSR.
 _ACCEPTED: dict[str, Any] = {"dtype": [np.float64, np.float32], "accept_sparse": "csr"}
+#: Remedy if the network needs the memory of a device, besides fewer samples at once.
+SMALLER_NETWORK = "fewer or smaller hidden layers, dtype='float32', or backend='numpy'"
+#: Remedy if rows that the user has put on the device need its memory.
+FEWER_ROWS = (
+    "Pass fewer rows, rows in float32 or float64 (others are copied), or a NumPy array "
+    "(cupy.asnumpy(X)), of which a part at a time is brought to the device"
+)
 
 
 class HostHome:
@@ -328,3 +335,11 @@ def _refuse_mixed(targets: list[Any], name: str) -> None:
             "turn all of it into text. Convert everything to text, or pass numbers only."
         )
         raise ValueError(msg)
+
+
+def rows_of(X: Any, name: str = "X") -> str:
+    """The rows of an argument in words; the argument has not been validated yet."""
+    shape = getattr(X, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        return f"{shape[0]} rows of {name}"
+    return f"the rows of {name}"

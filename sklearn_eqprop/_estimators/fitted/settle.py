@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
-from sklearn_eqprop._backend import ArrayBackend, NumpyBackend, available_backend
+from sklearn_eqprop._backend import (
+    ArrayBackend,
+    NumpyBackend,
+    available_backend,
+    batches,
+    stays_sparse,
+)
 from sklearn_eqprop._backend.array_backend import Array, Feed
-from sklearn_eqprop._backend import batches, stays_sparse
 from sklearn_eqprop._estimators.data.array_home import Home
-from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
-from sklearn_eqprop._estimators.data.inputs import validated_inputs
+from sklearn_eqprop._estimators.data.inputs import (
+    FEWER_ROWS,
+    SMALLER_NETWORK,
+    rows_of,
+    validated_inputs,
+)
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
-from sklearn_eqprop._estimators.fitted.early_decision import FEWEST_ROWS, enough_to_decide
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Network
+from sklearn_eqprop._network import FEWEST_ROWS, Network, enough_to_decide
 from sklearn_eqprop._relaxation import Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -38,6 +47,26 @@ HOST_CHUNK_BYTES = 3 * 2**20
 FEWEST_HOST_ROWS = 256
 #: relax_tol='auto' for predictions, by type of the weights.
 PREDICTION_TOLERANCE = {"float32": 5e-6, "float64": 1e-10}
+
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def explains_full_device(method: Method) -> Method:
+    """Return a method of a fitted estimator that explains a full device; X is its first argument.
+
+    Settling has its own explanation. This one covers everything before and after it.
+    """
+
+    @wraps(method)
+    def explaining(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
+        backend = prediction_backend(self)
+        if not backend.is_device:
+            return method(self, X, *args, **kwargs)
+        with backend.explaining_full_memory(f"processing {rows_of(X)}", FEWER_ROWS):
+            return method(self, X, *args, **kwargs)
+
+    return cast("Method", explaining)
 
 
 @dataclass(frozen=True)
@@ -149,12 +178,17 @@ def settled_layers(estimator: Any, X: Any) -> Settled:
     return settle_validated(config, network, X, home)
 
 
-def prediction_backend(config: Config) -> ArrayBackend:
+def prediction_backend(chosen: Any) -> ArrayBackend:
     """Return the backend of a fitted model: the chosen one, or NumPy's if there is no device.
 
     So a model that was fitted on a device predicts on machines without one.
+
+    Parameters
+    ----------
+    chosen : Config or estimator
+        With an attribute `backend`.
     """
-    return NumpyBackend() if config.backend == "numpy" else available_backend()
+    return NumpyBackend() if chosen.backend == "numpy" else available_backend()
 
 
 def settle_validated(
@@ -188,7 +222,7 @@ def settle_validated(
     backend = network.backend
     at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
-    with explaining_full_device(backend, at_once, remedy):
+    with backend.explaining_full_memory(at_once, remedy):
         substrate = prediction_substrate(config, network, enough)
         result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
     if not result.converged.all():

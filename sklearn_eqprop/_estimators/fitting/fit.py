@@ -10,12 +10,8 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from sklearn_eqprop._backend import get_backend
-from sklearn_eqprop._estimators.data.device_memory import (
-    FEWER_ROWS,
-    explaining_full_device,
-    rows_of,
-)
 from sklearn_eqprop._estimators.data.held_out import check_validation_arguments, split_rows
+from sklearn_eqprop._estimators.data.inputs import FEWER_ROWS
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitting.callbacks import EpochCallbacks, has_callbacks
 from sklearn_eqprop._estimators.fitting.judging import judge
@@ -65,10 +61,7 @@ def fit(estimator: Any, call: Call) -> None:
         targets = draft._targets.of(draft, config)
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
     rng = None if previous is not None else _copy_of_generator(config.random_state)
-    looked_over = rows_of(call.X)
-    if call.validation[0] is not None:
-        looked_over += f" and {rows_of(call.validation[0], 'X_val')}"
-    with explaining_full_device(backend, f"looking over {looked_over}", FEWER_ROWS):
+    with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
         rows, targets = rows_to_fit(draft, config, call, previous, backend)
         vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
         held_out = rows_to_judge(draft, config, targets, call, backend)
@@ -142,7 +135,8 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
 
 def _copy_of(estimator: Any) -> Any:
     """Return another estimator with the same attributes."""
-    twin = type(estimator).__new__(type(estimator))
+    kind: Any = type(estimator)
+    twin = kind.__new__(kind)
     vars(twin).update(vars(estimator))
     return twin
 

@@ -11,18 +11,10 @@ from typing import Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
-from sklearn_eqprop._network import Network, feedback_gains
-from sklearn_eqprop._network import SMALLEST_GAIN, attenuations
-from sklearn_eqprop._training import (
-    ADAPTIVE_FLOOR,
-    EpochRecord,
-    Trainer,
-    TrainingData,
-    mean_loss,
-    moved_memory,
-    rate_factor,
-    run_epoch,
-)
+from sklearn_eqprop._network import SMALLEST_GAIN, Network, attenuations, feedback_gains
+from sklearn_eqprop._training import SCHEDULES, Schedule
+from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
+from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Share of the loss of a constant prediction by which a smaller loss is no better.
@@ -61,6 +53,11 @@ class Run:
     def max_iter(self) -> int:
         """Most epochs."""
         return 1 if self.incremental else self.config.max_iter
+
+    @property
+    def schedule(self) -> Schedule:
+        """Schedule of the learning rate."""
+        return SCHEDULES[self.config.learning_rate](self.config.max_iter)
 
     @property
     def restores_best(self) -> bool:
@@ -124,7 +121,7 @@ def run_training(
             if not run.incremental:
                 last_good = _weights(network)
             n_done += 1
-            state.record(epoch, data.n_samples)
+            state.record(epoch, data.n_samples_given)
             if held_out is not None:
                 state.validation_scores.append(held_out)
             score = -epoch.loss if held_out is None else held_out
@@ -132,11 +129,11 @@ def run_training(
                 best_weights, n_to_best = last_good, n_done
             if config.verbose:
                 seconds = (time.perf_counter() - started) / n_done
-                _print_epoch(state, epoch, run, n_done, data.n_samples, seconds)
+                _print_epoch(state, epoch, run, n_done, data.n_samples_given, seconds)
             if observer is not None and observer.epoch_ended(network, state):
                 ended_by = EndedBy.CALLBACK
                 break
-            if state.n_waiting > patience and not _cuts_rate(state, config):
+            if state.n_waiting > patience and not _cuts_rate(state, run):
                 ended_by = EndedBy.PATIENCE
                 break
     except KeyboardInterrupt:
@@ -158,7 +155,7 @@ def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:
     network = trainer.network
     if trainer.guard is not None:
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
-    state.optimizer = moved_memory(trainer.optimizer.memory(), network.backend.to_host)
+    state.optimizer = trainer.optimizer.memory()
     if trainer.attenuated:
         gains = feedback_gains(network)
         carried = min(attenuations(network.wiring, gains))
@@ -211,11 +208,10 @@ def _finite_epoch(
     DivergenceError
         If a loss or a weight stops being finite.
     """
-    config = run.config
+    config, schedule = run.config, run.schedule
 
     def factor(done: float) -> float:
-        n_epochs = state.n_epochs + done
-        return rate_factor(config.learning_rate, n_epochs, config.max_iter, state.n_rate_cuts)
+        return schedule.factor(state.n_epochs + done, state.n_rate_cuts)
 
     epoch = run_epoch(
         trainer,
@@ -242,18 +238,16 @@ def _finite_epoch(
     return epoch
 
 
-def _cuts_rate(state: TrainingState, config: Config) -> bool:
+def _cuts_rate(state: TrainingState, run: Run) -> bool:
     """Return whether a lower learning rate answers the lack of progress ('adaptive' only)."""
-    if config.learning_rate == "adaptive":
-        next_factor = rate_factor("adaptive", 0, 0, state.n_rate_cuts + 1)
-        if next_factor >= ADAPTIVE_FLOOR:
-            state.n_rate_cuts += 1
-            state.n_waiting = 0
-            return True
-    if config.verbose:
-        what = "Validation score" if config.early_stopping else "Training loss"
+    if run.schedule.may_cut(state.n_rate_cuts):
+        state.n_rate_cuts += 1
+        state.n_waiting = 0
+        return True
+    if run.config.verbose:
+        what = "Validation score" if run.config.early_stopping else "Training loss"
         print(
-            f"{what} did not improve by more than tol={config.tol:g} for "
+            f"{what} did not improve by more than tol={run.config.tol:g} for "
             f"{state.n_waiting} epochs. Stopping."
         )
     return False

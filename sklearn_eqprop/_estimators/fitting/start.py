@@ -15,7 +15,12 @@ from sklearn_eqprop._estimators.data.columns import (
     warn_about_outliers,
 )
 from sklearn_eqprop._estimators.data.held_out import Rows, check_inputs_fit
-from sklearn_eqprop._estimators.data.inputs import rows_that_count, validated_pair, validated_weight
+from sklearn_eqprop._estimators.data.inputs import (
+    rows_of,
+    rows_that_count,
+    validated_pair,
+    validated_weight,
+)
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.parameters.architecture import requested_layout
@@ -23,6 +28,7 @@ from sklearn_eqprop._estimators.parameters.checks import check_beta, warn_before
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, initial_weights
+from sklearn_eqprop._rules import NUDGINGS
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,12 @@ class Call:
     classes: Any = None
     validation: tuple[Any, Any, Any] = (None, None, None)
     incremental: bool = False
+
+    @property
+    def rows_in_words(self) -> str:
+        """The rows of X, and of X_val, for messages."""
+        X_val = self.validation[0]
+        return rows_of(self.X) + ("" if X_val is None else f" and {rows_of(X_val, 'X_val')}")
 
 
 def rows_to_fit(
@@ -202,7 +214,7 @@ def _drawn_streams(config: Config, n_samples: int) -> list[str]:
     """Return the random streams that training on so many samples may draw from."""
     draws = {
         "shuffle_rng": config.shuffle and n_samples > config.most_samples,
-        "nudging_rng": config.nudging == "random_sign",
+        "nudging_rng": NUDGINGS[config.nudging].draws,
         "probe_rng": config.way.draws,
     }
     return [name for name, is_drawn in draws.items() if is_drawn]

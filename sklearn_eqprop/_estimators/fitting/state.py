@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._training import EpochRecord
+from sklearn_eqprop._training.epoch import EpochRecord
 
 #: Columns of ``relaxation_``.
 RELAXATION_RECORDS = (

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
-from sklearn_eqprop._estimators.data.device_memory import SMALLER_NETWORK, explaining_full_device
 from sklearn_eqprop._estimators.data.held_out import Rows, merged_rows
+from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.fitted.arrays import check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
 from sklearn_eqprop._estimators.fitting.start import Fitted
@@ -22,7 +22,8 @@ from sklearn_eqprop._network import LoopGainGuard, Network
 from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from sklearn_eqprop._training import LearningSettings, Trainer, TrainingData, trained_parameters
+from sklearn_eqprop._training.epoch import TrainingData
+from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Tolerances of the nudged phase while training, for relaxations that solve one layer after the
@@ -97,7 +98,7 @@ def train(
         with (
             np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             arrays.facing_scaled_inputs(state.input_scales),
-            explaining_full_device(backend, minibatches, remedy),
+            backend.explaining_full_memory(minibatches, remedy),
         ):
             data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
             if state.guard_vectors is None and config.loop_bound is not None:
@@ -160,8 +161,7 @@ def assembled_trainer(
     if config.loop_bound is not None:
         guard = LoopGainGuard(network, config.loop_bound, state.guard_vectors)
     blocks = trained_parameters(network, config.way)
-    memory = state.optimizer
-    optimizer = config.steps.for_blocks(blocks, network.backend, memory, config.momentum)
+    optimizer = config.steps(blocks, network.backend, state.optimizer, momentum=config.momentum)
     rule = config.rule(NUDGINGS[config.nudging], config.beta)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),

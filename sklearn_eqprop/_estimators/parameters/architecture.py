@@ -182,15 +182,7 @@ def _check_nudge_arrives(wiring: Wiring, n_layers: int, config: Config) -> None:
     deaf = set(range(1, n_layers + 1)) - reachable(wiring.pairs, n_layers)
     if deaf:
         exact = " or ".join(repr(rule.name) for rule in RULES.values() if rule.exact)
-        also = [
-            what
-            for what, is_needed in (
-                ("objective='fixed_point'", config.averages),
-                ("a finite beta", config.clamps),
-                ("credit_coordinates='auto'", config.credit_coordinates == "rate"),
-            )
-            if is_needed
-        ]
+        also = needed_for_exact(config)
         msg = (
             f"gradient={config.gradient!r} trains a layer by the nudge that reaches it from the "
             f"output, but no path in connections leads from layer {n_layers} to {named(deaf)}. Add "
@@ -198,6 +190,16 @@ def _check_nudge_arrives(wiring: Wiring, n_layers: int, config: Config) -> None:
             f"gradient={exact}, which need none{', with ' if also else ''}{' and '.join(also)}."
         )
         raise ValueError(msg)
+
+
+def needed_for_exact(config: Config) -> list[str]:
+    """Return other changes that an exact gradient needs, such as "a finite beta"."""
+    changes = (
+        ("objective='fixed_point'", config.averages),
+        ("a finite beta", config.clamps),
+        ("credit_coordinates='auto'", config.credit_coordinates == "rate"),
+    )
+    return [change for change, is_needed in changes if is_needed]
 
 
 def _ways_back(wiring: Wiring, deaf: set[int]) -> list[tuple[int, int]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
-from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackWay
+from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, ClampedRule, CreditRule
@@ -92,9 +92,7 @@ class Config:
         """
         given = given_parameters(estimator)
         checked = vars(estimator).get("_checked_parameters")
-        if checked is None or any(
-            now is not then for now, then in zip(given, checked, strict=True)
-        ):
+        if checked is None or any(map(operator.is_not, given, checked)):
             estimator._validate_params()
         return cls(*map(_plain, given))
 
@@ -104,7 +102,7 @@ class Config:
         return hidden_layers(self.hidden_layer_sizes)
 
     @property
-    def rho(self) -> type[Activation] | Activation:
+    def rho(self) -> Activation:
         """Activation of the hidden units."""
         return ACTIVATIONS[self.activation]
 
@@ -131,7 +129,7 @@ class Config:
     @property
     def pushes_away(self) -> bool:
         """Whether a nudged phase moves the output away from its target."""
-        return NUDGINGS[self.nudging].pushes_away or self.beta < 0
+        return NUDGINGS[self.nudging].both_signs or self.beta < 0
 
     @property
     def nudge_strength(self) -> float:
@@ -142,9 +140,17 @@ class Config:
         return 1.0 if self.clamps or not self.rule.nudged else abs(self.beta)
 
     @property
-    def way(self) -> type[FeedbackWay]:
+    def way(self) -> FeedbackLearning:
         """How feedback weights learn."""
-        return FEEDBACK_WAYS[self.feedback_learning]
+        return FEEDBACK_WAYS[self.feedback_learning]()
+
+    @property
+    def aligns(self) -> bool:
+        """Whether feedback is, or becomes, the transposed forward weights except for its size.
+
+        Homeostasis leads there except for average slopes, see `_feedback.homeostasis`.
+        """
+        return self.tied or self.way.aligns
 
     @property
     def dynamics(self) -> type[Relaxation]:
@@ -190,10 +196,9 @@ class Config:
         """
         if self.credit_coordinates != "auto":
             return self.credit_coordinates == "rate"
-        if self.clamps:
-            return True
-        aligned = self.tied or self.way.aligns
-        return self.rule.may_read_rates and aligned and not self.rho.transmits_state
+        if self.rule.auto_coordinates != "rate_if_aligned":
+            return self.rule.auto_coordinates == "rate"
+        return self.aligns and not self.rho.transmits_state
 
     @property
     def most_samples(self) -> int:

@@ -14,7 +14,7 @@ from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
-from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, Loss, loss_of
+from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, ClassificationLoss, loss_of
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import type_of_target
 
@@ -28,13 +28,13 @@ class Labels:
     classes : ndarray of shape (n_classes,) or (n_labels,)
         Sorted class labels. With multilabel targets: the numbers of the columns of y.
     multilabel : bool
-    loss : Loss
+    loss : ClassificationLoss
     class_weight : dict, 'balanced' or None
     """
 
     classes: np.ndarray
     multilabel: bool
-    loss: Loss
+    loss: ClassificationLoss
     class_weight: Any
 
     #: How far apart hidden units are when training starts, see `initial_weights`.
