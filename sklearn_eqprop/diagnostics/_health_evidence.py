@@ -219,9 +219,10 @@ def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
         lengths = [network.norm(s) for s in states]
         squares = np.square([apart, lengths]).sum(axis=1)
     if not np.isfinite(squares).all():
+        largest = max(float(abs(state).max()) for state in states)
         msg = (
-            "The states are too large for this report, which squares their length of "
-            f"{max(apart + lengths):.2g} in float64: scale the inputs."
+            "The states are too large for this report, which squares them in float64. The largest "
+            f"is {largest:.2g}: scale the inputs."
         )
         raise DivergenceError(msg)
     return squares
