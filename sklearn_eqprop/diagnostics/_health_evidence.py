@@ -172,9 +172,10 @@ def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
         lengths = network.norms(states)
         squares = np.square([apart, lengths]).sum(axis=1)
     if not np.isfinite(squares).all():
+        largest = max(float(abs(state).max()) for state in states)
         msg = (
-            f"The states have a length of {max(apart + lengths):.2g} in float64, too large to be "
-            "squared. Scale the inputs."
+            "The states are too large for this report, which squares them in float64. The largest "
+            f"is {largest:.2g}: scale the inputs."
         )
         raise DivergenceError(msg)
     return squares

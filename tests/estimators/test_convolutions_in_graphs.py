@@ -53,7 +53,7 @@ def test_maps_that_do_not_meet_are_refused(digits):
         connections=[(0, 1), (1, 2), (0, 2), (2, 3), (3, 2), (2, 1)],
         **SETTINGS,
     )
-    with pytest.raises(ValueError, match=r"\(8, 8, 3\) of layer 0.*has the shape \(4, 4, 3\)"):
+    with pytest.raises(ValueError, match=r"layer 0.*\(8, 8, 3\).*has the shape \(4, 4, 3\)"):
         model.fit(*digits)
 
 
