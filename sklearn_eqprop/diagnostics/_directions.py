@@ -107,15 +107,16 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> Direction
         update,
         limit,
         objective=float((loss[:, None] * shares).sum()),
-        signal_squares=_sums_of_squares(signal.states),
-        state_squares=_sums_of_squares(free.result.states),
+        signal_squares=sums_of_squares(signal.states),
+        state_squares=sums_of_squares(free.result.states),
         n_unsettled=n_unsettled(
             free.result.converged & slope.converged & error.converged & bounded
         ),
     )
 
 
-def _sums_of_squares(layers: Sequence[np.ndarray]) -> np.ndarray:
+def sums_of_squares(layers: Sequence[np.ndarray]) -> np.ndarray:
+    """Sum of squares of each layer, over all samples."""
     return np.array([(layer**2).sum() for layer in layers])
 
 

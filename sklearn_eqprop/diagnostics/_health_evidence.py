@@ -11,7 +11,11 @@ from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import FreeField
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
-from sklearn_eqprop.diagnostics._directions import Directions, learning_directions
+from sklearn_eqprop.diagnostics._directions import (
+    Directions,
+    learning_directions,
+    sums_of_squares,
+)
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._subject import Subject, diverged
 from sklearn_eqprop.exceptions import DivergenceError
@@ -167,15 +171,13 @@ def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
     states = free.result.states
     with np.errstate(over="ignore", invalid="ignore"):
         passed = _feedforward_pass(network, free)
-        # `norms` does not overflow where a sum of squares would.
-        apart = network.norms([s - p for s, p in zip(states, passed, strict=True)])
-        lengths = network.norms(states)
-        squares = np.square([apart, lengths]).sum(axis=1)
+        apart = [s - p for s, p in zip(states, passed, strict=True)]
+        squares = np.array([sums_of_squares(layers).sum() for layers in (apart, states)])
     if not np.isfinite(squares).all():
-        largest = max(float(abs(state).max()) for state in states)
+        largest = max(float(np.abs(s).max()) for s in states)
         msg = (
-            "The states are too large for this report, which squares them in float64. The largest "
-            f"is {largest:.2g}: scale the inputs."
+            f"States of up to {largest:.2g} are too large to be squared in float64. Scale the "
+            "inputs."
         )
         raise DivergenceError(msg)
     return squares
