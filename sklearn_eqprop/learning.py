@@ -5,8 +5,7 @@ from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._rules.base import CreditRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork

@@ -9,7 +9,7 @@ import numpy as np
 from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.vector_field import NUDGINGS
 from tests import dense_truth, engine
 
 

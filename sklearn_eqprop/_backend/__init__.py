@@ -2,18 +2,16 @@
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend, DeviceBackend, Feed, read
 from sklearn_eqprop._backend.cuda.cupy_backend import CupyBackend
-from sklearn_eqprop._backend.numpy_backend import (
+from sklearn_eqprop._backend.host import (
+    DeviceUnavailableError,
     NumpyBackend,
+    available_backend,
     batches,
     blocks,
     dense_rows,
+    get_backend,
     row_max,
     stays_sparse,
-)
-from sklearn_eqprop._backend.selection import (
-    DeviceUnavailableError,
-    available_backend,
-    get_backend,
 )
 
 __all__ = [

@@ -22,8 +22,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settle_validated,
     settled_layers,
 )
-from sklearn_eqprop._estimators.fitting.fit import fit
-from sklearn_eqprop._estimators.fitting.start import Call
+from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
     check_clamped_loss,
@@ -32,6 +31,7 @@ from sklearn_eqprop._estimators.parameters.checks import (
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
 from sklearn_eqprop._estimators.targets import Labels, Numbers
+from sklearn_eqprop._losses import NUMBER_LOSSES
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._sklearn_compat import (
     CallbackSupportMixin,
@@ -268,6 +268,12 @@ class BaseEqProp(
         preserved = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = preserved
+        if tags.classifier_tags is not None:
+            tags.classifier_tags.multi_label = True
+        if tags.regressor_tags is not None:
+            tags.target_tags.multi_output = True
+            loss = NUMBER_LOSSES.get(self.loss) if isinstance(self.loss, str) else None
+            tags.target_tags.positive_only = loss is not None and loss.predicts_log
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

@@ -14,8 +14,7 @@ from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
 from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
-from sklearn_eqprop._estimators.fitting.fit import fit
-from sklearn_eqprop._estimators.fitting.start import Call
+from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
@@ -219,9 +218,3 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         weight = weight_of_scores(sample_weight, decided)
         y = labels.plain(on_host(y))
         return float(accuracy_score(y, decided, sample_weight=weight))
-
-    def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags of the estimator."""
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
-        return tags

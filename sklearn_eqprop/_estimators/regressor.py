@@ -14,13 +14,11 @@ from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
 from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
-from sklearn_eqprop._estimators.fitting.fit import fit
-from sklearn_eqprop._estimators.fitting.start import Call
+from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_REGRESSOR
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Numbers
-from sklearn_eqprop._losses import NUMBER_LOSSES
 from sklearn_eqprop._sklearn_compat import _fit_context
 
 LOSS = """\
@@ -160,11 +158,3 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         check_consistent_length(output, y)
         weight = weight_of_scores(sample_weight, output)
         return numbers.score(output, y.reshape(y.shape[0], -1), weight)
-
-    def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags of the estimator."""
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        loss = NUMBER_LOSSES.get(self.loss) if isinstance(self.loss, str) else None
-        tags.target_tags.positive_only = loss is not None and loss.predicts_log
-        return tags

@@ -5,9 +5,6 @@ To add a loss, write one file with a subclass of `Loss` and list the class below
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
 from sklearn_eqprop._losses.absolute_error import AbsoluteError
 from sklearn_eqprop._losses.base import ClassificationLoss, Loss
 from sklearn_eqprop._losses.huber import Huber
@@ -24,10 +21,7 @@ __all__ = [
     "Loss",
     "UserLoss",
     "WrappedLoss",
-    "loss_of",
 ]
-
-_L = TypeVar("_L", bound=Loss)
 
 #: Losses of a classifier with one class per sample, by name.
 LABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
@@ -41,21 +35,3 @@ MULTILABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
 NUMBER_LOSSES: dict[str, type[Loss]] = {
     loss.name: loss for loss in (SquaredError, AbsoluteError, Huber, Poisson)
 }
-
-
-def loss_of(choice: Any, registry: Mapping[str, type[_L]]) -> _L | WrappedLoss:
-    """The loss that the parameter ``loss`` asks for.
-
-    Parameters
-    ----------
-    choice : str or UserLoss
-        A name in `registry`, or an object of the user.
-    registry : mapping of str to type
-        One of the three above.
-
-    Raises
-    ------
-    ValueError
-        If the user's object cannot be a loss, see `WrappedLoss`.
-    """
-    return registry[choice]() if isinstance(choice, str) else WrappedLoss(choice)

@@ -15,7 +15,7 @@ from typing import Any
 from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
-from sklearn_eqprop._backend.numpy_backend import CACHE_NUMBERS, batches
+from sklearn_eqprop._backend.host import CACHE_NUMBERS, batches
 from sklearn_eqprop._network.conv2d import ConvGeometry
 
 #: Numbers in the patches of one block on a device, where large products are faster. On the host a

@@ -9,9 +9,8 @@ from sklearn_eqprop._rules.asymmetric import AsymmetricRule
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.nudging import NUDGINGS, Nudging
 from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
-from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import NUDGINGS, Nudging, VectorFieldRule
 
 __all__ = [
     "NUDGINGS",

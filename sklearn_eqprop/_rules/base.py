@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop._rules.nudging import Nudging
 from sklearn_eqprop._substrates.seam import FreePhase
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._rules.vector_field import Nudging
 
 #: Coordinates of the displacements that synapses read, see `CreditRule.auto_coordinates`.
 Coordinates = Literal["state", "rate_if_aligned", "rate"]

@@ -1,12 +1,110 @@
-"""The paper's rule: two phases of the vector field."""
+"""The paper's rule: two phases of the vector field, and how they are nudged."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
+
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._rules.base import Coordinates, Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate
+
+
+class Nudging(Protocol):
+    """An estimator of ds^β/dβ at β = 0 from equilibria at a few values of β.
+
+    Attributes
+    ----------
+    name : str
+        Value of the parameter ``nudging`` that chooses it.
+    both_signs : bool
+        Whether it uses β and -β. The output is then also pushed away from the target.
+    draws : bool
+        Whether it draws random numbers.
+    """
+
+    name: str
+    both_signs: bool
+    draws: bool
+
+    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
+        """Values of β at which the network settles."""
+        ...
+
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
+        """Estimate of ds/dβ of a layer, times `weights`.
+
+        Parameters
+        ----------
+        displacements : list of array of shape (n_samples, n_units)
+            s^β - s^0 at each strength. They may be overwritten.
+        strengths : tuple of float
+        weights : array of shape (n_samples, 1) or float, default=1.0
+        """
+        ...
+
+
+class OneSided:
+    """(s^β - s^0) / β, as in the paper (Eq. 19). Its error is O(β)."""
+
+    name = "one_sided"
+    both_signs = False
+    draws = False
+
+    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
+        """β alone."""
+        return (beta,)
+
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
+        """The displacement divided by β."""
+        [slope] = displacements
+        slope *= weights * (1 / strengths[0])
+        return slope
+
+
+class RandomSign(OneSided):
+    """One-sided, with a random sign of β per minibatch. The O(β) errors average out."""
+
+    name = "random_sign"
+    both_signs = True
+    draws = True
+
+    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
+        """Either β or -β."""
+        return (beta if rng.randint(2) else -beta,)
+
+
+class Centered:
+    """(s^β - s^-β) / 2β, both settled side by side. Its error is O(β²) (Laborieux et al. 2021)."""
+
+    name = "centered"
+    both_signs = True
+    draws = False
+
+    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
+        """β and -β."""
+        return (beta, -beta)
+
+    def slope(
+        self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
+    ) -> Array:
+        """The difference of the two displacements, divided by that of the strengths."""
+        plus, minus = displacements
+        plus -= minus
+        plus *= weights * (1 / (strengths[0] - strengths[1]))
+        return plus
+
+
+#: Ways of nudging, by name. To add one, write a class and list an object of it here.
+NUDGINGS: dict[str, Nudging] = {
+    nudging.name: nudging for nudging in (OneSided(), RandomSign(), Centered())
+}
 
 
 class VectorFieldRule(CreditRule):

@@ -19,9 +19,8 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Push, Result, trajectory
-from sklearn_eqprop._substrates.phases import FreePhase
+from sklearn_eqprop._substrates.phases import ConstantPush, FreePhase, Nudge, stacked_strengths
 from sklearn_eqprop._substrates.probes import local_asymmetries
-from sklearn_eqprop._substrates.pushes import ConstantPush, Nudge, stacked_strengths
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import DisplacementField, Result
-from sklearn_eqprop._substrates.phases import FreePhase, network_at
-from sklearn_eqprop._substrates.pushes import relative_tolerance
+from sklearn_eqprop._substrates.phases import FreePhase, network_at, relative_tolerance
 
 if TYPE_CHECKING:
     from sklearn_eqprop._substrates.simulated import SimulatedNetwork

@@ -9,8 +9,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._relaxation import FreeField, Result, euler_step, flow
 from sklearn_eqprop._substrates.limits import above_rounding
-from sklearn_eqprop._substrates.phases import FreePhase, network_at
-from sklearn_eqprop._substrates.pushes import relative_tolerance
+from sklearn_eqprop._substrates.phases import FreePhase, network_at, relative_tolerance
 
 if TYPE_CHECKING:
     from sklearn_eqprop._substrates.simulated import SimulatedNetwork

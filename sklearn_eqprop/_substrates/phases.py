@@ -1,15 +1,20 @@
-"""Settled free phases, as learners see them and as the simulated network keeps them."""
+"""Settled free phases, pushes on the output, and tolerances relative to them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
-from sklearn_eqprop._backend.array_backend import Array
+import numpy as np
+
+from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._substrates.limits import ROUNDING_UNITS
 
 
 @dataclass
@@ -59,3 +64,125 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
     """Result of a nudged phase with its states, s^0 + d, in place of its displacements."""
     states = [s + d for s, d in zip(free.result.states, displacement.states, strict=True)]
     return replace(displacement, states=states)
+
+
+class Nudge:
+    """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018).
+
+    Parameters
+    ----------
+    loss : Loss
+    target : array of shape (n_samples, n_outputs)
+    beta : float or array of shape (n_samples, 1)
+        Influence parameter; one per sample if phases are stacked.
+    origin : array of shape (n_samples, n_outputs) or float
+        Output state that displacements are measured from; 0 if outputs are states themselves.
+    xp : module
+        Array module.
+    """
+
+    def __init__(self, loss: Loss, target: Array, beta: Any, origin: Any, xp: Any) -> None:
+        self._loss = loss
+        self._target = target
+        self._beta = beta
+        self._origin = origin
+        self._xp = xp
+        self._size = size_of(xp, beta)
+
+    def velocity(self, drive: Array, output: Array) -> Array:
+        """``drive + force - s`` at the given output; a fresh array."""
+        arguments = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._loss.velocity(self._xp, *arguments), self._size)
+
+    def resolve(self, drive: Array, output: Array) -> Array:
+        """Output at which ``drive + force - s`` vanishes, or one closer to it."""
+        arguments = (drive, output, self._origin, self._target, self._beta)
+        return without_faint(self._xp, self._loss.resolve(self._xp, *arguments), self._size)
+
+    def take(self, rows: Array) -> Nudge:
+        """The same push for some of the samples."""
+
+        def of(value: Any) -> Any:
+            return value[rows] if hasattr(value, "shape") else value
+
+        return Nudge(self._loss, self._target[rows], of(self._beta), of(self._origin), self._xp)
+
+
+class ConstantPush:
+    """A force on the output that does not depend on its state.
+
+    Parameters
+    ----------
+    force : array of shape (n_samples, n_outputs)
+    """
+
+    def __init__(self, force: Array) -> None:
+        self._force = force
+
+    def velocity(self, drive: Array, output: Array) -> Array:
+        """``drive + force - s`` at the given output; a fresh array."""
+        velocity = drive - output
+        velocity += self._force
+        return velocity
+
+    def resolve(self, drive: Array, output: Array) -> Array:
+        """Output at which ``drive + force - s`` vanishes."""
+        return drive + self._force
+
+    def take(self, rows: Array) -> ConstantPush:
+        """The same push for some of the samples."""
+        return ConstantPush(self._force[rows])
+
+
+def faintest(dtype: Any, beta: float = 1.0) -> float:
+    """Smallest push of the output that is not set to 0; the square of a smaller one underflows.
+
+    A β below 1 makes all pushes small, so the limit shrinks with it, down to the smallest normal
+    number.
+    """
+    tiny = float(np.finfo(dtype).tiny)
+    return max(math.sqrt(tiny) * min(abs(beta), 1.0), tiny)
+
+
+def without_faint(xp: Any, push: Array, beta: float = 1.0) -> Array:
+    """A push of the output, or the displacement it caused, with tiny numbers set to 0.
+
+    Well-fitted samples get tiny nudges, which weak feedback shrinks further. They become subnormal
+    numbers, which are slow on some processors. Devices have no such problem and skip this.
+    """
+    return push if xp is not np else np.where(np.abs(push) < faintest(push.dtype, beta), 0, push)
+
+
+def size_of(xp: Any, beta: Any) -> float:
+    """Largest ``|β|`` of the samples, for `without_faint`; 1 on a device, which is not read."""
+    return float(np.abs(beta).max()) if xp is np else 1.0
+
+
+def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:
+    """β of every row if phases of the same samples are stacked, shape (n_rows, 1)."""
+    xp = network.backend.xp
+    columns = [xp.full((n_samples, 1), strength, dtype=network.dtype) for strength in strengths]
+    return xp.concatenate(columns)
+
+
+def relative_tolerance(
+    backend: ArrayBackend, tolerance: float, force: Array, beta: float = 1.0
+) -> Array:
+    """Tolerance of each sample in a second phase, relative to the force on it.
+
+    Parameters
+    ----------
+    backend : ArrayBackend
+    tolerance : float
+        Raised to the rounding error if it is smaller.
+    force : array of shape (n_samples, n_outputs)
+        Force on the output, with β in it.
+    beta : float, default=1.0
+        The β that `force` has in it.
+    """
+    size = backend.row_max_abs(force)
+    rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)
+    size *= max(tolerance, rounding)
+    # Without a force, staying at zero is right.
+    size += 4 * faintest(size.dtype, beta)
+    return size

@@ -27,16 +27,18 @@ from sklearn_eqprop._relaxation.device_samples import Pacing
 from sklearn_eqprop._substrates.clamped import local_contrast, settle_clamped
 from sklearn_eqprop._substrates.flow import EulerFlow
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
-from sklearn_eqprop._substrates.phases import FreePhase, SettledPhase, network_at
-from sklearn_eqprop._substrates.probes import local_asymmetries
-from sklearn_eqprop._substrates.pushes import (
+from sklearn_eqprop._substrates.phases import (
     ConstantPush,
+    FreePhase,
     Nudge,
+    SettledPhase,
+    network_at,
     relative_tolerance,
     size_of,
     stacked_strengths,
     without_faint,
 )
+from sklearn_eqprop._substrates.probes import local_asymmetries
 
 #: Pushed away from the target, the force grows with the displacement. It counts as grown by at most
 #: this factor; with a larger one, a phase that runs away would count as settled.

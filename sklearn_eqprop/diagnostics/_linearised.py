@@ -15,8 +15,7 @@ import numpy as np
 
 from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
-from sklearn_eqprop._substrates.phases import network_at
-from sklearn_eqprop._substrates.pushes import ConstantPush
+from sklearn_eqprop._substrates.phases import ConstantPush, network_at
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._subject import TOLERANCE, Subject, check_finite
 

@@ -11,8 +11,7 @@ import numpy as np
 
 from sklearn_eqprop._relaxation import DisplacementField, flow
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
-from sklearn_eqprop._substrates.phases import network_at
-from sklearn_eqprop._substrates.pushes import Nudge
+from sklearn_eqprop._substrates.phases import Nudge, network_at
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._directions import cosine
 from sklearn_eqprop.diagnostics._linearised import Jacobian

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from sklearn_eqprop._backend import CupyBackend, selection
+from sklearn_eqprop._backend import CupyBackend, host
 from sklearn_eqprop._backend.cuda.usability import why_no_device
 from tests.backend import host_kernels
 from tests.backend.fake_cupy import FakeCupy
@@ -39,14 +39,14 @@ def real_device():
     """The backend on a real device."""
     if NO_DEVICE:
         pytest.skip(f"needs a CUDA device ({NO_DEVICE.split(chr(44))[0]})")
-    return selection.get_backend("cupy")
+    return host.get_backend("cupy")
 
 
 @pytest.fixture
 def installed(fake, monkeypatch):
     """The pretended CuPy as the estimators find it: installed, with a driver and a device."""
     monkeypatch.setitem(sys.modules, "cupy", fake)
-    monkeypatch.setattr(selection, "_has_driver", lambda: True)
+    monkeypatch.setattr(host, "_has_driver", lambda: True)
     look_again()
     yield fake
     look_again()
@@ -55,4 +55,4 @@ def installed(fake, monkeypatch):
 def look_again():
     """Forget what has been found out about devices."""
     why_no_device.cache_clear()
-    selection.is_usable.cache_clear()
+    host.is_usable.cache_clear()

@@ -7,8 +7,8 @@
 
 import sys
 
-from sklearn_eqprop._backend import selection
+from sklearn_eqprop._backend import host
 from tests.backend.fake_cupy import FakeCupy
 
 sys.modules["cupy"] = FakeCupy(answers_numpy=True)
-selection._has_driver = lambda: True
+host._has_driver = lambda: True

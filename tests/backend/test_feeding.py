@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn_eqprop import EqPropClassifier
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
-from sklearn_eqprop._backend.numpy_backend import SPARSE_SHARE, HostRows
+from sklearn_eqprop._backend.host import SPARSE_SHARE, HostRows
 from sklearn_eqprop.exceptions import DivergenceError
 
 N_ROWS = 53

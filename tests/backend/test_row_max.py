@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._backend.numpy_backend import FEWEST_ROWS, NARROW, WIDE, row_max
+from sklearn_eqprop._backend.host import FEWEST_ROWS, NARROW, WIDE, row_max
 
 
 @pytest.mark.parametrize("n_columns", [1, 2, NARROW, NARROW + 1, WIDE - 1, WIDE, WIDE + 37])

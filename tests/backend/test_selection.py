@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._backend import DeviceUnavailableError, NumpyBackend, get_backend, selection
+from sklearn_eqprop._backend import DeviceUnavailableError, NumpyBackend, get_backend, host
 from sklearn_eqprop._backend.cuda import usability
 from tests.backend.conftest import look_again
 from tests.backend.fake_cuda import CUDARuntimeError, OutOfMemoryError
@@ -225,8 +225,8 @@ def test_why_is_looked_into_once(installed, monkeypatch):
 @pytest.mark.parametrize("trouble", ["no driver", "broken", "none"])
 def test_auto_takes_what_is_there_in_silence(installed, monkeypatch, trouble):
     if trouble == "no driver":
-        monkeypatch.setattr(selection, "_has_driver", lambda: False)
-        for module in (selection, usability):
+        monkeypatch.setattr(host, "_has_driver", lambda: False)
+        for module in (host, usability):
             monkeypatch.setattr(module, "import_module", lambda name: pytest.fail("imported"))
     if trouble == "broken":
         installed.cuda.runtime.driver = 11000

@@ -7,8 +7,7 @@ import pytest
 
 from sklearn_eqprop._losses.user_loss import WrappedLoss
 from sklearn_eqprop._rules.base import Minibatch
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
 from tests.engine import METHODS, joined, nudged_phases, substrate_of

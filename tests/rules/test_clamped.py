@@ -8,7 +8,7 @@ import pytest
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.vector_field import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork

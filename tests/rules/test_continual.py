@@ -9,7 +9,7 @@ from sklearn_eqprop._network import attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RELAXATIONS
 from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.vector_field import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._training.adam import Adam

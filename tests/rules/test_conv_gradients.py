@@ -9,7 +9,7 @@ from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._rules.base import Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
-from sklearn_eqprop._rules.nudging import NUDGINGS
+from sklearn_eqprop._rules.vector_field import NUDGINGS
 from tests.conv_engine import STACKS, random_conv_net, substrate_of, task, twin
 from tests.engine import METHODS, joined, rule_of
 

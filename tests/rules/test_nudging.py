@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._substrates.pushes import Nudge
+from sklearn_eqprop._rules.vector_field import NUDGINGS
+from sklearn_eqprop._substrates.phases import Nudge
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_task
 from tests.engine import LOSSES

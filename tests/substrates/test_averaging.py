@@ -5,8 +5,7 @@ import pytest
 
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._rules.base import Minibatch
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 from tests.dense_graph import CHAIN, GRAPHS, GraphNet, random_graph_net
 from tests.dense_truth import random_task

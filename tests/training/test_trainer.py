@@ -5,8 +5,7 @@ import pytest
 
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._network import attenuations, feedback_gains
-from sklearn_eqprop._rules.nudging import NUDGINGS
-from sklearn_eqprop._rules.vector_field import VectorFieldRule
+from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError

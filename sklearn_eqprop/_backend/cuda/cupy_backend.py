@@ -14,7 +14,7 @@ from sklearn_eqprop._backend.array_backend import Array, Feed
 from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
 from sklearn_eqprop._backend.cuda.full_memory import explaining_full_memory, is_out_of_memory
 from sklearn_eqprop._backend.cuda.kernels import Kernels, range_arguments
-from sklearn_eqprop._backend.numpy_backend import blocks, dense_rows
+from sklearn_eqprop._backend.host import blocks, dense_rows
 
 #: Training rows are kept on the device if they fill at most this fraction of its free memory.
 RESIDENT_SHARE = 0.5

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._backend.numpy_backend import batches, dense_rows
+from sklearn_eqprop._backend.host import batches, dense_rows
 
 
 class DeviceRows:

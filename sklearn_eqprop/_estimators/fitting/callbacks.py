@@ -70,8 +70,3 @@ class EpochCallbacks:
             reconstruction_attributes=lambda: attributes,
             **self._data,
         )
-
-
-def has_callbacks(estimator: Any) -> bool:
-    """Return whether callbacks are set. In a search, the search has set its own by now."""
-    return hasattr(estimator, "_skl_callbacks")

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import check_scoring
 
 from sklearn_eqprop._backend.array_backend import Feed
-from sklearn_eqprop._estimators.data.held_out import Rows
+from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.settle import prediction_substrate, settle_rows
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets

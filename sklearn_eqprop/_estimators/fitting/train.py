@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
-from sklearn_eqprop._estimators.data.held_out import Rows, merged_rows
 from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
-from sklearn_eqprop._estimators.fitted.arrays import check_weights_of_inputs
+from sklearn_eqprop._estimators.data.rows import Rows
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
-from sklearn_eqprop._estimators.fitting.start import Fitted
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import LoopGainGuard, Network
 from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
-from sklearn_eqprop._training.epoch import TrainingData
+from sklearn_eqprop._training.epoch import TrainingData, merged_rows
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -32,6 +32,22 @@ from sklearn_eqprop.exceptions import DivergenceError
 #: number in a few more sweeps.
 SWEPT_TOLERANCE = 0.25
 STRONGLY_SWEPT_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained network: arrays, targets and memory of training.
+
+    Attributes
+    ----------
+    arrays : FittedArrays
+    targets : Labels or Numbers
+    state : TrainingState
+    """
+
+    arrays: FittedArrays
+    targets: Targets
+    state: TrainingState
 
 
 @dataclass(frozen=True)

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
+from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, ClampedRule, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
+
+AnyLoss = TypeVar("AnyLoss", bound=Loss)
 
 #: loop_gain='auto'. Weak feedback is enough for an untied network. Tied weights are their own
 #: feedback, so that a small bound makes the whole network weak; bounded rates need no bound at all.
@@ -209,6 +213,16 @@ class Config:
     def loss_name(self) -> str:
         """Name of the loss; the name of its class if it is the user's own."""
         return self.loss if isinstance(self.loss, str) else type(self.loss).__qualname__
+
+    def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
+        """Return the loss: one of `registry` by its name, or the user's own, wrapped.
+
+        Raises
+        ------
+        ValueError
+            If the user's object cannot be a loss, see `WrappedLoss`.
+        """
+        return registry[self.loss]() if isinstance(self.loss, str) else WrappedLoss(self.loss)
 
     def layer_rates(self, n_layers: int) -> tuple[float, ...]:
         """Return the learning rate of each of the layers 1..L.

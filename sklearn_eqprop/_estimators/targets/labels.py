@@ -14,7 +14,8 @@ from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
-from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, ClassificationLoss, loss_of
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, ClassificationLoss
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import type_of_target
 
@@ -42,7 +43,7 @@ class Labels:
 
     @classmethod
     def first(
-        cls, y: Any, choices: Any, classes: Any, *, incremental: bool
+        cls, y: Any, config: Config, classes: Any, *, incremental: bool
     ) -> tuple[Labels, np.ndarray]:
         """Learn from the first y which classes there are.
 
@@ -50,7 +51,7 @@ class Labels:
         ----------
         y : array-like
             Validated by scikit-learn.
-        choices : Config
+        config : Config
             For `loss` and `class_weight`.
         classes : array-like or None
             All labels, as passed to ``partial_fit``.
@@ -66,7 +67,7 @@ class Labels:
         ValueError
             If y is not usable, or does not agree with `classes`.
         """
-        y, multilabel = _clean(y, choices)
+        y, multilabel = _clean(y, config)
         if classes is None and incremental and not multilabel:
             msg = (
                 "classes must be passed on the first call to partial_fit. Pass all labels that "
@@ -74,20 +75,20 @@ class Labels:
             )
             raise ValueError(msg)
         found = _classes_of(y, None if classes is None else _checked_classes(classes), multilabel)
-        labels = cls._with(found, multilabel, choices)
+        labels = cls._with(found, multilabel, config)
         if classes is not None and not multilabel:
             labels._refuse_unknown(y)
         return labels, y
 
     @classmethod
-    def of(cls, estimator: Any, choices: Any) -> Labels:
+    def of(cls, estimator: Any, config: Config) -> Labels:
         """The labels of a fitted classifier."""
-        return cls._with(estimator.classes_, estimator._multilabel, choices)
+        return cls._with(estimator.classes_, estimator._multilabel, config)
 
     @classmethod
-    def _with(cls, classes: np.ndarray, multilabel: bool, choices: Any) -> Labels:
+    def _with(cls, classes: np.ndarray, multilabel: bool, config: Config) -> Labels:
         losses = MULTILABEL_LOSSES if multilabel else LABEL_LOSSES
-        return cls(classes, multilabel, loss_of(choices.loss, losses), choices.class_weight)
+        return cls(classes, multilabel, config.loss_from(losses), config.class_weight)
 
     @staticmethod
     def plain(y: Any) -> Any:
@@ -118,7 +119,7 @@ class Labels:
         """Number of output units."""
         return int(self.classes.shape[0])
 
-    def checked(self, y: Any, choices: Any, classes: Any = None) -> np.ndarray:
+    def checked(self, y: Any, config: Config, classes: Any = None) -> np.ndarray:
         """Return later targets as an array, after a check against the first ones.
 
         Raises
@@ -126,7 +127,7 @@ class Labels:
         ValueError
             If y or `classes` does not agree with the first call.
         """
-        y, multilabel = _clean(y, choices)
+        y, multilabel = _clean(y, config)
         if multilabel != self.multilabel or (multilabel and y.shape[1] != self.n_outputs):
             msg = (
                 f"y has {_kind(multilabel, y)} per sample. When training started, it had "
@@ -282,7 +283,7 @@ class Labels:
         return None if self.multilabel else y
 
 
-def _clean(y: Any, choices: Any) -> tuple[np.ndarray, bool]:
+def _clean(y: Any, config: Config) -> tuple[np.ndarray, bool]:
     """Return targets as an array, and whether they are multilabel.
 
     Raises
@@ -306,26 +307,26 @@ def _clean(y: Any, choices: Any) -> tuple[np.ndarray, bool]:
         raise ValueError(msg)
     multilabel = kind.startswith("multilabel")
     if multilabel:
-        _check_multilabel(y, choices)
+        _check_multilabel(y, config)
     return y, multilabel
 
 
-def _check_multilabel(y: np.ndarray, choices: Any) -> None:
+def _check_multilabel(y: np.ndarray, config: Config) -> None:
     if not np.isin(y, (0, 1)).all():
         msg = (
             f"y has several columns with the values {np.unique(y)[:5].tolist()}. Multilabel "
             "targets are 0 or 1: use 1 if a sample has the label."
         )
         raise ValueError(msg)
-    if choices.class_weight is not None:
+    if config.class_weight is not None:
         msg = (
-            f"class_weight={choices.class_weight!r} is not supported for multilabel targets. Use "
+            f"class_weight={config.class_weight!r} is not supported for multilabel targets. Use "
             "class_weight=None."
         )
         raise ValueError(msg)
-    if not isinstance(choices.loss, str) and not hasattr(choices.loss, "label_threshold"):
+    if not isinstance(config.loss, str) and not hasattr(config.loss, "label_threshold"):
         msg = (
-            f"loss={choices.loss!r} has no attribute label_threshold, which multilabel targets "
+            f"loss={config.loss!r} has no attribute label_threshold, which multilabel targets "
             "need. Set it to the output above which a label is predicted."
         )
         raise ValueError(msg)

@@ -12,8 +12,9 @@ from sklearn.utils import column_or_1d
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._estimators.data.columns import TELLING_ROWS
-from sklearn_eqprop._losses import NUMBER_LOSSES, Loss, loss_of
+from sklearn_eqprop._estimators.data.rows import TELLING_ROWS
+from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._losses import NUMBER_LOSSES, Loss
 from sklearn_eqprop._warnings import warn_at_call
 
 #: Standard deviation, in units of the largest magnitude, up to which targets count as constant.
@@ -57,7 +58,7 @@ class Numbers:
 
     @classmethod
     def first(
-        cls, y: Any, choices: Any, classes: Any, *, incremental: bool
+        cls, y: Any, config: Config, classes: Any, *, incremental: bool
     ) -> tuple[Numbers, np.ndarray]:
         """Learn from the first y how many outputs there are.
 
@@ -67,7 +68,7 @@ class Numbers:
         ----------
         y : array-like
             Validated by scikit-learn.
-        choices : Config
+        config : Config
             For `loss`.
         classes, incremental : ignored
             As for `Labels.first`.
@@ -83,19 +84,19 @@ class Numbers:
         """
         y = _clean(y)
         n_outputs = _n_outputs(y)
-        loss = loss_of(choices.loss, NUMBER_LOSSES)
+        loss = config.loss_from(NUMBER_LOSSES)
         _check_sign(y, loss)
         numbers = cls(y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss, loss.predicts_log)
         return numbers, y.reshape(-1, n_outputs)
 
     @classmethod
-    def of(cls, estimator: Any, choices: Any) -> Numbers:
+    def of(cls, estimator: Any, config: Config) -> Numbers:
         """The targets of a fitted regressor."""
         return cls(
             estimator._single_output,
             estimator.target_mean_,
             estimator.target_scale_,
-            loss_of(choices.loss, NUMBER_LOSSES),
+            config.loss_from(NUMBER_LOSSES),
             estimator._predicts_log,
             estimator._undecided_targets,
         )
@@ -122,7 +123,7 @@ class Numbers:
         """Number of output units."""
         return int(self.mean.shape[0])
 
-    def checked(self, y: Any, choices: Any, classes: Any = None) -> np.ndarray:
+    def checked(self, y: Any, config: Config, classes: Any = None) -> np.ndarray:
         """Return later targets, shape (n_samples, n_outputs), checked against the first ones.
 
         Raises
@@ -134,7 +135,7 @@ class Numbers:
         self.check_n_outputs(y)
         if self.loss.predicts_log != self.predicts_log:
             msg = (
-                f"loss={choices.loss!r} gives the output another meaning than the loss that "
+                f"loss={config.loss!r} gives the output another meaning than the loss that "
                 "training started with: only 'poisson' predicts a logarithm. Set loss back, or "
                 "fit a fresh clone."
             )

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
 from sklearn_eqprop._estimators.data import columns as columns_module
-from sklearn_eqprop._estimators.data.columns import (
+from sklearn_eqprop._estimators.data.rows import (
     look_over,
     scales_of,
     warn_about_columns,

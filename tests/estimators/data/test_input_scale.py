@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.data import columns
-from sklearn_eqprop._estimators.data.columns import look_over, scales_of
+from sklearn_eqprop._estimators.data.rows import look_over, scales_of
 from tests.dense_truth import DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")

@@ -11,7 +11,7 @@ from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.data import array_home
-from sklearn_eqprop._estimators.data.held_out import Rows, check_inputs_fit
+from sklearn_eqprop._estimators.data.rows import Rows, check_inputs_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X = np.random.RandomState(0).standard_normal((30, 4))

@@ -8,8 +8,8 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 
 from sklearn_eqprop import EqPropClassifier
-from sklearn_eqprop._estimators.data.held_out import merged_rows
 from sklearn_eqprop._estimators.data.inputs import rows_that_count
+from sklearn_eqprop._training.epoch import merged_rows
 
 
 def one_form(X, target, weight):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -262,7 +263,69 @@ def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
     return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
 
 
-# ---- warnings ----------------------------------------------------------------------------------
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Samples, checked and without those of weight 0.
+
+    Attributes
+    ----------
+    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+        Targets, in the form that the estimator's targets encode.
+    weight : ndarray of shape (n_samples,) or None
+        Positive weights.
+    device : ArrayBackend or None, default=None
+        The backend whose array X is. None: X is on the host.
+    """
+
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray | None
+    device: ArrayBackend | None = None
+
+    @property
+    def n_samples(self) -> int:
+        """Number of rows."""
+        return int(self.X.shape[0])
+
+    @cached_property
+    def columns(self) -> Columns:
+        """Statistics of the columns of X. The first access takes a pass over X."""
+        return look_over(self.X, self.weight, self.device)
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Shape and sum of X, to recognise the same rows in a later call without keeping them."""
+        total = self.X.sum(dtype=np.float64)
+        if self.device is not None:
+            [total] = self.device.numbers([total])
+        return (*self.X.shape, float(total))
+
+    def part(self, indices: np.ndarray) -> Rows:
+        """The rows with these indices."""
+        weight = None if self.weight is None else self.weight[indices]
+        X = self.X[indices] if self.device is None else self.device.take_rows(self.X, indices)
+        return Rows(X, self.y[indices], weight, self.device)
+
+
+def check_inputs_fit(rows: Rows, dtype: Any, name: str = "X") -> None:
+    """Refuse columns beyond the range of the network's dtype; warn about columns below it.
+
+    Parameters
+    ----------
+    rows : Rows
+    dtype : dtype
+        Of the weights. X is cast to it.
+    name : {'X', 'X_val'}, default='X'
+        Argument that the rows come from.
+
+    Raises
+    ------
+    ValueError
+        If a number is larger than the largest of `dtype`.
+    """
+    if np.finfo(rows.X.dtype).max > np.finfo(dtype).max:
+        column_warnings.check_range(rows.columns.largest, dtype, name)
 
 
 def warn_about_columns(
