@@ -36,8 +36,6 @@ class Loss(ABC):
         For multilabel targets: a label is predicted if its output is larger than this.
     has_probabilities : bool, default=False
         Whether `ClassificationLoss.probabilities` can be called.
-    from_user : bool, default=False
-        Whether it wraps an object of the user and has a method `WrappedLoss.try_out`.
     """
 
     name: str
@@ -46,7 +44,6 @@ class Loss(ABC):
     predicts_log: bool = False
     label_threshold: float = float("nan")
     has_probabilities: bool = False
-    from_user: bool = False
 
     @abstractmethod
     def value(self, xp: Any, output: Array, target: Array) -> Array:

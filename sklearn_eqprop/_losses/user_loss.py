@@ -68,8 +68,6 @@ class WrappedLoss(ClassificationLoss):
         If `loss` is a class, or if one of its attributes is not a number in the right range.
     """
 
-    from_user = True
-
     def __init__(self, loss: Any) -> None:
         if isinstance(loss, type):
             msg = f"loss={loss!r} is a class. Pass an object of it, {loss.__name__}(...)."

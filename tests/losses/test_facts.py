@@ -10,7 +10,6 @@ from sklearn_eqprop._losses import (
     MULTILABEL_LOSSES,
     NUMBER_LOSSES,
     WrappedLoss,
-    loss_of,
 )
 
 
@@ -68,17 +67,14 @@ class Bare:
 
 
 def test_a_loss_of_the_user_keeps_its_facts():
-    loss = loss_of(Half(), LABEL_LOSSES)
-    assert isinstance(loss, WrappedLoss)
+    loss = WrappedLoss(Half())
     assert (loss.name, loss.curvature, loss.label_threshold) == ("Half", 2.0, 0.25)
-    assert loss.from_user
     assert not loss.has_probabilities
     assert not loss.clampable
-    assert loss_of(HalfWithProbabilities(), LABEL_LOSSES).has_probabilities
-    bare = loss_of(Bare(), NUMBER_LOSSES)
+    assert WrappedLoss(HalfWithProbabilities()).has_probabilities
+    bare = WrappedLoss(Bare())
     assert math.isinf(bare.curvature)
     assert math.isnan(bare.label_threshold)
-    assert type(loss_of("huber", NUMBER_LOSSES)) is NUMBER_LOSSES["huber"]
 
 
 def test_a_threshold_must_be_a_number():
