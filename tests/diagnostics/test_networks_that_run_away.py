@@ -154,7 +154,7 @@ def test_what_only_the_own_type_cannot_hold():
 def test_states_too_large_to_be_squared(dtype, scale):
     X, Y = random_task(3, (1, 1))
     model, y = twin(driven_loop(0.5), "squared_error", X, Y, dtype=dtype)
-    with pytest.raises(DivergenceError, match=r"float64. The largest is .*e\+\d+: scale the inputs"):
+    with pytest.raises(DivergenceError, match=r"The largest is .*e\+\d+: scale the inputs"):
         health_report(model, scale * X, y)
 
 
