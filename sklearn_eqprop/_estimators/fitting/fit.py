@@ -395,12 +395,13 @@ def _new_network(
         spread=spread,
     )
     split_seed, shuffle_seed, nudging_seed = (int(seed) for seed in seeds[1:])
-    state = TrainingState(
-        split_seed,
-        shuffle_rng=np.random.RandomState(shuffle_seed),
-        nudging_rng=np.random.RandomState(nudging_seed),
+    stream_seeds: dict[str, Any] = {
+        "shuffle_rng": shuffle_seed,
+        "nudging_rng": nudging_seed,
         # This seed derives from another one: one more draw would shift the numbers of other users
         # of the same generator.
-        probe_rng=np.random.RandomState([nudging_seed, 1]),
-    )
+        "probe_rng": [nudging_seed, 1],
+    }
+    streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
+    state = TrainingState(split_seed, stream_seeds, **streams)
     return FittedArrays(layout, coefs, intercepts, None if config.tied else feedback_coefs), state
