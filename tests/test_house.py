@@ -1,11 +1,28 @@
-"""The script that measures the house counts what it says."""
+"""The script that measures the house counts correctly, and the page on the design is up to date."""
 
 import importlib.util
+import inspect
+import re
+from functools import reduce
 from pathlib import Path
 
 import pytest
+from sklearn.datasets import load_digits
 
+import sklearn_eqprop
+from sklearn_eqprop import Conv2D, EqPropClassifier
+from sklearn_eqprop._network.structure import layered_wiring
+from sklearn_eqprop._training.updates import apply_updates
+
+PACKAGE = Path(sklearn_eqprop.__file__).parent
 SCRIPT = Path(__file__).parents[1] / ".ci" / "check_house.py"
+PAGE = Path(__file__).parents[1] / "docs" / "design.md"
+needs_page = pytest.mark.skipif(not PAGE.exists(), reason="the page is in a checkout only")
+
+
+def places(text):
+    """Files and functions in text, which are written as `folder/file.py:function`."""
+    return [(f"{file}.py", name) for file, name in re.findall(r"`(\S+)\.py:([\w.]+)`", text)]
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +65,6 @@ def test_private_calls_across_classes(house):
 
 
 def test_files_that_a_call_enters(house):
-    from sklearn_eqprop import Conv2D
-    from sklearn_eqprop._network.structure import layered_wiring
-
     names = {Path(file).name for file in house.files_entered(lambda: Conv2D(3, 3))}
     assert names == {"conv2d.py"}
 
@@ -62,3 +76,24 @@ def test_files_that_a_call_enters(house):
     assert {Path(file).name for file in files} == {"structure.py"}
     with pytest.raises(RuntimeError, match="layered_wiring"):
         house.files_entered(lambda: Conv2D(3, 3), until=layered_wiring)
+
+
+@needs_page
+def test_the_page_names_functions_that_exist():
+    found = set(places(PAGE.read_text()))
+    assert len(found) > 50
+    for file, name in found:
+        module = importlib.import_module(f"sklearn_eqprop.{file[:-3].replace('/', '.')}")
+        function = inspect.unwrap(reduce(getattr, name.split("."), module))
+        assert inspect.getsourcefile(function) == str(PACKAGE / file), name
+
+
+@needs_page
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_the_page_names_every_file_on_the_way_to_the_first_update(house):
+    X, y = load_digits(return_X_y=True)
+    model = EqPropClassifier(max_iter=1, random_state=0)
+    entered = house.files_entered(lambda: model.fit(X / 16, y), until=apply_updates)
+    way = PAGE.read_text().split("\n## From `fit`")[1].split("\nAfter the last epoch")[0]
+    named = {file for file, _ in places(way)}
+    assert named == {str(Path(file).relative_to(PACKAGE)) for file in entered}
