@@ -194,8 +194,8 @@ class BaseEqProp(
         arrays = FittedArrays.of(self)
         target = targets.encode(targets.checked(y, config), arrays.dtype)
         nudge = Nudge(targets.loss, target, float(beta))
-        network = arrays.network(config.activation, backend)
-        return settle_validated(config, network, X, home, nudge=nudge).result_given_back()
+        settled = settle_validated(config, arrays, backend, X, home, nudge=nudge)
+        return settled.result_given_back()
 
     @explains_full_device
     def transform(self, X: Any) -> np.ndarray:

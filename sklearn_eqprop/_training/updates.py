@@ -67,8 +67,8 @@ class Optimizer(ABC):
         if memory is not None and self._is_own(memory):
             self.n_updates = memory["n_updates"]
             self._arrays = [
-                [backend.from_host(array, block.dtype) for array in arrays]
-                for arrays, block in zip(memory["arrays"], blocks, strict=True)
+                [backend.from_host(memory[name][index], block.dtype) for name in self.remembers()]
+                for index, block in enumerate(blocks)
             ]
         else:
             self._arrays = [
@@ -81,8 +81,9 @@ class Optimizer(ABC):
 
     def _is_own(self, memory: dict[str, Any]) -> bool:
         """Whether the memory comes from such an optimiser of such blocks."""
-        own = {"kind": self.name, "names": self.remembers(), "shapes": self._shapes}
-        return all(memory.get(key) == value for key, value in own.items())
+        keys = {"kind", "shapes", "n_updates", *self.remembers()}
+        alike = memory["kind"] == self.name and memory["shapes"] == self._shapes
+        return alike and memory.keys() == keys
 
     def begin_update(self) -> None:
         """Count an update; called before the steps of its blocks."""
@@ -108,13 +109,11 @@ class Optimizer(ABC):
 
     def memory(self) -> dict[str, Any]:
         """State of the optimiser, as host arrays and numbers, to continue from later."""
-        return {
-            "kind": self.name,
-            "names": self.remembers(),
-            "shapes": self._shapes,
-            "n_updates": self.n_updates,
-            "arrays": [[self._backend.to_host(a) for a in arrays] for arrays in self._arrays],
+        kept = {
+            name: [self._backend.to_host(arrays[index]) for arrays in self._arrays]
+            for index, name in enumerate(self.remembers())
         }
+        return {"kind": self.name, "shapes": self._shapes, "n_updates": self.n_updates, **kept}
 
 
 @dataclass

@@ -320,7 +320,7 @@ def test_relax_with_bad_beta(binary, estimator, beta, message):
 @KINDS
 def test_relax_nudged_without_targets(binary, estimator):
     model = estimator(**SETTINGS).fit(*binary)
-    with pytest.raises(ValueError, match=r"beta=1 needs y: the targets"):
+    with pytest.raises(ValueError, match=r"beta=1 needs y: pass the targets"):
         model.relax(binary[0], beta=1)
 
 
@@ -342,7 +342,7 @@ def test_relax_with_unknown_label(binary):
 def test_relax_with_other_number_of_outputs(two_outputs):
     X, y = two_outputs
     model = EqPropRegressor(**SETTINGS).fit(X, y)
-    with pytest.raises(ValueError, match="y has 1 outputs a sample, but had 2"):
+    with pytest.raises(ValueError, match="y has 1 outputs per sample, but it had 2"):
         model.relax(X, y[:, 0], beta=0.1)
 
 

@@ -735,7 +735,8 @@ def test_error(case, data, fitted):
     message, position = str(caught.value), 0
     for part in parts:
         ways = (part,) if isinstance(part, str) else part
-        found = re.search("|".join(re.escape(way) for way in ways), message[position:])
+        pattern = "|".join(re.escape(way) for way in ways)
+        found = re.search(pattern, message[position:], re.IGNORECASE)
         assert found, f"{part!r} is not in {message[position:]!r}"
         position += found.end()
 

@@ -70,7 +70,9 @@ REFUSED = {
     ("name", "value"), [(name, value) for name, values in REFUSED.items() for value in values]
 )
 def test_refused(binary, estimator, name, value):
-    with pytest.raises(ValueError, match=rf"beta=inf does not go with {name}='{value}': .*; use"):
+    with pytest.raises(
+        ValueError, match=rf"beta=inf does not go with {name}='{value}': .* Use {name}="
+    ):
         estimator(**SETTINGS | {name: value}).fit(*binary)
 
 
@@ -93,5 +95,5 @@ def test_losses_that_do_not_rest_at_the_target_are_refused(binary, estimator, lo
 @KINDS
 def test_contrastive_hebbian_learning_is_one_of_rates(binary, estimator):
     model = estimator(feedback="tied", credit_coordinates="state", **SETTINGS)
-    with pytest.raises(ValueError, match=r"beta=inf with feedback='tied'.*products of rates; use"):
+    with pytest.raises(ValueError, match=r"beta=inf with feedback='tied'.*products of rates. Use"):
         model.fit(*binary)

@@ -26,10 +26,10 @@ BAD = {
     "text": ([*CHAIN, "12"], r"'12' is not a pair of whole numbers"),
     "fraction": ([*CHAIN, (1.0, 2)], r"\(1\.0, 2\) is not a pair of whole numbers"),
     "bool": ([*CHAIN, (True, 2)], r"\(True, 2\) is not a pair of whole numbers"),
-    "too high": ([*CHAIN, (1, 4)], r"\(1, 4\) names a layer that is not there.*to 3, the output"),
-    "negative": ([*CHAIN, (-1, 2)], r"\(-1, 2\) names a layer that is not there"),
+    "too high": ([*CHAIN, (1, 4)], r"\(1, 4\) names a layer that does not exist.*to 3, the output"),
+    "negative": ([*CHAIN, (-1, 2)], r"\(-1, 2\) names a layer that does not exist"),
     "into the input": ([*CHAIN, (1, 0)], r"\(1, 0\) leads to layer 0.*clamped"),
-    "twice": ([*CHAIN, (1, 2)], r"\(1, 2\) stands there twice"),
+    "twice": ([*CHAIN, (1, 2)], r"\(1, 2\) is repeated"),
     "unreached": ([(0, 1), (1, 3), (3, 1), (2, 3)], r"to layer 2; add .*\(0, 2\)"),
     "dead end": ([(0, 1), (1, 2), (1, 3), (3, 1)], r"from layer 2 to the output.*\(2, 3\)"),
     "loop off the input": (
@@ -108,7 +108,7 @@ CASES = [("untied", graph) for graph in UNTIED] + list(itertools.product(["untie
 @KINDS
 def test_what_is_advised_is_not_refused(binary, estimator, settings, more, graph, feedback):
     settings = SETTINGS | {"max_iter": 1, "feedback": feedback} | settings
-    with pytest.raises(ValueError, match="by no path from layer 3") as refusal:
+    with pytest.raises(ValueError, match="no path in connections leads from layer 3") as refusal:
         estimator(**settings, connections=graph).fit(*binary)
     said = re.search(ADVICE + r"need none(, with (.*))?\.$", str(refusal.value))
     with warnings.catch_warnings():

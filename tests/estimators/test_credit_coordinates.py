@@ -121,5 +121,8 @@ def test_auto_reads_states_elsewhere(diabetes):
 @pytest.mark.parametrize("gradient", ["asymmetric", "recurrent_backprop"])
 def test_exact_rules_refuse_rates(binary, estimator, gradient):
     model = estimator(gradient=gradient, credit_coordinates="rate")
-    with pytest.raises(ValueError, match=rf"credit_coordinates='rate'.*gradient='{gradient}'.*use"):
+    with pytest.raises(
+        ValueError,
+        match=rf"credit_coordinates='rate'.*gradient='{gradient}'.*Use credit_coordinates='auto'",
+    ):
         model.fit(*binary)

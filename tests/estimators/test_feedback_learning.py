@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.parameters.parameters import loop_bound
+from sklearn_eqprop._estimators.parameters.config import Config
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -93,7 +93,7 @@ def test_weights_are_repetitions_under_homeostasis(binary):
     ],
 )
 def test_bound_that_auto_stands_for(settings, bound):
-    assert loop_bound(EqPropClassifier(**settings).get_params()) == bound
+    assert Config.of(EqPropClassifier(**settings)).loop_bound == bound
 
 
 def test_tied_networks_learn(three_classes):

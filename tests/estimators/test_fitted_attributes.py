@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.parameters.parameters import UNTIED_LOOP_GAIN
+from sklearn_eqprop._estimators.parameters.config import UNTIED_LOOP_GAIN
 from sklearn_eqprop._network import allowed_loop_product
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")

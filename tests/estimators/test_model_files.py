@@ -107,7 +107,7 @@ def test_a_file_of_a_later_version_is_refused(binary):
     model = EqPropClassifier(**SETTINGS).fit(*binary)
     stored = model.__getstate__()
     stored["_model_format"] += 1
-    with pytest.raises(ValueError, match=r"model file has format 2, this version .* format 1"):
+    with pytest.raises(ValueError, match=r"model file has format 2, but this version .* format 1"):
         EqPropClassifier.__new__(EqPropClassifier).__setstate__(stored)
 
 

@@ -133,8 +133,8 @@ def test_what_else_helps_against_noise_is_named():
     X, y = blobs(1)
     model = EqPropClassifier(random_state=0, max_iter=3, tol=0)
     [message] = fit_and_listen(model, X, y)
-    assert "scores of other samples have stopped improving" in message
+    assert "the score of other samples no longer improves" in message
     assert "early_stopping=True" in message
     [message] = fit_and_listen(model.set_params(early_stopping=True), X, y)
-    assert "validation score stopped improving" in message
+    assert "validation score was still improving" in message
     assert "early_stopping=True" not in message

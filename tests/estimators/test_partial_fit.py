@@ -191,16 +191,16 @@ def test_other_number_of_features_in_a_later_call(binary, estimator):
 def test_other_number_of_outputs_in_a_later_call(two_outputs):
     X, y = two_outputs
     model = EqPropRegressor(**SETTINGS).partial_fit(X, y)
-    with pytest.raises(ValueError, match="y has 1 outputs a sample, but had 2"):
+    with pytest.raises(ValueError, match="y has 1 outputs per sample, but it had 2"):
         model.partial_fit(X, y[:, 0])
 
 
 def test_multilabel_needs_no_classes_and_stays_multilabel(multilabel):
     X, Y = multilabel
     model = EqPropClassifier(**SETTINGS).partial_fit(X, Y).partial_fit(X, Y)
-    with pytest.raises(ValueError, match="was multilabel with 3 labels"):
+    with pytest.raises(ValueError, match="it had 3 0/1 labels"):
         model.partial_fit(X, Y[:, 0])
-    with pytest.raises(ValueError, match="now multilabel with 2 labels"):
+    with pytest.raises(ValueError, match="y has 2 0/1 labels"):
         model.partial_fit(X, Y[:, :2])
 
 

@@ -73,11 +73,11 @@ def test_targets_far_beyond_those_of_training_are_refused(regression):
     model = small(max_iter=2).fit(X.astype(np.float32), y)
     y = y.copy()
     y[7] = -1e300
-    with pytest.raises(ValueError, match=r"y holds -1e\+300, too far from .*float32"):
+    with pytest.raises(ValueError, match=r"y holds -1e\+300, which is too far from .*float32"):
         model.relax(X, y, beta=0.1)
     with (
-        pytest.warns(ConvergenceWarning, match="y is up to"),
-        pytest.raises(ValueError, match=r"y holds -1e\+300, too far from .*float32"),
+        pytest.warns(ConvergenceWarning, match="times target_scale_ away from target_mean_"),
+        pytest.raises(ValueError, match=r"y holds -1e\+300, which is too far from .*float32"),
     ):
         model.partial_fit(X, y)
 
@@ -92,10 +92,10 @@ def test_score_on_huge_targets_after_constant_ones(regression):
 def test_score_of_predictions_too_wrong_to_be_squared(regression):
     X, y = regression
     model = small(max_iter=2).fit(X, y)
-    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+    with pytest.warns(ConvergenceWarning, match="predictions are wrong by"):
         score = model.score(X * 1e299, y)
     assert -np.inf < score < -1e100
-    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+    with pytest.warns(ConvergenceWarning, match="predictions are wrong by"):
         assert model.score(X * 1e299, y, sample_weight=np.full(100, 1e100)) == score
 
 
@@ -136,7 +136,7 @@ def test_counts_far_from_those_of_training(regression):
     model = small(loss="poisson", max_iter=5).fit(X, np.abs(y))
     with pytest.warns(ConvergenceWarning, match="cut off"):
         model.predict(X * 1e10)
-    with pytest.warns(ConvergenceWarning, match="Predictions are wrong by up to"):
+    with pytest.warns(ConvergenceWarning, match="predictions are wrong by"):
         assert model.score(X * 1e10, np.abs(y)) < -1e100
 
 
@@ -216,7 +216,7 @@ def test_score_wants_the_outputs_that_were_trained(binary):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(X, X[:, :2])
-    with pytest.raises(ValueError, match=r"y has 1 outputs a sample, but had 2 .*one column"):
+    with pytest.raises(ValueError, match=r"y has 1 outputs per sample, but it had 2 .*one column"):
         model.score(X, X[:, 0])
 
 
@@ -235,5 +235,5 @@ def test_missing_targets_are_called_that(regression):
 
 def test_sparse_targets_are_refused_with_a_remedy(two_outputs):
     X, y = two_outputs
-    with pytest.raises(ValueError, match=r"y is sparse, with 2 columns: pass y.toarray\(\)"):
+    with pytest.raises(ValueError, match=r"y is sparse, with 2 columns\. Pass y.toarray\(\)"):
         small().fit(X, sparse.csr_matrix(y))

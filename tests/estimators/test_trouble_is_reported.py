@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import sklearn_eqprop._estimators.fitting.fitting as fitting_module
 import sklearn_eqprop._estimators.fitting.judging as judging_module
+import sklearn_eqprop._estimators.fitting.loop as loop_module
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.estimators.listening import fit_and_listen
@@ -29,9 +29,9 @@ class Sabotage:
     """run_epoch that does something else the n-th time."""
 
     def __init__(self, monkeypatch, nth, action):
-        self._original, self._nth, self._action = fitting_module.run_epoch, nth, action
+        self._original, self._nth, self._action = loop_module.run_epoch, nth, action
         self.n_calls = 0
-        monkeypatch.setattr(fitting_module, "run_epoch", self)
+        monkeypatch.setattr(loop_module, "run_epoch", self)
 
     def __call__(self, trainer, *args, **options):
         self.n_calls += 1
@@ -356,7 +356,7 @@ def test_verbose_counts_the_samples_of_this_epoch(monkeypatch, n_rows, capsys):
     X = np.random.RandomState(0).standard_normal((200, 3))
     model = EqPropRegressor(4, verbose=True, random_state=0).partial_fit(X, X[:, 0])
     ticks = iter(range(100))
-    monkeypatch.setattr(fitting_module.time, "perf_counter", lambda: next(ticks) / 10)
+    monkeypatch.setattr(loop_module.time, "perf_counter", lambda: next(ticks) / 10)
     rows = np.resize(np.arange(200), n_rows)
     capsys.readouterr()
     model.partial_fit(X[rows], X[rows, 0])

@@ -17,8 +17,9 @@ from scipy import sparse
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
 
-#: Numbers of X that are read together. The arrays computed from them fit into the cache.
-BLOCK_NUMBERS = 2**16
+#: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
+#: frames have. Larger ones do not stay in the cache.
+BLOCK_NUMBERS = 2**18
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
 #: Numbers of X in the sample that is searched for outliers.

@@ -30,7 +30,7 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import FEWEST_ROWS, Network, enough_to_decide
+from sklearn_eqprop._network import FEWEST_ROWS, IsDecided, Network, enough_to_decide
 from sklearn_eqprop._relaxation import Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -144,13 +144,15 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
     config = Config.of(estimator)
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
-    network = FittedArrays.of(estimator).network(config.activation, backend)
-    enough = None
+    is_decided = None
     many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
     # The user's own tolerance is kept, and averages have no equilibrium to predict.
     if labels_only and many and config.relax_tol == "auto" and not config.averages:
-        enough = enough_to_decide(network, estimator._targets.of(estimator, config).is_decided)
-    return settle_validated(config, network, X, home, enough=enough, outputs_only=True)
+        is_decided = estimator._targets.of(estimator, config).is_decided
+    arrays = FittedArrays.of(estimator)
+    return settle_validated(
+        config, arrays, backend, X, home, is_decided=is_decided, outputs_only=True
+    )
 
 
 def settled_layers(estimator: Any, X: Any) -> Settled:
@@ -174,8 +176,7 @@ def settled_layers(estimator: Any, X: Any) -> Settled:
     config = Config.of(estimator)
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
-    network = FittedArrays.of(estimator).network(config.activation, backend)
-    return settle_validated(config, network, X, home)
+    return settle_validated(config, FittedArrays.of(estimator), backend, X, home)
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
@@ -193,12 +194,13 @@ def prediction_backend(chosen: Any) -> ArrayBackend:
 
 def settle_validated(
     config: Config,
-    network: Network,
+    arrays: FittedArrays,
+    backend: ArrayBackend,
     X: Any,
     home: Home,
     *,
     nudge: Nudge | None = None,
-    enough: Enough | None = None,
+    is_decided: IsDecided | None = None,
     outputs_only: bool = False,
 ) -> Settled:
     """Return the equilibria of rows that have been validated; warn if some are not reached.
@@ -206,28 +208,42 @@ def settle_validated(
     Parameters
     ----------
     config : Config
-    network : Network
+    arrays : FittedArrays
+    backend : ArrayBackend
     X : array or CSR matrix of shape (n_samples, n_features)
     home : Home
     nudge : Nudge or None, default=None
         None: free equilibria.
-    enough : callable or None, default=None
-        See `Enough`.
+    is_decided : callable or None, default=None
+        Rows may stop as soon as it says that their label is certain, see `IsDecided`.
     outputs_only : bool, default=False
 
     Returns
     -------
     Settled
     """
-    backend = network.backend
     at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
-        substrate = prediction_substrate(config, network, enough)
-        result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+        result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
     if not result.converged.all():
         warn_at_call(result.reason + _about_winners(config))
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
+
+
+def _equilibria(
+    config: Config,
+    arrays: FittedArrays,
+    backend: ArrayBackend,
+    X: Any,
+    nudge: Nudge | None,
+    is_decided: IsDecided | None,
+    outputs_only: bool,
+) -> Result:
+    network = arrays.network(config.activation, backend)
+    enough = None if is_decided is None else enough_to_decide(network, is_decided)
+    substrate = prediction_substrate(config, network, enough)
+    return settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
 
 
 def _about_winners(config: Config) -> str:

@@ -103,34 +103,7 @@ def fit(estimator: Any, call: Call) -> None:
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
-        rows, targets = rows_to_fit(draft, config, call, previous, backend)
-        vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
-        held_out = rows_to_judge(draft, config, targets, call, backend)
-        arrays, state = network_to_train(
-            config, rows, held_out, targets, previous, rng, incremental=call.incremental
-        )
-        estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
-        validation_score = None
-        if config.early_stopping:
-            if held_out is None:
-                stratify = targets.stratify(rows.y)
-                seed = state.split_seed
-                rows, held_out = split_rows(rows, config.validation_fraction, seed, stratify)
-            validation_score = judge(config, targets, held_out, state.input_scales, estimator_with)
-        callbacks = None
-        # In a search, the search has set its own callbacks by now.
-        if hasattr(estimator, "_skl_callbacks") and not call.incremental:
-            given = (call.X, call.y, call.sample_weight)
-            callbacks = EpochCallbacks(estimator, *given, estimator_with)
-        trained = train(
-            config,
-            rows,
-            Fitted(arrays, targets, state),
-            backend,
-            incremental=call.incremental,
-            validation_score=validation_score,
-            observer=callbacks,
-        )
+        trained, callbacks = _trained(estimator, draft, config, call, previous, rng, backend)
     attributes = _fitted_attributes(config, trained, backend.name)
     attributes["_checked_parameters"] = given_parameters(draft)
     attributes |= {name: vars(draft)[name] for name in _OF_FEATURES if name in vars(draft)}
@@ -138,13 +111,64 @@ def fit(estimator: Any, call: Call) -> None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
     if not isinstance(ended, DivergenceError):
-        n_epochs, incremental = trained.n_epochs, call.incremental
-        warn_about_training(config, state, ended, n_epochs, arrays.dtype, incremental=incremental)
+        warn_about_training(
+            config,
+            trained.fitted.state,
+            ended,
+            trained.n_epochs,
+            trained.fitted.arrays.dtype,
+            incremental=call.incremental,
+        )
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state())
     if isinstance(ended, DivergenceError):
         raise ended
+
+
+def _trained(
+    estimator: Any,
+    draft: Any,
+    config: Config,
+    call: Call,
+    previous: Fitted | None,
+    rng: np.random.RandomState | None,
+    backend: ArrayBackend,
+) -> tuple[Trained, EpochCallbacks | None]:
+    """Return the trained network, and the callbacks that watched the training, if any.
+
+    If the device is full, the frame of this function is emptied, but not that of `fit`. So `fit`
+    must not hold arrays of the device.
+    """
+    rows, targets = rows_to_fit(draft, config, call, previous, backend)
+    vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
+    held_out = rows_to_judge(draft, config, targets, call, backend)
+    arrays, state = network_to_train(
+        config, rows, held_out, targets, previous, rng, incremental=call.incremental
+    )
+    estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
+    validation_score = None
+    if config.early_stopping:
+        if held_out is None:
+            stratify = targets.stratify(rows.y)
+            seed = state.split_seed
+            rows, held_out = split_rows(rows, config.validation_fraction, seed, stratify)
+        validation_score = judge(config, targets, held_out, state.input_scales, estimator_with)
+    callbacks = None
+    # In a search, the search has set its own callbacks by now.
+    if hasattr(estimator, "_skl_callbacks") and not call.incremental:
+        given = (call.X, call.y, call.sample_weight)
+        callbacks = EpochCallbacks(estimator, *given, estimator_with)
+    trained = train(
+        config,
+        rows,
+        Fitted(arrays, targets, state),
+        backend,
+        incremental=call.incremental,
+        validation_score=validation_score,
+        observer=callbacks,
+    )
+    return trained, callbacks
 
 
 def _publish(estimator: Any, attributes: dict[str, Any]) -> None:
@@ -371,12 +395,13 @@ def _new_network(
         spread=spread,
     )
     split_seed, shuffle_seed, nudging_seed = (int(seed) for seed in seeds[1:])
-    state = TrainingState(
-        split_seed,
-        shuffle_rng=np.random.RandomState(shuffle_seed),
-        nudging_rng=np.random.RandomState(nudging_seed),
+    stream_seeds: dict[str, Any] = {
+        "shuffle_rng": shuffle_seed,
+        "nudging_rng": nudging_seed,
         # This seed derives from another one: one more draw would shift the numbers of other users
         # of the same generator.
-        probe_rng=np.random.RandomState([nudging_seed, 1]),
-    )
+        "probe_rng": [nudging_seed, 1],
+    }
+    streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
+    state = TrainingState(split_seed, stream_seeds, **streams)
     return FittedArrays(layout, coefs, intercepts, None if config.tied else feedback_coefs), state

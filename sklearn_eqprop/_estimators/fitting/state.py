@@ -22,8 +22,6 @@ RELAXATION_RECORDS = (
     "free_unconverged",
     "nudged_unconverged",
 )
-#: Random streams. Each purpose has its own, so that one never shifts the numbers of another.
-STREAMS = ("shuffle_rng", "nudging_rng", "probe_rng")
 
 
 class EndedBy(Enum):
@@ -43,6 +41,8 @@ class TrainingState:
     ----------
     split_seed : int
         Seed of the split into training and validation rows.
+    stream_seeds : dict of str to int or list of int
+        Seeds of the random streams.
     shuffle_rng, nudging_rng, probe_rng : RandomState
     input_scales : ndarray or None
         Scales by which training divides the columns of X.
@@ -76,6 +76,7 @@ class TrainingState:
     """
 
     split_seed: int
+    stream_seeds: dict[str, Any]
     shuffle_rng: np.random.RandomState
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
@@ -103,16 +104,21 @@ class TrainingState:
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a model file.
 
-        Random streams are stored as plain data, which every version of NumPy can read.
+        Random streams are stored as plain data, which every version of NumPy can read, and only if
+        they have been drawn from.
         """
-        streams = {name: getattr(self, name).get_state(legacy=False) for name in STREAMS}
-        return vars(self) | streams
+        return vars(self) | {
+            name: _stored_stream(getattr(self, name), seed)
+            for name, seed in self.stream_seeds.items()
+        }
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         """Restore the content of a model file."""
         self.__dict__.update(stored)
-        for name in STREAMS:
-            setattr(self, name, _stream_in(stored[name]))
+        for name, seed in self.stream_seeds.items():
+            is_fresh = stored[name] is None
+            stream = np.random.RandomState(seed) if is_fresh else _stream_in(stored[name])
+            setattr(self, name, stream)
 
     def copy(self, drawn: Collection[str]) -> TrainingState:
         """Return a state that can change without an effect on this one.
@@ -166,6 +172,14 @@ class TrainingState:
         self.loss_curve.append(epoch.loss)
         for name in RELAXATION_RECORDS:
             self.relaxation[name].append(getattr(epoch, name))
+
+
+def _stored_stream(rng: np.random.RandomState, seed: Any) -> dict[str, Any] | None:
+    """Return the state of a random stream; None if nothing has been drawn since it was seeded."""
+    state: dict[str, Any] = rng.get_state(legacy=False)
+    fresh: dict[str, Any] = np.random.RandomState(seed).get_state(legacy=False)
+    same = state["state"]["pos"] == fresh["state"]["pos"]
+    return None if same and (state["state"]["key"] == fresh["state"]["key"]).all() else state
 
 
 def _stream_in(state: dict[str, Any]) -> np.random.RandomState:

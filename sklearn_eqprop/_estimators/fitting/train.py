@@ -104,7 +104,7 @@ def train(
     DivergenceError
         If numbers stop being finite in the first epoch.
     """
-    arrays, state, targets = start.arrays, start.state, start.targets
+    arrays, state = start.arrays, start.state
     run = Run(config, incremental, min(config.most_samples, rows.n_samples))
     n_epochs_before = state.n_epochs
     minibatches = f"minibatches of batch_size={run.batch_size} samples"
@@ -116,19 +116,7 @@ def train(
             arrays.facing_scaled_inputs(state.input_scales),
             backend.explaining_full_memory(minibatches, remedy),
         ):
-            data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
-            if state.guard_vectors is None and config.loop_bound is not None:
-                # On the host, so that training starts from the same weights on every backend.
-                at_start = arrays.network(config.activation, NumpyBackend())
-                state.guard_vectors = LoopGainGuard(at_start, config.loop_bound).vectors
-            network = arrays.network(config.activation, backend)
-            trainer = assembled_trainer(config, network, targets.loss, state)
-            try:
-                ended = run_training(trainer, data, state, run, validation_score, observer)
-            except DivergenceError:  # the network holds the last good weights
-                arrays.take_from(network)
-                raise
-            arrays.take_from(network)
+            ended = _run(run, rows, start, backend, validation_score, observer)
     except DivergenceError as error:
         if incremental or state.n_epochs == n_epochs_before:
             raise
@@ -142,6 +130,35 @@ def train(
         check_weights_of_inputs(arrays, rows.X)
     state.remember_weights(config.loop_bound, arrays.in_loops)
     return Trained(start, state.n_epochs - n_epochs_before, ended)
+
+
+def _run(
+    run: Run,
+    rows: Rows,
+    start: Fitted,
+    backend: ArrayBackend,
+    validation_score: Callable[[Network], float] | None,
+    observer: Observer | None,
+) -> EndedBy:
+    """Train on the backend, and bring the weights back; see `train`.
+
+    As in `_trained`, the frame of the caller must not hold arrays of the device.
+    """
+    config, arrays, state = run.config, start.arrays, start.state
+    data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
+    if state.guard_vectors is None and config.loop_bound is not None:
+        # On the host, so that training starts from the same weights on every backend.
+        at_start = arrays.network(config.activation, NumpyBackend())
+        state.guard_vectors = LoopGainGuard(at_start, config.loop_bound).vectors
+    network = arrays.network(config.activation, backend)
+    trainer = assembled_trainer(config, network, start.targets.loss, state)
+    try:
+        ended = run_training(trainer, data, state, run, validation_score, observer)
+    except DivergenceError:  # the network holds the last good weights
+        arrays.take_from(network)
+        raise
+    arrays.take_from(network)
+    return ended
 
 
 def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool) -> TrainingData:

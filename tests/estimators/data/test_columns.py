@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_eqprop._estimators.data import columns as columns_module
+from sklearn_eqprop._estimators.data import rows as columns_module
 from sklearn_eqprop._estimators.data.rows import (
     look_over,
     scales_of,

@@ -11,7 +11,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.data import columns
+from sklearn_eqprop._estimators.data import rows as columns
 from sklearn_eqprop._estimators.data.rows import look_over, scales_of
 from tests.dense_truth import DenseNet
 
