@@ -13,15 +13,18 @@ import sklearn_eqprop
 
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 PACKAGE = Path(sklearn_eqprop.__file__).parent
-QUIET = "ignore:Training reached max_iter"
 
 START = """
+import warnings
 import numpy as np
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.preprocessing import scale
 import pytest
 import sklearn_eqprop
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", "Training reached max_iter")
 
 def is_a_choice(estimator, parameter, name):
     assert repr(name) in estimator.__doc__
@@ -181,7 +184,7 @@ def test_one_file_and_one_line_are_enough(title, tmp_path):
     (tmp_path / other).write_text(registry.replace(f"{context}\n", f"{context}\n{added}\n"))
     is_copy = f"assert sklearn_eqprop.__file__.startswith({str(tmp_path)!r})\n"
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-W", QUIET, "-c", START + is_copy + CHECKS[title]],
+        [sys.executable, "-c", START + is_copy + CHECKS[title]],
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

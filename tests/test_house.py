@@ -92,7 +92,7 @@ def test_the_page_names_functions_that_exist():
 @pytest.mark.filterwarnings("ignore:Training reached max_iter")
 def test_the_page_names_every_file_on_the_way_to_the_first_update(house):
     X, y = load_digits(return_X_y=True)
-    model = EqPropClassifier(max_iter=1, random_state=0)
+    model = EqPropClassifier(max_iter=1, backend="numpy", random_state=0)
     entered = house.files_entered(lambda: model.fit(X / 16, y), until=apply_updates)
     way = PAGE.read_text().split("\n## From `fit`")[1].split("\nAfter the last epoch")[0]
     named = {file for file, _ in places(way)}
