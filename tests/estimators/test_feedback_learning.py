@@ -115,5 +115,5 @@ def test_tied_networks_learn(three_classes):
 )
 def test_tied_weights_that_must_stay_small_are_pointed_out(three_classes, settings, remedy):
     model = EqPropClassifier((8, 8, 8), feedback="tied", max_iter=2, random_state=0, **settings)
-    with pytest.warns(ConvergenceWarning, match=f"'tied' with 3 hidden layers.*untied.*{remedy}"):
+    with pytest.warns(ConvergenceWarning, match=f"'tied' has 3 hidden layers.*untied.*{remedy}"):
         model.fit(*three_classes)

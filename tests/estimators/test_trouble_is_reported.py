@@ -385,7 +385,7 @@ def test_verbose_says_why_it_stops(binary, capsys):
 def test_a_tolerance_that_no_improvement_can_reach_is_reported(binary, estimator):
     [message] = fit_and_listen(estimator(8, tol=5.0, random_state=0), *binary)
     assert re.search(
-        r"stopped before it could learn: tol=5, .* loss of no more than 0\.\d+", message
+        r"stopped before it could learn: tol=5 .* loss of no more than 0\.\d+", message
     )
 
 
