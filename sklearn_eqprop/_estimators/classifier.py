@@ -19,10 +19,11 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
+from sklearn_eqprop._losses import LABEL_LOSSES
 from sklearn_eqprop._sklearn_compat import _fit_context
 
 LOSS = """\
-loss : {'log_loss', 'squared_error'} or object, default
+loss : {choices} or object, default
     Learning. 'log_loss': cross-entropy of a softmax readout (of logistic readouts with multilabel
     targets). 'squared_error': squared distance from 0/1 targets (the paper). Or an object with the
     methods ``value(output, target)`` and ``derivative(output, target)``, see the user guide."""
@@ -41,7 +42,7 @@ def _has_probabilities(classifier: EqPropClassifier) -> bool:
     return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
 
 
-@documented(loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
+@documented(LABEL_LOSSES, loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
 @dataclass(eq=False, repr=False, kw_only=True)
 class EqPropClassifier(ClassifierMixin, BaseEqProp):
     """Classifier whose network is trained by equilibrium propagation.

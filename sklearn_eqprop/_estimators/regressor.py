@@ -19,10 +19,11 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_REGRESSOR
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Numbers
+from sklearn_eqprop._losses import NUMBER_LOSSES
 from sklearn_eqprop._sklearn_compat import _fit_context
 
 LOSS = """\
-loss : {'squared_error', 'absolute_error', 'huber', 'poisson'} or object, default
+loss : {choices} or object, default
     Learning. 'squared_error': ½ ||y - s_L||² of the standardised targets. 'absolute_error': the sum
     of their ``|y - s_L|``. 'huber': quadratic up to one standard deviation of the targets, linear
     beyond. 'poisson': half the Poisson deviance of targets >= 0; the output is then the logarithm
@@ -34,7 +35,7 @@ scoring : str, callable or None, default
     Any other name or callable is a scorer of scikit-learn."""
 
 
-@documented(loss=LOSS, scoring=SCORING)
+@documented(NUMBER_LOSSES, loss=LOSS, scoring=SCORING)
 @dataclass(eq=False, repr=False, kw_only=True)
 class EqPropRegressor(RegressorMixin, BaseEqProp):
     """Regressor whose network is trained by equilibrium propagation.

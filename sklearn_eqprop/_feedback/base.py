@@ -23,8 +23,8 @@ FEEDBACK_RATE = 0.1
 class FeedbackLearning(ABC):
     """How untied feedback weights learn.
 
-    A new way is a subclass with `own_change`, and one entry in `sklearn_eqprop._feedback`. The
-    class attributes are facts about it. Estimators and `Trainer` read them instead of its name.
+    A new way is a subclass with `own_change`, imported in `sklearn_eqprop._feedback`. The class
+    attributes are facts about it. Estimators and `Trainer` read them instead of its name.
 
     Attributes
     ----------

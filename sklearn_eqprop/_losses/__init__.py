@@ -1,6 +1,6 @@
 """Losses: how the output is judged, and the force with which it is nudged.
 
-To add a loss, write one file with a subclass of `Loss` and list the class below.
+To add a loss, write one file with a subclass of `Loss` and import the class below.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from sklearn_eqprop._losses.log_loss import LogLoss, MultilabelLogLoss
 from sklearn_eqprop._losses.poisson import Poisson
 from sklearn_eqprop._losses.squared_error import MultilabelSquaredError, SquaredError
 from sklearn_eqprop._losses.user_loss import UserLoss, WrappedLoss
+from sklearn_eqprop._registry import named_classes
 
 __all__ = [
     "LABEL_LOSSES",
@@ -23,15 +24,16 @@ __all__ = [
     "WrappedLoss",
 ]
 
+_LOSSES = named_classes(Loss, globals())
 #: Losses of a classifier with one class per sample, by name.
 LABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
-    loss.name: loss for loss in (LogLoss, SquaredError)
+    loss.name: loss for loss in _LOSSES if "labels" in loss.targets
 }
 #: Losses of a classifier with any number of labels per sample, by name.
 MULTILABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
-    loss.name: loss for loss in (MultilabelLogLoss, MultilabelSquaredError)
+    loss.name: loss for loss in _LOSSES if "multilabel" in loss.targets
 }
 #: Losses of a regressor, by name.
 NUMBER_LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (SquaredError, AbsoluteError, Huber, Poisson)
+    loss.name: loss for loss in _LOSSES if "numbers" in loss.targets
 }

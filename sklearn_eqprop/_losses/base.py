@@ -16,13 +16,15 @@ BISECTIONS = 60
 class Loss(ABC):
     """Loss C(s_L, y) of each sample (Eq. 12, Scellier et al. 2018).
 
-    A new loss is a subclass with `value` and `force`, and one entry in `sklearn_eqprop._losses`.
-    The attributes are facts about the loss. Estimators read them instead of its name.
+    A new loss is a subclass with `value` and `force`, imported in `sklearn_eqprop._losses`. The
+    attributes are facts about the loss. Estimators read them instead of its name.
 
     Attributes
     ----------
     name : str
         Value of the parameter ``loss`` that chooses it.
+    targets : tuple of {'labels', 'multilabel', 'numbers'}, default=('numbers',)
+        Targets that it can judge: one class per sample, any number of labels, or numbers.
     curvature : float
         Upper bound of the eigenvalues of ∂²C/∂s_L². A nudge of -β is stable only if
         β · curvature < 1. Infinity: there is no bound, or it is not known.
@@ -39,6 +41,7 @@ class Loss(ABC):
     """
 
     name: str
+    targets: tuple[str, ...] = ("numbers",)
     curvature: float
     clampable: bool = False
     predicts_log: bool = False

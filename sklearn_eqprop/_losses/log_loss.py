@@ -19,6 +19,7 @@ class LogLoss(ClassificationLoss):
     """
 
     name = "log_loss"
+    targets = ("labels",)
     curvature = 0.5
     label_threshold = 0.0
 
@@ -67,6 +68,7 @@ class MultilabelLogLoss(ClassificationLoss):
     """Cross-entropy of one logistic readout per label, C = Σ log(1 + exp(s_L)) - y · s_L."""
 
     name = "log_loss"
+    targets = ("multilabel",)
     curvature = 0.25
     label_threshold = 0.0
 

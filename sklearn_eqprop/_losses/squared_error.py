@@ -14,6 +14,7 @@ class SquaredError(ClassificationLoss):
     """C = ½ ||y - s_L||² (Eq. 11): a spring pulls the output to its target."""
 
     name = "squared_error"
+    targets: tuple[str, ...] = ("labels", "numbers")
     curvature = 1.0
     clampable = True
     label_threshold = 0.5
@@ -55,6 +56,8 @@ class SquaredError(ClassificationLoss):
 
 class MultilabelSquaredError(SquaredError):
     """Squared error of independent 0/1 labels."""
+
+    targets = ("multilabel",)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         """The outputs, clipped just inside 0 and 1 so that their logarithms are finite."""

@@ -1,13 +1,13 @@
 """Credit rules: from settled states to a change of every parameter.
 
-To add a rule, write one file with a subclass of `CreditRule` and list the class below.
+To add a rule, write one file with a subclass of `CreditRule` and import the class below.
 """
 
 from __future__ import annotations
 
+from sklearn_eqprop._registry import named_classes
 from sklearn_eqprop._rules.asymmetric import AsymmetricRule
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
-from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
 from sklearn_eqprop._rules.vector_field import NUDGINGS, Nudging, VectorFieldRule
@@ -15,15 +15,14 @@ from sklearn_eqprop._rules.vector_field import NUDGINGS, Nudging, VectorFieldRul
 __all__ = [
     "NUDGINGS",
     "RULES",
-    "ClampedRule",
     "Credit",
     "CreditRule",
     "Minibatch",
     "Nudging",
 ]
 
-#: Rules that the parameter ``gradient`` chooses from, by name. ``beta=inf`` chooses `ClampedRule`.
+#: Rules that the parameter ``gradient`` chooses from, by name. `ClampedRule` is not one of them:
+#: ``beta=inf`` chooses it.
 RULES: dict[str, type[CreditRule]] = {
-    rule.name: rule
-    for rule in (VectorFieldRule, AsymmetricRule, RecurrentBackpropRule, ContinualRule)
+    rule.name: rule for rule in named_classes(CreditRule, globals())
 }

@@ -70,7 +70,7 @@ class Credit:
 class CreditRule(ABC):
     """How a minibatch becomes a change of every parameter.
 
-    A new rule is a subclass with `credit`, and one entry in `sklearn_eqprop._rules`. The class
+    A new rule is a subclass with `credit`, imported in `sklearn_eqprop._rules`. The class
     attributes are facts about the rule. Estimators and `Trainer` read them instead of its name.
 
     Parameters

@@ -278,7 +278,7 @@ def run_epoch(
     nudging_rng : RandomState
         For nudging that draws random numbers.
     beta : float
-        The nudged residual is reported in units of |β|.
+        The nudged residual is reported in units of ``|β|``.
 
     Returns
     -------

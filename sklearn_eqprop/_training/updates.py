@@ -25,7 +25,7 @@ FLUSH_BELOW = 2.0**46
 class Optimizer(ABC):
     """Turns the direction in which each block should move into a step.
 
-    A new optimiser is a subclass with `step`, and one entry in `sklearn_eqprop._training`.
+    A new optimiser is a subclass with `step`, imported in `sklearn_eqprop._training`.
 
     Parameters
     ----------

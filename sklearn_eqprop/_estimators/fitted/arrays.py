@@ -77,11 +77,13 @@ class FittedArrays:
     @classmethod
     def copied_from(cls, network: Network, layout: Layout) -> FittedArrays:
         """Return copies, on the host, of the current parameters of a network."""
-        blocks: dict[str, list[np.ndarray]] = {"forward": [], "bias": [], "feedback": []}
-        for parameter in network.parameters():
-            blocks[parameter.role].append(np.array(network.backend.to_host(parameter.array)))
-        feedback = None if network.tied else blocks["feedback"]
-        return cls(layout, blocks["forward"], blocks["bias"], feedback)
+
+        def copies(role: str) -> list[np.ndarray]:
+            arrays = [each.array for each in network.parameters() if each.role == role]
+            return [np.array(network.backend.to_host(array)) for array in arrays]
+
+        feedback = None if network.tied else copies("feedback")
+        return cls(layout, copies("forward"), copies("bias"), feedback)
 
     @property
     def attributes(self) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
-from sklearn_eqprop._rules import NUDGINGS, RULES, ClampedRule, CreditRule
+from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
+from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
 

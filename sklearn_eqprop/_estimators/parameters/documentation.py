@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
+from sklearn_eqprop._network import ACTIVATIONS
+from sklearn_eqprop._relaxation import RELAXATIONS
+from sklearn_eqprop._rules import NUDGINGS, RULES
+from sklearn_eqprop._training import OPTIMIZERS, SCHEDULES
+
 Estimator = TypeVar("Estimator", bound=type)
+
+#: Classes that a parameter chooses from, by name.
+REGISTRIES: dict[str, Mapping[str, Any]] = {
+    "activation": ACTIVATIONS,
+    "optimizer": OPTIMIZERS,
+    "gradient": RULES,
+    "nudging": NUDGINGS,
+    "feedback_learning": FEEDBACK_WAYS,
+    "relaxation": RELAXATIONS,
+    "learning_rate": SCHEDULES,
+}
 
 PARAMETERS = """\
 Parameters
@@ -15,7 +32,7 @@ Parameters
 hidden_layer_sizes : int, Conv2D or sequence of them, default
     Network. Number of units of each hidden layer, from the input side to the output side. A
     `Conv2D` makes a convolutional layer; these come first and need `input_shape`.
-activation : {'relu', 'hard_sigmoid', 'tanh', 'logistic', 'identity'}, default
+activation : {choices}, default
     Network. Activation ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid'
     (the paper's) the states stay in the range of ρ while they settle (Eq. 77).
 input_shape : (int, int), (int, int, int) or None, default
@@ -37,7 +54,7 @@ feedback_scale : float, default
     Network. Strength γ of feedback relative to the forward weights when training starts, > 0.
     Not used with tied feedback.
 {loss}
-optimizer : {'adam', 'sgd'}, default
+optimizer : {choices}, default
     Learning. Turns the two-phase update into a step of the weights.
 learning_rate_init : float or sequence of float, default
     Learning. Learning rate, or one for each layer from the first hidden layer to the output.
@@ -49,15 +66,15 @@ beta : float, default
     output at the target (GeneRec, O'Reilly 1996; with tied weights contrastive Hebbian learning);
     it needs the squared error, 'one_sided' and 'vector_field'. Without effect on
     'recurrent_backprop'.
-gradient : {'vector_field', 'asymmetric', 'recurrent_backprop', 'continual'}, default
+gradient : {choices}, default
     Learning. Credit rule. 'vector_field': two phases, Eqs. 18-19. 'asymmetric' and
     'recurrent_backprop' follow the exact gradient, but use connections in reverse; 'asymmetric' is
     exact for small β only (use 0.005). 'continual': weights move in every step of the nudged phase
     (Eqs. 2 and 5); it needs ``learning_rate_init`` well below `beta`.
-nudging : {'one_sided', 'random_sign', 'centered'}, default
+nudging : {choices}, default
     Learning. How ds/dβ is estimated: from 0 and β (error O(β)); the same with a random sign of β
     per minibatch; or from β and -β (error O(β²), twice the time).
-feedback_learning : {'kolen_pollack', 'local', 'homeostasis', 'fixed'}, default
+feedback_learning : {choices}, default
     Learning. How untied feedback weights learn. 'kolen_pollack': γ times the transposed change of
     the forward weights, which keeps them aligned. 'local': their own ΔB (the paper).
     'homeostasis': their own ΔB, and responses to random pushes that align feedback from any start
@@ -70,7 +87,7 @@ credit_coordinates : {'auto', 'state', 'rate'}, default
 layerwise_rescale : bool, default
     Learning. Whether to undo, layer by layer, the attenuation of the error signal by weak
     feedback. False: one scale for all parameters (the paper).
-relaxation : {'gauss_seidel', 'euler', 'anderson'}, default
+relaxation : {choices}, default
     Settling. 'gauss_seidel' solves layer by layer. 'euler' moves all layers at once in small steps
     (the paper). 'anderson' accelerates these steps. With the default `loop_gain` all of them reach
     the same fixed point (except with max pooling).
@@ -111,7 +128,7 @@ tol : float, default
 restore_best_weights : bool, default
     Training. Whether training without `early_stopping` ends with the weights of its best epoch
     instead of the last. `early_stopping` always restores them, ``partial_fit`` never.
-learning_rate : {'constant', 'invscaling', 'adaptive', 'cosine'}, default
+learning_rate : {choices}, default
     Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
 momentum : float, default
@@ -208,13 +225,16 @@ Jacobian Homeostasis", arXiv:2309.02214 ('homeostasis').
 _DECLARATION = re.compile(r"^(\w+)((?:, \w+)* : .*, default)$", re.MULTILINE)
 
 
-def documented(**own: str) -> Callable[[Estimator], Estimator]:
+def documented(losses: Mapping[str, Any], **own: str) -> Callable[[Estimator], Estimator]:
     """Return a decorator that fills the shared text into the docstring of an estimator.
 
-    The defaults are those that the class declares.
+    The defaults are those that the class declares. The names that a parameter chooses from are
+    those of its registry, the default first.
 
     Parameters
     ----------
+    losses : mapping
+        Losses of the estimator by name.
     **own : str
         Text on parameters that the estimators do not share, by name.
 
@@ -222,20 +242,23 @@ def documented(**own: str) -> Callable[[Estimator], Estimator]:
     -------
     callable
     """
+    registries = REGISTRIES | {"loss": losses}
 
     def fill(estimator: Estimator) -> Estimator:
         if estimator.__doc__ is None:  # python -OO
             return estimator
         defaults: dict[str, Any] = {field.name: field.default for field in fields(estimator)}
 
-        def with_default(declaration: re.Match[str]) -> str:
+        def declared(declaration: re.Match[str]) -> str:
             name, rest = declaration.groups()
-            return f"{name}{rest}={defaults[name]!r}"
+            names = sorted(registries.get(name, ()), key=lambda choice: choice != defaults[name])
+            choices = "{" + ", ".join(map(repr, names)) + "}"
+            return f"{name}{rest.replace('{choices}', choices)}={defaults[name]!r}"
 
         text = PARAMETERS
         for name in ("loss", "scoring", "class_weight"):
             text = text.replace(f"{{{name}}}", own.get(name, ""))
-        text = _DECLARATION.sub(with_default, text)
+        text = _DECLARATION.sub(declared, text)
         shared = {"    {parameters}": text.rstrip(), "    {attributes}": ATTRIBUTES.rstrip()}
         for marker, block in shared.items():
             indented = "\n".join(f"    {line}" if line else "" for line in block.splitlines())

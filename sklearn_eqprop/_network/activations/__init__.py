@@ -1,19 +1,16 @@
-"""Activations: the rate ρ(s) that a unit transmits, by the name the user chooses it by."""
+"""Activations: the rate ρ(s) that a unit transmits, by the name the user chooses it by.
+
+To add one, write a file with a subclass of `Activation` and import the class below.
+"""
 
 from sklearn_eqprop._network.activations.base import Activation
 from sklearn_eqprop._network.activations.piecewise import HardSigmoid, Identity, ReLU
 from sklearn_eqprop._network.activations.smooth import Logistic, Tanh
-
-#: Every activation by its name. To add one, write a subclass of `Activation` and list it here.
-ACTIVATIONS: dict[str, Activation] = {
-    activation.name: activation
-    for activation in (
-        HardSigmoid(),
-        ReLU(),
-        Tanh(),
-        Logistic(),
-        Identity(),
-    )
-}
+from sklearn_eqprop._registry import named_classes
 
 __all__ = ["ACTIVATIONS", "Activation"]
+
+#: Every activation by its name.
+ACTIVATIONS: dict[str, Activation] = {
+    activation.name: activation() for activation in named_classes(Activation, globals())
+}

@@ -312,7 +312,9 @@ def test_a_stream_that_changes_its_scale_is_pointed_out(binary, first, later):
 def test_targets_that_change_their_scale_are_pointed_out(binary):
     X, y = binary
     model = EqPropRegressor((6,), random_state=0).partial_fit(X[:12], [150, 150.001] * 6)
-    with pytest.warns(ConvergenceWarning, match=r"targets lie .* times target_scale_ away from target_mean_"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"targets lie .* times target_scale_ away from target_mean_"
+    ):
         model.partial_fit(X, 100 * y)
 
 
