@@ -153,10 +153,6 @@ def blocks(n_rows: int, row_numbers: int, most_numbers: int = CACHE_NUMBERS) -> 
     row_numbers : int
         Numbers in each row.
     most_numbers : int, default=CACHE_NUMBERS
-
-    Yields
-    ------
-    slice
     """
     return batches(n_rows, max(1, most_numbers // max(1, row_numbers)))
 
@@ -239,10 +235,6 @@ def get_backend(name: str) -> ArrayBackend:
     ----------
     name : {'auto', 'numpy', 'cupy'}
         'auto' takes 'cupy' if CuPy and a CUDA device are usable, else 'numpy', without a warning.
-
-    Returns
-    -------
-    ArrayBackend
 
     Raises
     ------

@@ -83,12 +83,6 @@ class Homeostasis(FeedbackLearning):
 def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) -> list[Array]:
     """Standard normal pushes on every unit of layers 1..L, drawn on the host in float64.
 
-    Parameters
-    ----------
-    network : Network
-    n_samples : int
-    rng : RandomState
-
     Returns
     -------
     list of array of shape (n_samples, n_l)

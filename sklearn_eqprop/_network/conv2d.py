@@ -162,10 +162,6 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
     in_shape : (int, int, int)
         Height, width, channels.
 
-    Returns
-    -------
-    ConvGeometry
-
     Raises
     ------
     ValueError

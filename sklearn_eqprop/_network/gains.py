@@ -118,10 +118,6 @@ def arrival_scales(network: Network) -> list[float]:
     ||W|| / sqrt(units of the target), where shared weights count in all their places. Of several
     paths the strongest counts, as in `attenuations`.
 
-    Parameters
-    ----------
-    network : Network
-
     Returns
     -------
     list of float

@@ -277,10 +277,6 @@ def origin_of(
         False: each unit is moved to where its drive puts it, so that it counts as settled.
     with_slopes : bool, default=False
         Whether the slopes are computed.
-
-    Returns
-    -------
-    Origin
     """
     xp = network.backend.xp
     origin = Origin([], [], [], [], [])

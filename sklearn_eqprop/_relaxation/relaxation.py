@@ -172,10 +172,6 @@ class Relaxation(ABC):
             Whether the change enters at the output (nudged phase) and not at the input. Methods
             that visit one layer after the other then start at the output.
         options : SettleOptions
-
-        Returns
-        -------
-        Result
         """
         start = field.zero_states() if states is None else list(states)
         batch = Batch(field, start, states is None, downward, options)

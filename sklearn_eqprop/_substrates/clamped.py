@@ -24,10 +24,6 @@ def settle_clamped(substrate: SimulatedNetwork, free: FreePhase, target: Array) 
     free : FreePhase
         A free phase of this substrate.
     target : array of shape (n_samples, n_outputs)
-
-    Returns
-    -------
-    Result
     """
     limits, network = substrate.limits, network_at(free)
     origin = substrate.origin(free)

@@ -236,10 +236,6 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     needs_y : bool
         Whether y=None is an error.
 
-    Returns
-    -------
-    Subject
-
     Raises
     ------
     TypeError
