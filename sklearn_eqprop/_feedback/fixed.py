@@ -12,5 +12,4 @@ class Fixed(FeedbackLearning):
     name = "fixed"
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """False for all feedback."""
         return [False] * len(wiring.feedback)

@@ -53,7 +53,6 @@ class Homeostasis(FeedbackLearning):
     works_on_kernels = False
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for all feedback."""
         return [True] * len(wiring.feedback)
 
     def adjust(

@@ -63,7 +63,6 @@ class KolenPollack(FeedbackLearning):
     follows = True
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for feedback without a forward partner."""
         return [partner is None for partner in wiring.partners]
 
     def followers(
@@ -73,7 +72,6 @@ class KolenPollack(FeedbackLearning):
         learning_rates: Sequence[float],
         decay: float,
     ) -> dict[int, Follower]:
-        """Feedback connections by the index of their forward partner."""
         found = {}
         for feedback, partner, gain in zip(
             network.feedback, network.wiring.partners, gains, strict=True

@@ -12,5 +12,4 @@ class Local(FeedbackLearning):
     name = "local"
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for all feedback."""
         return [True] * len(wiring.feedback)

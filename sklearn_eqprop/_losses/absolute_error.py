@@ -20,11 +20,9 @@ class AbsoluteError(Loss):
     curvature = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample."""
         return xp.abs(target - output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Sign of y - s_L."""
         return xp.sign(target - output)
 
     def velocity(

@@ -21,13 +21,11 @@ class Huber(Loss):
     curvature = 1.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample."""
         error = xp.abs(target - output)
         quadratic = xp.minimum(error, HUBER_DELTA)
         return (quadratic * (error - 0.5 * quadratic)).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - s_L, clipped at ±δ."""
         return xp.clip(target - output, -HUBER_DELTA, HUBER_DELTA)
 
     def resolve(

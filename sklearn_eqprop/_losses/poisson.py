@@ -31,7 +31,6 @@ class Poisson(Loss):
         return (xp.exp(output) - target * (output - logarithm) - target).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - exp(s_L)."""
         return target - xp.exp(output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:

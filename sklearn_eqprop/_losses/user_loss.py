@@ -93,18 +93,15 @@ class WrappedLoss(ClassificationLoss):
         self.has_probabilities = hasattr(loss, "probabilities")
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample, checked for its shape and type."""
         found = self._loss.value(xp.array(output), xp.array(target))
         return _checked(xp, "value", found, output.shape[:1], output.dtype)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """-∂C/∂s_L, checked for its shape and type."""
         # The user's loss gets copies, because it may change its arguments.
         found = self._loss.derivative(xp.array(output), xp.array(target))
         return -_checked(xp, "derivative", found, output.shape, output.dtype)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """Probabilities by the user's loss, checked for their shape and type."""
         found = self._loss.probabilities(xp.array(output))
         return _checked(xp, "probabilities", found, output.shape, output.dtype)
 

@@ -101,15 +101,12 @@ class Dense:
 
     @property
     def envelope(self) -> Dense:
-        """The connection itself, which is linear."""
         return self
 
     def apply(self, pre: Array) -> Array:
-        """The drive pre @ W."""
         return pre @ self.weights
 
     def apply_transposed(self, post: Array) -> Array:
-        """The product post @ W^T."""
         return post @ self.weights.T
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -123,11 +120,9 @@ class Dense:
         return multiply(pre.T, delta)
 
     def reach(self, pre: Array) -> Array:
-        """Squared norm of each row of `pre`."""
         return (pre * pre).sum(axis=1)
 
     def mirror(self, array: Array) -> Array:
-        """The transpose."""
         return array.T
 
 
@@ -151,12 +146,10 @@ class Reversed:
 
     @property
     def pool(self) -> Any:
-        """The pooling of the connection that is used in reverse."""
         return self.along.pool
 
     @property
     def envelope(self) -> Reversed:
-        """The reverse of that connection's envelope."""
         return Reversed(self.along.envelope)
 
     def holding(self, winners: Array) -> Reversed:
@@ -164,11 +157,9 @@ class Reversed:
         return type(self)(self.along.pool.holding(winners))
 
     def apply(self, pre: Array) -> Array:
-        """The drive by the transposed weights."""
         return self.along.apply_transposed(pre)
 
     def apply_transposed(self, post: Array) -> Array:
-        """The product with the weights in their forward direction."""
         return self.along.apply(post)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -176,7 +167,6 @@ class Reversed:
         return self.along.local_change(delta, pre)
 
     def reach(self, pre: Array) -> Array:
-        """The reach of the weights, which is the same in both directions."""
         return self.along.reach(pre)
 
     def mirror(self, array: Array) -> Array:

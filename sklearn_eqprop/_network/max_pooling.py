@@ -45,7 +45,6 @@ class PooledConvolution(Convolution):
 
     @property
     def pool(self) -> PooledConvolution:
-        """The connection itself."""
         return self
 
     @property
@@ -145,13 +144,11 @@ class PoolingNetwork(Network):
         return rate if readers is None else PoolingSignal(rate, readers)
 
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
-        """Constant drives, and this network with the winners held that the inputs decide on."""
         signal = self._signal_of(0, inputs)
         clamped = self._clamped(lambda connection: self._delivered(connection, [], signal))
         return clamped, self._holding({0: signal})
 
     def hold(self, states: Sequence[Array]) -> Network:
-        """The network with all winners held that the states of layers 1..L decide on."""
         if not any(layer > 0 for layer in self._deciding):
             return self
         return self._holding(dict(enumerate(self.signals(states), start=1)))
@@ -161,7 +158,6 @@ class PoolingNetwork(Network):
         return [self.signal(layer, state) for layer, state in enumerate(states, start=1)]
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
-        """Drive of a layer by some of the layers 1..L, a fresh array; None if there is none."""
         total = None
         for connection in self._incoming[layer - 1]:
             signal = signals[connection.source - 1]
@@ -189,7 +185,6 @@ class PoolingNetwork(Network):
         return connection.holding(decider.decided(pair)[1]).apply(rates)
 
     def each(self, change: Callable[[Array], Array]) -> Self:
-        """The network for other samples: `change` selects or repeats the rows of held winners."""
         winners = {
             (connection.source, connection.target): change(connection.winners)
             for connection in self._poolings()

@@ -51,7 +51,6 @@ class DeviceSamples(SettledSamples):
         self._states = [xp.zeros_like(state) for state in batch.states]
 
     def put_aside(self, residual: Array, drives: list[Array]) -> None:
-        """Record settled samples; all rows stay in the batch."""
         batch = self._batch
         xp = batch.field.backend.xp
         converged = residual <= self._tolerance

@@ -32,7 +32,6 @@ class Euler(Relaxation):
         return residual, drives
 
     def advance(self, batch: Batch) -> None:
-        """One Euler step of every layer."""
         if batch.field.backend.is_device:
             batch.states = batch.memory
         else:

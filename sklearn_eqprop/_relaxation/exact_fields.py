@@ -58,7 +58,6 @@ class AdjointField(CorrectedField):
     """
 
     def signal(self, layer: int, state: Array) -> Any:
-        """λ itself."""
         return state
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
@@ -70,5 +69,4 @@ class AdjointField(CorrectedField):
         return None
 
     def bounds(self, layer: int) -> tuple[Any, Any]:
-        """None on both sides: λ has no range."""
         return None, None

@@ -276,7 +276,6 @@ class HostSamples(SettledSamples):
         self._n_active: int = batch.field.n_samples
 
     def put_aside(self, residual: Array, drives: list[Array]) -> Array | None:
-        """Record settled samples, and tell which rows to keep if enough of them are idle."""
         batch, options = self._batch, self._batch.options
         xp = batch.field.backend.xp
         converged = residual <= self._tolerance

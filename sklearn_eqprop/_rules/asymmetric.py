@@ -36,6 +36,5 @@ class AsymmetricRule(VectorFieldRule):
     def _settle(
         self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
     ) -> list[Result]:
-        """Displacements in the corrected field, at each strength of the nudge."""
         nudged: list[Result] = substrate.settle_corrected(free, batch.loss, batch.target, strengths)
         return nudged

@@ -132,7 +132,6 @@ class SimulatedNetwork:
         return self._displace(DisplacementField, free, origin, loss, target, strengths, scales)
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """(∂μ/∂θ)^T Δ for each block of parameters, at the free equilibrium."""
         return self.measured_change(free, free.result.states, deltas)
 
     def settle_corrected(
@@ -151,17 +150,14 @@ class SimulatedNetwork:
         return self.settle_second(field, None, tolerance)
 
     def slopes(self, free: FreePhase) -> list[Array | None]:
-        """Slopes ρ'(s) of all units at the free equilibrium; None: 1 for every unit of a layer."""
         return self.origin(free, with_slopes=True).slopes
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """Second phase with the output clamped to the target; displacements."""
         return settle_clamped(self, free, target)
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
-        """Change that each block measures between the free and the clamped equilibrium."""
         return local_contrast(self, free, displacements, weights)
 
     def flow(
@@ -173,7 +169,6 @@ class SimulatedNetwork:
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """Asymmetry of the Jacobian that each feedback synapse measures under random pushes."""
         slopes = self.origin(free, with_slopes=True).slopes
         return local_asymmetries(network_at(free), slopes, probes, gains, weights)
 

@@ -43,24 +43,20 @@ class CupyBackend:
         self._kernels = Kernels(cp)
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """Array of the device with the given dtype, in the memory order of the given array."""
         if not isinstance(array, self.xp.ndarray):
             array = np.asarray(array, dtype=dtype)  # sends the final type over the bus
         # In the same memory order: products with transposed weights rely on it.
         return self.xp.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
-        """NumPy array with the same content and memory order. Waits for the device."""
         return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array, order="A")
 
     def take_rows(self, array: Any, rows: np.ndarray) -> Any:
-        """Rows of an array of the host or of the device, by a mask or row numbers of the host."""
         if isinstance(array, self.xp.ndarray):
             rows = self.xp.asarray(np.flatnonzero(rows) if rows.dtype == bool else rows)
         return array[rows]
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
-        """Arrays without dimensions as Python floats; all are read together."""
         on_device = [value for value in values if isinstance(value, self.xp.ndarray)]
         read = iter(self.xp.asnumpy(self._in_one(on_device)).tolist() if on_device else ())
         return [
@@ -76,7 +72,6 @@ class CupyBackend:
         return joined
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
-        """Euclidean (Frobenius) norm of each array; all are read together."""
         squares = self.numbers([self._square(array) for array in arrays])
         if any(math.isinf(square) for square in squares):
             # In float32 the square overflows long before the norm does.
@@ -90,7 +85,6 @@ class CupyBackend:
         return self.xp.dot(flat, flat)
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
-        """The array clipped to [lower, upper], in `out` or in a fresh array."""
         if lower is None and upper is None:
             return array.copy() if out is None else array
         array, lower, upper = self._by_rows(array, lower, upper)
@@ -104,14 +98,12 @@ class CupyBackend:
         return out
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """Largest magnitude of each row, shape (n_samples,)."""
         (array,) = self._by_rows(array)
         largest = self.xp.zeros(array.shape[0], dtype=array.dtype)
         self._kernels.over_rows("row_max_abs", array.shape, array.dtype, array, largest)
         return largest
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
-        """Largest ``|clip(drive) - state|`` of each row, shape (n_samples,)."""
         drive, state, lower, upper = self._by_rows(drive, state, lower, upper)
         largest = self.xp.zeros(drive.shape[0], dtype=drive.dtype)
         sides = range_arguments(lower, upper)
@@ -122,7 +114,6 @@ class CupyBackend:
     def row_euler(
         self, goal: Array, state: Array, lower: Any, upper: Any, step_size: float
     ) -> tuple[Array, Array]:
-        """One Euler step of a layer, and its residual by row; one kernel."""
         goal, state, lower, upper = self._by_rows(goal, state, lower, upper)
         largest = self.xp.zeros(goal.shape[0], dtype=goal.dtype)
         moved = self.xp.empty_like(goal)
@@ -132,7 +123,6 @@ class CupyBackend:
         return largest, moved
 
     def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:
-        """``clip(early + late)`` in one kernel."""
         early, late, lower, upper = self._by_rows(early, late, lower, upper)
         state = self.xp.empty_like(early)
         sides = range_arguments(lower, upper)
@@ -143,7 +133,6 @@ class CupyBackend:
     def row_check(
         self, early: Array, late: Array | None, state: Array, lower: Any, upper: Any
     ) -> tuple[Array, Array]:
-        """``early + late``, and its residual by row; one kernel."""
         early, late, state, lower, upper = self._by_rows(early, late, state, lower, upper)
         drive = self.xp.empty_like(early)
         largest = self.xp.zeros(early.shape[0], dtype=early.dtype)
@@ -207,7 +196,6 @@ class CupyBackend:
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
     def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
-        """A context in which a full device raises a MemoryError with the remedy."""
         return explaining_full_memory(self.xp, what, remedy)
 
     def is_out_of_memory(self, error: BaseException) -> bool:

@@ -37,7 +37,6 @@ class DeviceRows:
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once, in minibatches; see `Feed.minibatches` for the parameters."""
         there = None if order is None else self._xp.asarray(order)
         for batch, rows in enumerate(batches(self._inputs.shape[0], batch_size, order)):
             which: Any = rows
@@ -79,7 +78,6 @@ class StreamedRows:
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once, in minibatches; see `Feed.minibatches` for the parameters."""
         current = self._cp.cuda.get_current_stream()
         copying = self._cp.cuda.Stream(non_blocking=True)
         n_rows = self._sources[0].shape[0]
