@@ -34,8 +34,6 @@ class Loss(ABC):
         are divided by their mean instead of standardised.
     label_threshold : float, default=nan
         For multilabel targets: a label is predicted if its output is larger than this.
-    has_probabilities : bool, default=False
-        Whether `ClassificationLoss.probabilities` can be called.
     """
 
     name: str
@@ -43,7 +41,6 @@ class Loss(ABC):
     clampable: bool = False
     predicts_log: bool = False
     label_threshold: float = float("nan")
-    has_probabilities: bool = False
 
     @abstractmethod
     def value(self, xp: Any, output: Array, target: Array) -> Array:
@@ -115,8 +112,6 @@ class Loss(ABC):
 
 class ClassificationLoss(Loss):
     """A loss whose output can be read as probabilities of classes or labels."""
-
-    has_probabilities = True
 
     @abstractmethod
     def probabilities(self, xp: Any, output: Array) -> Array:

@@ -90,7 +90,6 @@ class WrappedLoss(ClassificationLoss):
         self.name = type(loss).__qualname__
         self.curvature = math.inf if curvature is None else float(curvature)
         self.label_threshold = float(threshold)
-        self.has_probabilities = hasattr(loss, "probabilities")
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         found = self._loss.value(xp.array(output), xp.array(target))

@@ -11,9 +11,8 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network.connections import Connection, Pair
-from sklearn_eqprop._network.conv2d import ConvGeometry
 from sklearn_eqprop._network.convolution import Convolution
 from sklearn_eqprop._network.network import Network
 
@@ -23,25 +22,13 @@ class PooledConvolution(Convolution):
 
     Its input decides which member of each window wins. With winners held, it is linear.
 
-    Parameters
+    Attributes
     ----------
-    source, target, weights, geometry, backend
-        As in `Convolution`.
     winners : array of shape (n_samples, height, width, filters) or None, default=None
         Winners of each sample. None: `apply` decides on them from its input.
     """
 
-    def __init__(
-        self,
-        source: int,
-        target: int,
-        weights: Array,
-        geometry: ConvGeometry,
-        backend: ArrayBackend,
-        winners: Array | None = None,
-    ) -> None:
-        super().__init__(source, target, weights, geometry, backend)
-        self.winners = winners
+    winners: Array | None = None
 
     @property
     def pool(self) -> PooledConvolution:
@@ -55,9 +42,9 @@ class PooledConvolution(Convolution):
 
     def holding(self, winners: Array) -> PooledConvolution:
         """The same weights with these winners."""
-        return PooledConvolution(
-            self.source, self.target, self.weights, self.geometry, self.backend, winners
-        )
+        held = copy.copy(self)
+        held.winners = winners
+        return held
 
     def decide(self, pre: Array) -> tuple[Array, Array]:
         """The pooled convolution of `pre`, and the winners that `pre` decides on."""
@@ -151,11 +138,8 @@ class PoolingNetwork(Network):
     def hold(self, states: Sequence[Array]) -> Network:
         if not any(layer > 0 for layer in self._deciding):
             return self
-        return self._holding(dict(enumerate(self.signals(states), start=1)))
-
-    def signals(self, states: Sequence[Array]) -> list[Any]:
-        """Signals of layers 1..L, see `signal`."""
-        return [self.signal(layer, state) for layer, state in enumerate(states, start=1)]
+        layers = enumerate(states, start=1)
+        return self._holding({layer: self.signal(layer, state) for layer, state in layers})
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
         total = None

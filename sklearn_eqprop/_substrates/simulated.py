@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -24,7 +25,6 @@ from sklearn_eqprop._relaxation import (
     origin_of,
 )
 from sklearn_eqprop._relaxation.device_samples import Pacing
-from sklearn_eqprop._substrates.clamped import local_contrast, settle_clamped
 from sklearn_eqprop._substrates.flow import EulerFlow
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
 from sklearn_eqprop._substrates.phases import (
@@ -153,12 +153,41 @@ class SimulatedNetwork:
         return self.origin(free, with_slopes=True).slopes
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        return settle_clamped(self, free, target)
+        limits, network, origin = self.limits, network_at(free), self.origin(free)
+        error = target - origin.states[-1]
+        # The range of the output is the one displacement that leads to the target.
+        lower, upper = [*origin.lower[:-1], error], [*origin.upper[:-1], error]
+        origin = replace(origin, lower=lower, upper=upper)
+        n_samples, scales, allowances = target.shape[0], None, None
+        if limits.literal:
+            tolerance, allowances = self.tolerances(limits.nudged_tolerance, origin.states)
+        else:
+            scales = arrival_scales(self.network)
+            tolerance = relative_tolerance(network.backend, limits.nudged_tolerance, error)
+        field = DisplacementField(
+            network, origin, n_samples, None, scales=scales, allowances=allowances
+        )
+        start = [*field.zero_states()[:-1], error.copy()]
+        return self.settle_second(field, start, tolerance)
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
-        return local_contrast(self, free, displacements, weights)
+        network, states = network_at(free), free.result.states
+        rates, moved = network.rates(states), list(displacements)
+        if self.rate_coordinates:
+            layers = range(1, network.n_layers + 1)
+            moved = [
+                network.rate_change(layer, state, displacement)
+                for layer, state, displacement in zip(layers, states, displacements, strict=True)
+            ]
+        if network.tied:
+            # a' b' - a b = ½ (a + a') (b' - b) + ½ (b + b') (a' - a): one half per direction.
+            rates = [rate + 0.5 * change for rate, change in zip(rates, moved, strict=True)]
+        deltas = [change * weights for change in moved]
+        return network.local_products(
+            free.inputs, rates, deltas, feedback_learns=self.feedback_learns
+        )
 
     def flow(
         self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,6 @@ from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, Feed
 from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
-from sklearn_eqprop._backend.cuda.full_memory import explaining_full_memory, is_out_of_memory
 from sklearn_eqprop._backend.cuda.kernels import Kernels, range_arguments
 from sklearn_eqprop._backend.host import blocks, dense_rows
 
@@ -21,6 +22,8 @@ RESIDENT_SHARE = 0.5
 #: Bytes of rows that are sent to the device at once. CuPy sends an array through pinned memory of
 #: at least its size, rounded up to a power of two, which may be too much for the host.
 UPLOADED_AT_ONCE = 2**26
+#: Texts that CUDA and its libraries use for a full device, besides CuPy's own error.
+OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED")
 
 
 class CupyBackend:
@@ -195,12 +198,36 @@ class CupyBackend:
         limit = pool.get_limit()  # 0: none
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
-    def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
-        return explaining_full_memory(self.xp, what, remedy)
-
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the memory of the device is full."""
-        return is_out_of_memory(self.xp, error)
+        if isinstance(error, self.xp.cuda.memory.OutOfMemoryError):
+            return True
+        # By their texts, because some of these types exist only on machines with a device.
+        return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+    @contextmanager
+    def explaining_full_memory(self, what: str, remedy: str) -> Iterator[None]:
+        """Inside, a full device raises a MemoryError that says what needed memory, and the remedy.
+
+        A MemoryError that an inner block has explained already is not wrapped again. Frames that
+        the error has come through are cleared, because their arrays still fill the device. The
+        frame that uses this context is not cleared: it should hold no arrays of the device.
+        """
+        handled = sys.exc_info()[1]  # an error that the caller is handling already
+        try:
+            yield
+        except Exception as error:
+            is_full = self.is_out_of_memory(error)
+            if is_full or isinstance(error, MemoryError):
+                _clear_frames(error, handled)
+            if not is_full:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            msg = (
+                f"The device has no memory left for {what} ({reason}). {remedy}. The estimator is "
+                "as it was before."
+            )
+            raise MemoryError(msg) from error
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """Overwrite the marked rows of `target`, which must be C-contiguous."""
@@ -241,3 +268,15 @@ class CupyBackend:
 def _is_shared(late: Array | None) -> int:
     """1 if one row stands for all samples, else 0."""
     return int(late is not None and late.ndim == 1)
+
+
+def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Clear the frames an error has come through, so that their arrays are freed.
+
+    Whoever catches the error may try again with fewer rows while the error still exists. The frames
+    of an error that was being handled before are the caller's and stay.
+    """
+    cause: BaseException | None = error
+    while cause is not None and cause is not handled:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
