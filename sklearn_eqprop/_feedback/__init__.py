@@ -11,8 +11,6 @@ from sklearn_eqprop._feedback.homeostasis import Homeostasis
 from sklearn_eqprop._feedback.kolen_pollack import KolenPollack
 from sklearn_eqprop._feedback.local import Local
 
-__all__ = ["FEEDBACK_WAYS", "FeedbackLearning"]
-
 #: Ways that the parameter ``feedback_learning`` chooses from, by name.
 FEEDBACK_WAYS: dict[str, type[FeedbackLearning]] = {
     way.name: way for way in (Local, KolenPollack, Homeostasis, Fixed)

@@ -13,16 +13,6 @@ from sklearn_eqprop._losses.poisson import Poisson
 from sklearn_eqprop._losses.squared_error import MultilabelSquaredError, SquaredError
 from sklearn_eqprop._losses.user_loss import UserLoss, WrappedLoss
 
-__all__ = [
-    "LABEL_LOSSES",
-    "MULTILABEL_LOSSES",
-    "NUMBER_LOSSES",
-    "ClassificationLoss",
-    "Loss",
-    "UserLoss",
-    "WrappedLoss",
-]
-
 #: Losses of a classifier with one class per sample, by name.
 LABEL_LOSSES: dict[str, type[ClassificationLoss]] = {
     loss.name: loss for loss in (LogLoss, SquaredError)

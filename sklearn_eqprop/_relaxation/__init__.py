@@ -24,27 +24,3 @@ RELAXATIONS: dict[str, type[Relaxation]] = {
         Anderson,
     )
 }
-
-__all__ = [
-    "RELAXATIONS",
-    "RUNAWAY",
-    "AdjointField",
-    "Anderson",
-    "Batch",
-    "CorrectedField",
-    "DisplacementField",
-    "Enough",
-    "Euler",
-    "Field",
-    "FreeField",
-    "GaussSeidel",
-    "Origin",
-    "Push",
-    "Relaxation",
-    "Result",
-    "SettleOptions",
-    "euler_step",
-    "flow",
-    "origin_of",
-    "trajectory",
-]

@@ -10,17 +10,7 @@ from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.continual import ContinualRule
 from sklearn_eqprop._rules.recurrent_backprop import RecurrentBackpropRule
-from sklearn_eqprop._rules.vector_field import NUDGINGS, Nudging, VectorFieldRule
-
-__all__ = [
-    "NUDGINGS",
-    "RULES",
-    "ClampedRule",
-    "Credit",
-    "CreditRule",
-    "Minibatch",
-    "Nudging",
-]
+from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 
 #: Rules that the parameter ``gradient`` chooses from, by name. ``beta=inf`` chooses `ClampedRule`.
 RULES: dict[str, type[CreditRule]] = {

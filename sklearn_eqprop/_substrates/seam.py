@@ -18,16 +18,6 @@ from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.phases import FreePhase
 
-__all__ = [
-    "ClampableSubstrate",
-    "Flow",
-    "FlowingSubstrate",
-    "FreePhase",
-    "ProbedSubstrate",
-    "Substrate",
-    "TransposableSubstrate",
-]
-
 
 class Substrate(Protocol):
     """Everything that a learner asks of a dynamical system.

@@ -10,7 +10,5 @@ from sklearn_eqprop._training.epoch import SCHEDULES, Schedule
 from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.updates import Optimizer
 
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "Schedule"]
-
 #: Optimisers that the parameter ``optimizer`` chooses from, by name.
 OPTIMIZERS: dict[str, type[Optimizer]] = {optimizer.name: optimizer for optimizer in (Adam, SGD)}

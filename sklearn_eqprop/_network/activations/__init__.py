@@ -15,5 +15,3 @@ ACTIVATIONS: dict[str, Activation] = {
         Identity(),
     )
 }
-
-__all__ = ["ACTIVATIONS", "Activation"]
