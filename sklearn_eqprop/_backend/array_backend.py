@@ -1,7 +1,5 @@
 """The interface between the mathematics and the library that holds the arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol

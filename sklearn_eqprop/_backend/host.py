@@ -1,7 +1,5 @@
 """The NumPy backend with its minibatches, and the choice between it and CuPy's."""
 
-from __future__ import annotations
-
 import ctypes
 import math
 import sys

@@ -3,8 +3,6 @@
 To add a way, write one file with a subclass of `FeedbackLearning` and list the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._feedback.base import FeedbackLearning
 from sklearn_eqprop._feedback.fixed import Fixed
 from sklearn_eqprop._feedback.homeostasis import Homeostasis

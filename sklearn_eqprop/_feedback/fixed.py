@@ -1,7 +1,5 @@
 """Feedback that does not learn."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._feedback.base import FeedbackLearning
 from sklearn_eqprop._network import Wiring
 

@@ -23,8 +23,6 @@ With fixed F and linear units it is the weight mirror of Akrout et al. 2019 (arX
 has no component along B_l: homeostasis turns feedback and keeps its strength.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, cast
 

@@ -1,7 +1,5 @@
 """Kolen-Pollack learning: feedback copies the steps of the forward weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

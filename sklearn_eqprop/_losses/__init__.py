@@ -3,8 +3,6 @@
 To add a loss, write one file with a subclass of `Loss` and list the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._losses.absolute_error import AbsoluteError
 from sklearn_eqprop._losses.base import ClassificationLoss, Loss
 from sklearn_eqprop._losses.huber import Huber

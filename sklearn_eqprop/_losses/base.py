@@ -1,7 +1,5 @@
 """The contract of a loss: its value, its force on the output, and how a nudged output moves."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

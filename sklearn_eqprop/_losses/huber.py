@@ -1,7 +1,5 @@
 """Huber loss, for regression with outliers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array

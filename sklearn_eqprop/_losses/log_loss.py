@@ -1,7 +1,5 @@
 """Log loss: the cross-entropy of a softmax, or of one logistic function per label."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Poisson deviance, for counts."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

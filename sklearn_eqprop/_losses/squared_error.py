@@ -1,7 +1,5 @@
 """Squared error, for classes, labels and numbers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Losses written by users: what an object must offer, and how it is wrapped and tested."""
 
-from __future__ import annotations
-
 import math
 from numbers import Real
 from typing import Any, Protocol

@@ -1,11 +1,9 @@
 """The user's description of a convolutional layer, and the shapes that follow from it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, fields, replace
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 #: (height, width, channels) of a convolutional layer, or (units,) of a dense layer.
 Shape = tuple[int, ...]
@@ -122,11 +120,11 @@ class ConvGeometry:
         """Whether it is pooled by the maximum."""
         return self.pool > 1 and self.pooling == "max"
 
-    def unpooled(self) -> ConvGeometry:
+    def unpooled(self) -> Self:
         """The same convolution without its pooling."""
         return replace(self, pool=1, out_shape=self.conv_shape)
 
-    def averaged(self) -> ConvGeometry:
+    def averaged(self) -> Self:
         """The average of a convolution over windows, as one convolution with a wider kernel."""
         p = self.pool
         kernel = [k + s * (p - 1) for k, s in zip(self.kernel, self.stride, strict=True)]

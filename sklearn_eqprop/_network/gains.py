@@ -41,8 +41,6 @@ feedback is γ F^T and rates are not negative: a maximum of linear functions is 
 sweep lowers one energy (see docs/design.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache

@@ -5,8 +5,6 @@ sample to sample. A network as it is built decides on them with every signal tha
 network that *holds* winners is linear in the rates, as all computations around an equilibrium need.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -31,7 +29,7 @@ class PooledConvolution(Convolution):
     winners: Array | None = None
 
     @property
-    def pool(self) -> PooledConvolution:
+    def pool(self) -> Self:
         return self
 
     @property
@@ -40,7 +38,7 @@ class PooledConvolution(Convolution):
         unpooled = self.geometry.unpooled()
         return Convolution(self.source, self.target, self.weights, unpooled, self.backend)
 
-    def holding(self, winners: Array) -> PooledConvolution:
+    def holding(self, winners: Array) -> Self:
         """The same weights with these winners."""
         held = copy.copy(self)
         held.winners = winners

@@ -1,7 +1,5 @@
 """Anderson acceleration: each sample extrapolates from its own last few Euler steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

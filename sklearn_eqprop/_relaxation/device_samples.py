@@ -1,7 +1,5 @@
 """Record of settled samples on a device, which the host reads only now and then."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation.relaxation import (
     COMPACTION_SHARE,

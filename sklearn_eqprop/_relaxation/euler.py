@@ -1,7 +1,5 @@
 """Euler integration of the leaky-integrator dynamics, the paper's own simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 

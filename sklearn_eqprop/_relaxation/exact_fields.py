@@ -1,7 +1,5 @@
 """Fields whose displacements are exact gradients, whatever the feedback weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Block Gauss-Seidel sweeps: layers solved one after the other, each from the newest others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, cast
 

@@ -3,8 +3,6 @@
 To add a rule, write one file with a subclass of `CreditRule` and list the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._rules.asymmetric import AsymmetricRule
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._rules.clamped import ClampedRule

@@ -1,7 +1,5 @@
 """The exact gradient from two phases of a corrected vector field."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._relaxation import Result

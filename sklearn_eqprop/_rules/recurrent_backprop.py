@@ -1,7 +1,5 @@
 """The exact gradient by recurrent backpropagation."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import TransposableSubstrate
 

@@ -1,7 +1,5 @@
 """The paper's rule: two phases of the vector field, and how they are nudged."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Protocol
 
 import numpy as np

@@ -7,8 +7,6 @@ of an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, d
 changes the period, the two runs lose step, and their difference at equal times grows.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

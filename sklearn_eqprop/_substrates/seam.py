@@ -7,8 +7,6 @@ keeps its own record of the parameters, a `Network`. How closely the substrate f
 is up to the substrate (see `Trainer`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 

@@ -1,7 +1,5 @@
 """The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

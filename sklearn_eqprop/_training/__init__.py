@@ -3,8 +3,6 @@
 To add an optimiser, write one file with a subclass of `Optimizer` and list the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._training.adam import Adam
 from sklearn_eqprop._training.epoch import SCHEDULES, Schedule
 from sklearn_eqprop._training.sgd import SGD

@@ -1,7 +1,5 @@
 """The Adam optimiser."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from sklearn_eqprop._backend.array_backend import Array

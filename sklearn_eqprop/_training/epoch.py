@@ -1,7 +1,5 @@
 """One pass over the data, minibatch by minibatch, and the schedule of its learning rates."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator

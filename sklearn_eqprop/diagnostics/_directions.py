@@ -3,8 +3,6 @@
 All of them are means over the samples, block by block in the order of `Network.parameters`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """The checks of the health report, with their limits, findings and remedies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Measurements for the health report."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

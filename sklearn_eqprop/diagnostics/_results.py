@@ -1,7 +1,5 @@
 """How results print, and how blocks of parameters are named in them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

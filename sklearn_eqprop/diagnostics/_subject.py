@@ -4,8 +4,6 @@ This is the only module of the diagnostics that uses private parts of an estimat
 `Subject`, or read public parameters and fitted attributes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral

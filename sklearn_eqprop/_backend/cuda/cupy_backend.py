@@ -1,7 +1,5 @@
 """Arrays on a CUDA device, through CuPy."""
 
-from __future__ import annotations
-
 import math
 import sys
 import traceback

@@ -1,7 +1,5 @@
 """Training rows for a device: all of them stay there, or minibatches are streamed to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

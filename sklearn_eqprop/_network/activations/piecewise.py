@@ -1,7 +1,5 @@
 """Piecewise-linear activations: the state is kept in a range, and transmitted unchanged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array

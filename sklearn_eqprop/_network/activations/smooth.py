@@ -1,7 +1,5 @@
 """Smooth activations: the state is free, and its rate is transmitted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
