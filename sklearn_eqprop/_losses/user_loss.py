@@ -46,11 +46,9 @@ class UserLoss(Protocol):
 
     def value(self, output: Array, target: Array) -> Array:
         """C of each sample, shape (n_samples,)."""
-        ...
 
     def derivative(self, output: Array, target: Array) -> Array:
         """∂C/∂output, in the shape of `output`."""
-        ...
 
 
 class WrappedLoss(ClassificationLoss):

@@ -1,12 +1,7 @@
 """The network: layers, connections, weights at the start, and the strength of feedback."""
 
 from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop._network.certainty import (
-    FEWEST_ROWS,
-    Reach,
-    enough_to_decide,
-    output_bound,
-)
+from sklearn_eqprop._network.certainty import FEWEST_ROWS, Reach, enough_to_decide, output_bound
 from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
 from sklearn_eqprop._network.conv2d import Conv2D
 from sklearn_eqprop._network.convolution import Convolution

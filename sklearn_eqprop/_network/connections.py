@@ -47,24 +47,19 @@ class Connection(Protocol):
     @property
     def pool(self) -> Any:
         """The `PooledConvolution` whose winners make this connection linear; None: it is linear."""
-        ...
 
     @property
     def envelope(self) -> Connection:
         """A linear connection with the same weights, whose norm is an upper bound for this one."""
-        ...
 
     def apply(self, pre: Array) -> Array:
         """Drive of the target layer, from the source layer's rates (n_samples, n_source)."""
-        ...
 
     def apply_transposed(self, post: Array) -> Array:
         """The same weights in reverse, from (n_samples, n_target) to (n_samples, n_source)."""
-        ...
 
     def local_change(self, pre: Array, delta: Array) -> Array:
         """Σ over samples of pre ⊗ delta, in the shape of the weights (Eq. 18)."""
-        ...
 
     def reach(self, pre: Array) -> Array:
         """Largest effect of a weight change on the drive, for each sample, shape (n_samples,).
@@ -72,11 +67,9 @@ class Connection(Protocol):
         If the weights change by `local_change`, `apply` changes by at most this per unit of delta:
         ||pre||² if no weight is shared.
         """
-        ...
 
     def mirror(self, array: Array) -> Array:
         """A view that turns the shape of the forward weights beside it into its own, or back."""
-        ...
 
 
 class Dense:

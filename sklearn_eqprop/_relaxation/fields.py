@@ -22,15 +22,12 @@ class Push(Protocol):
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """``drive + force - s`` at the given output states; a fresh array."""
-        ...
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """Output state at which ``drive + force - s`` vanishes; the search starts at `output`."""
-        ...
 
     def take(self, rows: Array) -> Push:
         """The same push for some of the samples."""
-        ...
 
 
 class Field(ABC):

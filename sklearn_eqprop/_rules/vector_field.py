@@ -29,7 +29,6 @@ class Nudging(Protocol):
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
         """Values of β at which the network settles."""
-        ...
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
@@ -43,7 +42,6 @@ class Nudging(Protocol):
         strengths : tuple of float
         weights : array of shape (n_samples, 1) or float, default=1.0
         """
-        ...
 
 
 class OneSided:
