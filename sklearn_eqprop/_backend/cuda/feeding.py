@@ -1,6 +1,7 @@
 """Training rows for a device: all of them stay there, or minibatches are streamed to it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._backend.host import batches, dense_rows
 
 
+@dataclass(eq=False)
 class DeviceRows:
     """All rows on the device. Per epoch only the order of the rows is sent to the device.
 
@@ -23,27 +25,24 @@ class DeviceRows:
         neither changed nor copied as a whole.
     """
 
-    def __init__(
-        self, xp: Any, inputs: Array, target: Array, dtype: Any, factors: Array | None = None
-    ) -> None:
-        self._xp = xp
-        self._inputs = inputs
-        self._target = target
-        self._dtype = dtype
-        self._factors = factors
+    xp: Any
+    inputs: Array
+    target: Array
+    dtype: Any
+    factors: Array | None = None
 
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        there = None if order is None else self._xp.asarray(order)
-        for batch, rows in enumerate(batches(self._inputs.shape[0], batch_size, order)):
+        there = None if order is None else self.xp.asarray(order)
+        for batch, rows in enumerate(batches(self.inputs.shape[0], batch_size, order)):
             which: Any = rows
             if there is not None:
                 which = there[batch * batch_size : (batch + 1) * batch_size]
-            inputs = self._inputs[which].astype(self._dtype, copy=False)
-            if self._factors is not None:
-                inputs = inputs * self._factors
-            yield rows, inputs, self._target[which]
+            inputs = self.inputs[which].astype(self.dtype, copy=False)
+            if self.factors is not None:
+                inputs = inputs * self.factors
+            yield rows, inputs, self.target[which]
 
 
 class StreamedRows:
