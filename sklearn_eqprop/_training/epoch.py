@@ -205,7 +205,7 @@ class EpochRecord:
     free_steps, nudged_steps : float
         Mean number of steps per sample.
     free_residual, nudged_residual : float
-        Largest residual of a sample. That of the nudged phase is divided by |β|.
+        Largest residual of a sample. That of the nudged phase is divided by ``|β|``.
     free_unconverged, nudged_unconverged : float
         Fraction of the samples that reached the limit of steps.
     """
@@ -272,7 +272,7 @@ def run_epoch(
     nudging_rng : RandomState
         For nudging that draws random numbers.
     beta : float
-        The nudged residual is reported in units of |β|.
+        The nudged residual is reported in units of ``|β|``.
 
     Returns
     -------
