@@ -22,21 +22,3 @@ except ImportError:
         """Stands in where scikit-learn knows no callbacks: no set_callbacks, as before."""
 
     HAS_CALLBACKS = False
-
-__all__ = [
-    "HAS_CALLBACKS",
-    "CallbackSupportMixin",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "StrOptions",
-    "_check_feature_names",
-    "_check_n_features",
-    "_check_sample_weight",
-    "_convert_to_numpy",
-    "_fit_context",
-    "array_device",
-    "get_namespace",
-    "type_of_target",
-    "validate_data",
-]

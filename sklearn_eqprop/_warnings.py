@@ -1,7 +1,5 @@
 """Warnings that point to the line of the user's code that led to them."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from types import FrameType

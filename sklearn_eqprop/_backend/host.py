@@ -1,7 +1,5 @@
 """The NumPy backend with its minibatches, and the choice between it and CuPy's."""
 
-from __future__ import annotations
-
 import ctypes
 import math
 import sys
@@ -43,27 +41,21 @@ class NumpyBackend:
         _keep_freed_memory()
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """The array with the given dtype; a copy only if the dtype changes."""
         return np.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
-        """The array itself: it is in main memory already."""
         return np.asarray(array)
 
     def take_rows(self, array: Any, rows: np.ndarray) -> Any:
-        """Rows of an array, chosen by a mask or by row numbers."""
         return array[rows]
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
-        """Arrays without dimensions as Python floats."""
         return [float(value) for value in values]
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
-        """Euclidean (Frobenius) norm of each array."""
         return [_norm(array) for array in arrays]
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
-        """The array clipped to [lower, upper], in `out` or in a fresh array."""
         if isinstance(lower, float):
             # One pass for both bounds. `maximum` with a number is not faster than this.
             return array.clip(lower, math.inf if upper is None else upper, out=out)
@@ -74,27 +66,22 @@ class NumpyBackend:
         return array.copy() if out is None else array
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """Largest magnitude of each row, shape (n_samples,)."""
         if array.shape[1] == 0:
             return np.zeros(array.shape[0], dtype=array.dtype)
         return row_max(np, np.abs(array, out=array if overwrite else None))
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
-        """Largest ``|clip(drive) - state|`` of each row, shape (n_samples,)."""
         moved = self.project(drive, lower, upper)
         moved -= state
         return self.row_max_abs(moved, overwrite=True)
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
-        """Training rows in main memory."""
         return HostRows(inputs, target, dtype, factors)
 
     def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
-        """Some rows of X as the network reads them: an array, or a CSR array."""
         return rows_to_read(X, rows, dtype)
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
-        """Overwrite the marked rows of `target` with those of `source`."""
         target[marked] = source[marked]
 
     def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
@@ -124,7 +111,6 @@ class HostRows:
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once, in minibatches; see `Feed.minibatches` for the parameters."""
         for rows in batches(self._inputs.shape[0], batch_size, order):
             inputs = rows_to_read(self._inputs, rows, self._dtype, self._factors)
             yield rows, inputs, np.asarray(self._target[rows], dtype=self._dtype)
@@ -158,10 +144,6 @@ def blocks(n_rows: int, row_numbers: int, most_numbers: int = CACHE_NUMBERS) -> 
     row_numbers : int
         Numbers in each row.
     most_numbers : int, default=CACHE_NUMBERS
-
-    Yields
-    ------
-    slice
     """
     return batches(n_rows, max(1, most_numbers // max(1, row_numbers)))
 
@@ -259,10 +241,6 @@ def get_backend(name: str) -> ArrayBackend:
     ----------
     name : {'auto', 'numpy', 'cupy'}
         'auto' takes 'cupy' if CuPy and a CUDA device are usable, else 'numpy', without a warning.
-
-    Returns
-    -------
-    ArrayBackend
 
     Raises
     ------

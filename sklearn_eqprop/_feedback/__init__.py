@@ -3,16 +3,12 @@
 To add a way, write one file with a subclass of `FeedbackLearning` and import the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._feedback.base import FeedbackLearning
 from sklearn_eqprop._feedback.fixed import Fixed
 from sklearn_eqprop._feedback.homeostasis import Homeostasis
 from sklearn_eqprop._feedback.kolen_pollack import KolenPollack
 from sklearn_eqprop._feedback.local import Local
 from sklearn_eqprop._registry import named_classes
-
-__all__ = ["FEEDBACK_WAYS", "FeedbackLearning"]
 
 #: Ways that the parameter ``feedback_learning`` chooses from, by name.
 FEEDBACK_WAYS: dict[str, type[FeedbackLearning]] = {

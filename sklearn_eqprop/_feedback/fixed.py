@@ -1,7 +1,5 @@
 """Feedback that does not learn."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._feedback.base import FeedbackLearning
 from sklearn_eqprop._network import Wiring
 
@@ -12,5 +10,4 @@ class Fixed(FeedbackLearning):
     name = "fixed"
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """False for all feedback."""
         return [False] * len(wiring.feedback)

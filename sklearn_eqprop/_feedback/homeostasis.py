@@ -23,8 +23,6 @@ With fixed F and linear units it is the weight mirror of Akrout et al. 2019 (arX
 has no component along B_l: homeostasis turns feedback and keeps its strength.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -53,7 +51,6 @@ class Homeostasis(FeedbackLearning):
     works_on_kernels = False
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for all feedback."""
         return [True] * len(wiring.feedback)
 
     def adjust(
@@ -82,12 +79,6 @@ class Homeostasis(FeedbackLearning):
 
 def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) -> list[Array]:
     """Standard normal pushes on every unit of layers 1..L, drawn on the host in float64.
-
-    Parameters
-    ----------
-    network : Network
-    n_samples : int
-    rng : RandomState
 
     Returns
     -------

@@ -1,7 +1,5 @@
 """Kolen-Pollack learning: feedback copies the steps of the forward weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,7 +61,6 @@ class KolenPollack(FeedbackLearning):
     follows = True
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for feedback without a forward partner."""
         return [partner is None for partner in wiring.partners]
 
     def followers(
@@ -73,7 +70,6 @@ class KolenPollack(FeedbackLearning):
         learning_rates: Sequence[float],
         decay: float,
     ) -> dict[int, Follower]:
-        """Feedback connections by the index of their forward partner."""
         found = {}
         for feedback, partner, gain in zip(
             network.feedback, network.wiring.partners, gains, strict=True

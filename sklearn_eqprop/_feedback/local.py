@@ -1,7 +1,5 @@
 """Feedback that learns by the paper's own rule."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._feedback.base import FeedbackLearning
 from sklearn_eqprop._network import Wiring
 
@@ -12,5 +10,4 @@ class Local(FeedbackLearning):
     name = "local"
 
     def own_change(self, wiring: Wiring) -> list[bool]:
-        """True for all feedback."""
         return [True] * len(wiring.feedback)

@@ -3,8 +3,6 @@
 To add a loss, write one file with a subclass of `Loss` and import the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._losses.absolute_error import AbsoluteError
 from sklearn_eqprop._losses.base import ClassificationLoss, Loss
 from sklearn_eqprop._losses.huber import Huber
@@ -13,16 +11,6 @@ from sklearn_eqprop._losses.poisson import Poisson
 from sklearn_eqprop._losses.squared_error import MultilabelSquaredError, SquaredError
 from sklearn_eqprop._losses.user_loss import UserLoss, WrappedLoss
 from sklearn_eqprop._registry import named_classes
-
-__all__ = [
-    "LABEL_LOSSES",
-    "MULTILABEL_LOSSES",
-    "NUMBER_LOSSES",
-    "ClassificationLoss",
-    "Loss",
-    "UserLoss",
-    "WrappedLoss",
-]
 
 _LOSSES = named_classes(Loss, globals())
 #: Losses of a classifier with one class per sample, by name.

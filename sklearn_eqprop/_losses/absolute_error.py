@@ -1,7 +1,5 @@
 """Absolute error, for regression with outliers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -20,11 +18,9 @@ class AbsoluteError(Loss):
     curvature = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample."""
         return xp.abs(target - output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Sign of y - s_L."""
         return xp.sign(target - output)
 
     def velocity(

@@ -1,7 +1,5 @@
 """The contract of a loss: its value, its force on the output, and how a nudged output moves."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -36,8 +34,6 @@ class Loss(ABC):
         are divided by their mean instead of standardised.
     label_threshold : float, default=nan
         For multilabel targets: a label is predicted if its output is larger than this.
-    has_probabilities : bool, default=False
-        Whether `ClassificationLoss.probabilities` can be called.
     """
 
     name: str
@@ -46,7 +42,6 @@ class Loss(ABC):
     clampable: bool = False
     predicts_log: bool = False
     label_threshold: float = float("nan")
-    has_probabilities: bool = False
 
     @abstractmethod
     def value(self, xp: Any, output: Array, target: Array) -> Array:
@@ -118,8 +113,6 @@ class Loss(ABC):
 
 class ClassificationLoss(Loss):
     """A loss whose output can be read as probabilities of classes or labels."""
-
-    has_probabilities = True
 
     @abstractmethod
     def probabilities(self, xp: Any, output: Array) -> Array:

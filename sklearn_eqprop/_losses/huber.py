@@ -1,7 +1,5 @@
 """Huber loss, for regression with outliers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -21,13 +19,11 @@ class Huber(Loss):
     curvature = 1.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample."""
         error = xp.abs(target - output)
         quadratic = xp.minimum(error, HUBER_DELTA)
         return (quadratic * (error - 0.5 * quadratic)).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - s_L, clipped at ±δ."""
         return xp.clip(target - output, -HUBER_DELTA, HUBER_DELTA)
 
     def resolve(

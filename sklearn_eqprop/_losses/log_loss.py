@@ -1,7 +1,5 @@
 """Log loss: the cross-entropy of a softmax, or of one logistic function per label."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -30,7 +28,6 @@ class LogLoss(ClassificationLoss):
         return log_sum - (target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - softmax(s_L)."""
         return target - self.probabilities(xp, output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
@@ -38,7 +35,6 @@ class LogLoss(ClassificationLoss):
         return _entropy(np.average(target, axis=0, weights=weight))
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """Softmax of the output."""
         grown = xp.exp(output - row_max(xp, output)[:, None])
         grown /= grown.sum(axis=1, keepdims=True)
         return grown
@@ -73,11 +69,9 @@ class MultilabelLogLoss(ClassificationLoss):
     label_threshold = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample, summed over the labels."""
         return (xp.logaddexp(0, output) - target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - logistic(s_L)."""
         return target - 0.5 * (1 + xp.tanh(0.5 * output))
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:

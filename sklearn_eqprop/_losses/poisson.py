@@ -1,7 +1,5 @@
 """Poisson deviance, for counts."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -31,7 +29,6 @@ class Poisson(Loss):
         return (xp.exp(output) - target * (output - logarithm) - target).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - exp(s_L)."""
         return target - xp.exp(output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:

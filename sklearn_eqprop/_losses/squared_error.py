@@ -1,7 +1,5 @@
 """Squared error, for classes, labels and numbers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -20,11 +18,9 @@ class SquaredError(ClassificationLoss):
     label_threshold = 0.5
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample."""
         return 0.5 * ((target - output) ** 2).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """Y - s_L."""
         return target - output
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:

@@ -1,7 +1,5 @@
 """Losses written by users: what an object must offer, and how it is wrapped and tested."""
 
-from __future__ import annotations
-
 import math
 from numbers import Real
 from typing import Any, Protocol
@@ -48,11 +46,9 @@ class UserLoss(Protocol):
 
     def value(self, output: Array, target: Array) -> Array:
         """C of each sample, shape (n_samples,)."""
-        ...
 
     def derivative(self, output: Array, target: Array) -> Array:
         """∂C/∂output, in the shape of `output`."""
-        ...
 
 
 class WrappedLoss(ClassificationLoss):
@@ -90,21 +86,17 @@ class WrappedLoss(ClassificationLoss):
         self.name = type(loss).__qualname__
         self.curvature = math.inf if curvature is None else float(curvature)
         self.label_threshold = float(threshold)
-        self.has_probabilities = hasattr(loss, "probabilities")
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        """C of each sample, checked for its shape and type."""
         found = self._loss.value(xp.array(output), xp.array(target))
         return _checked(xp, "value", found, output.shape[:1], output.dtype)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
-        """-∂C/∂s_L, checked for its shape and type."""
         # The user's loss gets copies, because it may change its arguments.
         found = self._loss.derivative(xp.array(output), xp.array(target))
         return -_checked(xp, "derivative", found, output.shape, output.dtype)
 
     def probabilities(self, xp: Any, output: Array) -> Array:
-        """Probabilities by the user's loss, checked for their shape and type."""
         found = self._loss.probabilities(xp.array(output))
         return _checked(xp, "probabilities", found, output.shape, output.dtype)
 

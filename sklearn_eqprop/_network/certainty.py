@@ -184,10 +184,6 @@ def output_bound(network: Network) -> OutputBound | None:
 def error_factors(network: Network) -> np.ndarray | None:
     """(1 - N)^-1: largest distance in one layer that a residual of size 1 in another can mean.
 
-    Parameters
-    ----------
-    network : Network
-
     Returns
     -------
     ndarray of shape (n_layers, n_layers) or None

@@ -47,24 +47,19 @@ class Connection(Protocol):
     @property
     def pool(self) -> Any:
         """The `PooledConvolution` whose winners make this connection linear; None: it is linear."""
-        ...
 
     @property
     def envelope(self) -> Connection:
         """A linear connection with the same weights, whose norm is an upper bound for this one."""
-        ...
 
     def apply(self, pre: Array) -> Array:
         """Drive of the target layer, from the source layer's rates (n_samples, n_source)."""
-        ...
 
     def apply_transposed(self, post: Array) -> Array:
         """The same weights in reverse, from (n_samples, n_target) to (n_samples, n_source)."""
-        ...
 
     def local_change(self, pre: Array, delta: Array) -> Array:
         """Σ over samples of pre ⊗ delta, in the shape of the weights (Eq. 18)."""
-        ...
 
     def reach(self, pre: Array) -> Array:
         """Largest effect of a weight change on the drive, for each sample, shape (n_samples,).
@@ -72,11 +67,9 @@ class Connection(Protocol):
         If the weights change by `local_change`, `apply` changes by at most this per unit of delta:
         ||pre||² if no weight is shared.
         """
-        ...
 
     def mirror(self, array: Array) -> Array:
         """A view that turns the shape of the forward weights beside it into its own, or back."""
-        ...
 
 
 class Dense:
@@ -101,15 +94,12 @@ class Dense:
 
     @property
     def envelope(self) -> Dense:
-        """The connection itself, which is linear."""
         return self
 
     def apply(self, pre: Array) -> Array:
-        """The drive pre @ W."""
         return pre @ self.weights
 
     def apply_transposed(self, post: Array) -> Array:
-        """The product post @ W^T."""
         return post @ self.weights.T
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -123,11 +113,9 @@ class Dense:
         return multiply(pre.T, delta)
 
     def reach(self, pre: Array) -> Array:
-        """Squared norm of each row of `pre`."""
         return (pre * pre).sum(axis=1)
 
     def mirror(self, array: Array) -> Array:
-        """The transpose."""
         return array.T
 
 
@@ -151,12 +139,10 @@ class Reversed:
 
     @property
     def pool(self) -> Any:
-        """The pooling of the connection that is used in reverse."""
         return self.along.pool
 
     @property
     def envelope(self) -> Reversed:
-        """The reverse of that connection's envelope."""
         return Reversed(self.along.envelope)
 
     def holding(self, winners: Array) -> Reversed:
@@ -164,11 +150,9 @@ class Reversed:
         return type(self)(self.along.pool.holding(winners))
 
     def apply(self, pre: Array) -> Array:
-        """The drive by the transposed weights."""
         return self.along.apply_transposed(pre)
 
     def apply_transposed(self, post: Array) -> Array:
-        """The product with the weights in their forward direction."""
         return self.along.apply(post)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -176,7 +160,6 @@ class Reversed:
         return self.along.local_change(delta, pre)
 
     def reach(self, pre: Array) -> Array:
-        """The reach of the weights, which is the same in both directions."""
         return self.along.reach(pre)
 
     def mirror(self, array: Array) -> Array:

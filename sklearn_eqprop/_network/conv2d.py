@@ -1,11 +1,9 @@
 """The user's description of a convolutional layer, and the shapes that follow from it."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 #: (height, width, channels) of a convolutional layer, or (units,) of a dense layer.
 Shape = tuple[int, ...]
@@ -122,34 +120,17 @@ class ConvGeometry:
         """Whether it is pooled by the maximum."""
         return self.pool > 1 and self.pooling == "max"
 
-    def unpooled(self) -> ConvGeometry:
+    def unpooled(self) -> Self:
         """The same convolution without its pooling."""
-        return ConvGeometry(
-            self.in_shape,
-            self.kernel,
-            self.stride,
-            self.pad_top,
-            self.pad_left,
-            self.conv_shape,
-            1,
-            self.pooling,
-            self.conv_shape,
-        )
+        return replace(self, pool=1, out_shape=self.conv_shape)
 
-    def averaged(self) -> ConvGeometry:
+    def averaged(self) -> Self:
         """The average of a convolution over windows, as one convolution with a wider kernel."""
         p = self.pool
         kernel = [k + s * (p - 1) for k, s in zip(self.kernel, self.stride, strict=True)]
-        return ConvGeometry(
-            self.in_shape,
-            (kernel[0], kernel[1]),
-            (self.stride[0] * p, self.stride[1] * p),
-            self.pad_top,
-            self.pad_left,
-            self.out_shape,
-            1,
-            self.pooling,
-            self.out_shape,
+        stride = (self.stride[0] * p, self.stride[1] * p)
+        return replace(
+            self, kernel=(kernel[0], kernel[1]), stride=stride, conv_shape=self.out_shape, pool=1
         )
 
 
@@ -161,10 +142,6 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
     spec : Conv2D
     in_shape : (int, int, int)
         Height, width, channels.
-
-    Returns
-    -------
-    ConvGeometry
 
     Raises
     ------

@@ -60,23 +60,19 @@ class Convolution:
 
     @property
     def pool(self) -> Any:
-        """None: the convolution is linear."""
         return None
 
     @property
     def envelope(self) -> Convolution:
-        """The convolution itself, which is linear."""
         return self
 
     def apply(self, pre: Array) -> Array:
-        """The convolution of each sample, (n_samples, n_target)."""
         maps, out = self._maps_in(pre), self._empty(pre.shape[0], self.geometry.out_shape)
         for rows, convolved in self._patches.convolve(maps, self._kernel()):
             out[rows] = convolved
         return out.reshape(-1, self.n_target)
 
     def apply_transposed(self, post: Array) -> Array:
-        """The transposed convolution of each sample, (n_samples, n_source)."""
         out = self._empty(post.shape[0], self.geometry.in_shape)
         kernel = self._kernel()
         for rows, deltas in self._blocks_out(post):
@@ -84,7 +80,6 @@ class Convolution:
         return out.reshape(-1, self.n_source)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """Σ pre ⊗ delta over samples and over all places that use a weight."""
         deltas = (block for _, block in self._blocks_out(delta))
         change = self._patches.gradient(self._maps_in(pre), deltas, self.weights.dtype)
         return self._gathered(change) if self._averages else change

@@ -41,8 +41,6 @@ feedback is γ F^T and rates are not negative: a maximum of linear functions is 
 sweep lowers one energy (see docs/design.md).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
@@ -117,10 +115,6 @@ def arrival_scales(network: Network) -> list[float]:
     A connection with weights W brings a random displacement of size 1 to its target with the size
     ||W|| / sqrt(units of the target), where shared weights count in all their places. Of several
     paths the strongest counts, as in `attenuations`.
-
-    Parameters
-    ----------
-    network : Network
 
     Returns
     -------

@@ -1,7 +1,5 @@
 """The weights that an untrained network starts from."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from typing import Any, Literal

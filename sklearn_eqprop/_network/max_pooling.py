@@ -5,15 +5,12 @@ sample to sample. A network as it is built decides on them with every signal tha
 network that *holds* winners is linear in the rates, as all computations around an equilibrium need.
 """
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network.connections import Connection, Pair
-from sklearn_eqprop._network.conv2d import ConvGeometry
 from sklearn_eqprop._network.convolution import Convolution
 from sklearn_eqprop._network.network import Network
 
@@ -23,29 +20,16 @@ class PooledConvolution(Convolution):
 
     Its input decides which member of each window wins. With winners held, it is linear.
 
-    Parameters
+    Attributes
     ----------
-    source, target, weights, geometry, backend
-        As in `Convolution`.
     winners : array of shape (n_samples, height, width, filters) or None, default=None
         Winners of each sample. None: `apply` decides on them from its input.
     """
 
-    def __init__(
-        self,
-        source: int,
-        target: int,
-        weights: Array,
-        geometry: ConvGeometry,
-        backend: ArrayBackend,
-        winners: Array | None = None,
-    ) -> None:
-        super().__init__(source, target, weights, geometry, backend)
-        self.winners = winners
+    winners: Array | None = None
 
     @property
-    def pool(self) -> PooledConvolution:
-        """The connection itself."""
+    def pool(self) -> Self:
         return self
 
     @property
@@ -54,11 +38,11 @@ class PooledConvolution(Convolution):
         unpooled = self.geometry.unpooled()
         return Convolution(self.source, self.target, self.weights, unpooled, self.backend)
 
-    def holding(self, winners: Array) -> PooledConvolution:
+    def holding(self, winners: Array) -> Self:
         """The same weights with these winners."""
-        return PooledConvolution(
-            self.source, self.target, self.weights, self.geometry, self.backend, winners
-        )
+        held = copy.copy(self)
+        held.winners = winners
+        return held
 
     def decide(self, pre: Array) -> tuple[Array, Array]:
         """The pooled convolution of `pre`, and the winners that `pre` decides on."""
@@ -145,23 +129,17 @@ class PoolingNetwork(Network):
         return rate if readers is None else PoolingSignal(rate, readers)
 
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
-        """Constant drives, and this network with the winners held that the inputs decide on."""
         signal = self._signal_of(0, inputs)
         clamped = self._clamped(lambda connection: self._delivered(connection, [], signal))
         return clamped, self._holding({0: signal})
 
     def hold(self, states: Sequence[Array]) -> Network:
-        """The network with all winners held that the states of layers 1..L decide on."""
         if not any(layer > 0 for layer in self._deciding):
             return self
-        return self._holding(dict(enumerate(self.signals(states), start=1)))
-
-    def signals(self, states: Sequence[Array]) -> list[Any]:
-        """Signals of layers 1..L, see `signal`."""
-        return [self.signal(layer, state) for layer, state in enumerate(states, start=1)]
+        layers = enumerate(states, start=1)
+        return self._holding({layer: self.signal(layer, state) for layer, state in layers})
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
-        """Drive of a layer by some of the layers 1..L, a fresh array; None if there is none."""
         total = None
         for connection in self._incoming[layer - 1]:
             signal = signals[connection.source - 1]
@@ -189,7 +167,6 @@ class PoolingNetwork(Network):
         return connection.holding(decider.decided(pair)[1]).apply(rates)
 
     def each(self, change: Callable[[Array], Array]) -> Self:
-        """The network for other samples: `change` selects or repeats the rows of held winners."""
         winners = {
             (connection.source, connection.target): change(connection.winners)
             for connection in self._poolings()

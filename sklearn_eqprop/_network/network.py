@@ -113,10 +113,6 @@ class Network:
             Parameter(bias, "bias", layer) for layer, bias in enumerate(self.biases, start=1)
         ]
 
-    def norm(self, array: Array) -> float:
-        """Euclidean (Frobenius) norm of an array."""
-        return self.backend.norms([array])[0]
-
     def norms(self, arrays: Sequence[Array]) -> list[float]:
         """Euclidean (Frobenius) norm of each array, all read together."""
         return self.backend.norms(arrays)

@@ -204,10 +204,6 @@ def layout_of(
         Layers 1..L-1.
     n_outputs : int
 
-    Returns
-    -------
-    Layout
-
     Raises
     ------
     ValueError

@@ -23,27 +23,3 @@ from sklearn_eqprop._relaxation.result import RUNAWAY, Result
 RELAXATIONS: dict[str, type[Relaxation]] = {
     relaxation.name: relaxation for relaxation in named_classes(Relaxation, globals())
 }
-
-__all__ = [
-    "RELAXATIONS",
-    "RUNAWAY",
-    "AdjointField",
-    "Anderson",
-    "Batch",
-    "CorrectedField",
-    "DisplacementField",
-    "Enough",
-    "Euler",
-    "Field",
-    "FreeField",
-    "GaussSeidel",
-    "Origin",
-    "Push",
-    "Relaxation",
-    "Result",
-    "SettleOptions",
-    "euler_step",
-    "flow",
-    "origin_of",
-    "trajectory",
-]

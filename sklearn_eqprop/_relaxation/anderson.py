@@ -1,7 +1,5 @@
 """Anderson acceleration: each sample extrapolates from its own last few Euler steps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +78,6 @@ class Anderson(Relaxation):
     name = "anderson"
 
     def begin(self, batch: Batch) -> _Path:
-        """Memory in which no sample has moved yet."""
         xp = batch.field.backend.xp
         start = _side_by_side(xp, batch.states)
         n_samples, n_units = start.shape
@@ -114,7 +111,6 @@ class Anderson(Relaxation):
         return xp.where(xp.isfinite(residual), residual, path.best_residual), drives
 
     def advance(self, batch: Batch) -> None:
-        """Extrapolate the samples that may, and take a plain step with the others."""
         field, path = batch.field, batch.memory
         state = path.image - (1 - path.damping) * path.change
         if batch.n_steps >= PLAIN_STEPS:

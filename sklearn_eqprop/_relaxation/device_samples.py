@@ -1,7 +1,5 @@
 """Record of settled samples on a device, which the host reads only now and then."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation.relaxation import (
     COMPACTION_SHARE,
@@ -51,7 +49,6 @@ class DeviceSamples(SettledSamples):
         self._states = [xp.zeros_like(state) for state in batch.states]
 
     def put_aside(self, residual: Array, drives: list[Array]) -> None:
-        """Record settled samples; all rows stay in the batch."""
         batch = self._batch
         xp = batch.field.backend.xp
         converged = residual <= self._tolerance

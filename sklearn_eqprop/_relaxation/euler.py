@@ -1,7 +1,5 @@
 """Euler integration of the leaky-integrator dynamics, the paper's own simulation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
@@ -32,7 +30,6 @@ class Euler(Relaxation):
         return residual, drives
 
     def advance(self, batch: Batch) -> None:
-        """One Euler step of every layer."""
         if batch.field.backend.is_device:
             batch.states = batch.memory
         else:

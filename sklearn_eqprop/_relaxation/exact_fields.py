@@ -1,7 +1,5 @@
 """Fields whose displacements are exact gradients, whatever the feedback weights."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,7 +56,6 @@ class AdjointField(CorrectedField):
     """
 
     def signal(self, layer: int, state: Array) -> Any:
-        """λ itself."""
         return state
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
@@ -70,5 +67,4 @@ class AdjointField(CorrectedField):
         return None
 
     def bounds(self, layer: int) -> tuple[Any, Any]:
-        """None on both sides: λ has no range."""
         return None, None

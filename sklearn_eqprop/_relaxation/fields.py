@@ -22,15 +22,12 @@ class Push(Protocol):
 
     def velocity(self, drive: Array, output: Array) -> Array:
         """``drive + force - s`` at the given output states; a fresh array."""
-        ...
 
     def resolve(self, drive: Array, output: Array) -> Array:
         """Output state at which ``drive + force - s`` vanishes; the search starts at `output`."""
-        ...
 
     def take(self, rows: Array) -> Push:
         """The same push for some of the samples."""
-        ...
 
 
 class Field(ABC):
@@ -205,19 +202,15 @@ class FreeField(Field):
         self.clamped = clamped
 
     def signal(self, layer: int, state: Array) -> Any:
-        """The rate ρ(s)."""
         return self.network.signal(layer, state)
 
     def constant(self, layer: int) -> Array | None:
-        """The clamped input's drive and the bias."""
         return self.clamped[layer - 1]
 
     def bounds(self, layer: int) -> tuple[Any, Any]:
-        """Range of the layer's activation."""
         return self.network.bounds(layer)
 
     def take(self, rows: Array) -> FreeField:
-        """The same field for some of the samples."""
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
         n_samples = next(part.shape[0] for part in clamped if part.ndim > 1)
         push = None if self.push is None else self.push.take(rows)
@@ -277,10 +270,6 @@ def origin_of(
         False: each unit is moved to where its drive puts it, so that it counts as settled.
     with_slopes : bool, default=False
         Whether the slopes are computed.
-
-    Returns
-    -------
-    Origin
     """
     xp = network.backend.xp
     origin = Origin([], [], [], [], [])
@@ -336,11 +325,9 @@ class DisplacementField(Field):
         return self.network.rate_change(layer, self.origin.states[layer - 1], state)
 
     def constant(self, layer: int) -> Array | None:
-        """Drive at d = 0."""
         return self.origin.offsets[layer - 1]
 
     def bounds(self, layer: int) -> tuple[Any, Any]:
-        """Range of the layer's activation, minus the origin."""
         return self.origin.lower[layer - 1], self.origin.upper[layer - 1]
 
     def measured(self, layer: int, size: Array) -> Array:
@@ -349,7 +336,6 @@ class DisplacementField(Field):
         return size if self._scales is None else size / self._scales[layer - 1]
 
     def take(self, rows: Array) -> DisplacementField:
-        """The same field for some of the samples."""
         origin = self.origin.each(lambda array: array[rows])
         n_samples = origin.states[-1].shape[0]
         push = None if self.push is None else self.push.take(rows)

@@ -1,7 +1,5 @@
 """Block Gauss-Seidel sweeps: layers solved one after the other, each from the newest others."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -53,7 +51,6 @@ class GaussSeidel(Relaxation):
     solves_layers = True
 
     def begin(self, batch: Batch) -> _Sweep:
-        """Signals at the start, and the late inflow of each layer from them."""
         field, n_layers = batch.field, batch.field.n_layers
         layers = range(1, n_layers + 1)
         # Zero states are silent: the first sweep needs no product for them.
@@ -97,7 +94,6 @@ class GaussSeidel(Relaxation):
         return residual, drives
 
     def advance(self, batch: Batch) -> None:
-        """Solve every layer once, in order."""
         field, sweep = batch.field, batch.memory
         if batch.n_steps == 1 and sweep.lead is not None:
             _send_ahead(batch)

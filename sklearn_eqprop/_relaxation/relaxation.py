@@ -172,10 +172,6 @@ class Relaxation(ABC):
             Whether the change enters at the output (nudged phase) and not at the input. Methods
             that visit one layer after the other then start at the output.
         options : SettleOptions
-
-        Returns
-        -------
-        Result
         """
         start = field.zero_states() if states is None else list(states)
         batch = Batch(field, start, states is None, downward, options)
@@ -280,7 +276,6 @@ class HostSamples(SettledSamples):
         self._n_active: int = batch.field.n_samples
 
     def put_aside(self, residual: Array, drives: list[Array]) -> Array | None:
-        """Record settled samples, and tell which rows to keep if enough of them are idle."""
         batch, options = self._batch, self._batch.options
         xp = batch.field.backend.xp
         converged = residual <= self._tolerance

@@ -1,7 +1,5 @@
 """The exact gradient from two phases of a corrected vector field."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._relaxation import Result
@@ -36,6 +34,5 @@ class AsymmetricRule(VectorFieldRule):
     def _settle(
         self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
     ) -> list[Result]:
-        """Displacements in the corrected field, at each strength of the nudge."""
         nudged: list[Result] = substrate.settle_corrected(free, batch.loss, batch.target, strengths)
         return nudged

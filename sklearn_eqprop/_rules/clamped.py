@@ -1,7 +1,5 @@
 """Infinite β: the output is held at its target in the second phase."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import ClampableSubstrate
 

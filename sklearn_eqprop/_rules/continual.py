@@ -1,7 +1,5 @@
 """Continual plasticity: weights move while the network settles."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FlowingSubstrate

@@ -1,7 +1,5 @@
 """The exact gradient by recurrent backpropagation."""
 
-from __future__ import annotations
-
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import TransposableSubstrate
 
@@ -21,7 +19,6 @@ class RecurrentBackpropRule(CreditRule):
     nudged_tolerance = 1e-3
 
     def credit(self, substrate: TransposableSubstrate, batch: Minibatch) -> Credit:
-        """Local change for the solution of the adjoint system, see `CreditRule.credit`."""
         free = substrate.settle(batch.inputs)
         xp, output = substrate.network.backend.xp, free.result.states[-1]
         adjoint = substrate.settle_adjoint(free, batch.loss.force(xp, output, batch.target))

@@ -1,7 +1,5 @@
 """The paper's rule: two phases of the vector field, and how they are nudged."""
 
-from __future__ import annotations
-
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -31,7 +29,6 @@ class Nudging(Protocol):
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
         """Values of β at which the network settles."""
-        ...
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
@@ -45,7 +42,6 @@ class Nudging(Protocol):
         strengths : tuple of float
         weights : array of shape (n_samples, 1) or float, default=1.0
         """
-        ...
 
 
 class OneSided:
@@ -56,13 +52,11 @@ class OneSided:
     draws = False
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """β alone."""
         return (beta,)
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """The displacement divided by β."""
         [slope] = displacements
         slope *= weights * (1 / strengths[0])
         return slope
@@ -76,7 +70,6 @@ class RandomSign(OneSided):
     draws = True
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """Either β or -β."""
         return (beta if rng.randint(2) else -beta,)
 
 
@@ -88,13 +81,11 @@ class Centered:
     draws = False
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
-        """β and -β."""
         return (beta, -beta)
 
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """The difference of the two displacements, divided by that of the strengths."""
         plus, minus = displacements
         plus -= minus
         plus *= weights * (1 / (strengths[0] - strengths[1]))
@@ -122,7 +113,6 @@ class VectorFieldRule(CreditRule):
     swept_tolerance = True
 
     def credit(self, substrate: Substrate, batch: Minibatch) -> Credit:
-        """Local change for ds^β/dβ, see `CreditRule.credit`."""
         free = substrate.settle(batch.inputs)
         strengths = self.nudging.strengths(self.beta, batch.rng)
         nudged = self._settle(substrate, free, batch, strengths)
@@ -135,6 +125,5 @@ class VectorFieldRule(CreditRule):
     def _settle(
         self, substrate: Any, free: FreePhase, batch: Minibatch, strengths: tuple[float, ...]
     ) -> list[Result]:
-        """Displacements at each strength of the nudge."""
         nudged: list[Result] = substrate.settle_nudged(free, batch.loss, batch.target, strengths)
         return nudged

@@ -7,8 +7,6 @@ of an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, d
 changes the period, the two runs lose step, and their difference at equal times grows.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -80,6 +78,7 @@ class AveragedPhase(FreePhase):
         return self.average(lambda output: loss.value(xp, output, target))
 
 
+@dataclass(eq=False)
 class AveragingNetwork:
     """A simulated network that is averaged along its trajectory.
 
@@ -106,31 +105,21 @@ class AveragingNetwork:
         Whether inputs may be CSR arrays.
     """
 
-    reads_sparse = True
+    network: Network
+    step_size: float
+    lengths: RunLengths
+    records: bool = True
+    feedback_learns: Sequence[bool] | None = None
+    rate_coordinates: bool = False
 
-    def __init__(
-        self,
-        network: Network,
-        step_size: float,
-        lengths: RunLengths,
-        *,
-        records: bool = True,
-        feedback_learns: Sequence[bool] | None = None,
-        rate_coordinates: bool = False,
-    ) -> None:
-        self.network = network
-        self._step_size = step_size
-        self._lengths = lengths
-        self._records = records
-        self._feedback_learns = feedback_learns
-        self._rate_coordinates = rate_coordinates
+    reads_sparse = True
 
     def settle(self, inputs: Array) -> AveragedPhase:
         """The free run, from rest through the transient."""
-        network, lengths = self.network, self._lengths
+        network, lengths = self.network, self.lengths
         field = FreeField(network, network.clamp(inputs), inputs.shape[0])
         start = field.zero_states()
-        for states, _ in islice(trajectory(field, start, self._step_size), lengths.transient):
+        for states, _ in islice(trajectory(field, start, self.step_size), lengths.transient):
             start = states
         shifts, rates, slopes = _Average(start), _Average(), _Average()
         outputs = []
@@ -138,7 +127,7 @@ class AveragingNetwork:
         for now, signals in self._averaged_steps(field, start):
             shifts.add(now)
             rates.add(signals)
-            if self._records:
+            if self.records:
                 slopes.add(self._slopes(now))
                 outputs.append(now[-1])
         shift = shifts.mean()
@@ -185,7 +174,7 @@ class AveragingNetwork:
             shift - stacked(of_free)
             for shift, of_free in zip(shifts.mean(), free.shift, strict=True)
         ]
-        result = self._result(field, now, moved, self._lengths.run)
+        result = self._result(field, now, moved, self.lengths.run)
         return [
             result.take(slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
@@ -194,7 +183,7 @@ class AveragingNetwork:
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """(∂μ/∂θ)^T Δ for each block of parameters, with average rates."""
         free = cast("AveragedPhase", free)
-        if self._rate_coordinates:
+        if self.rate_coordinates:
             deltas = [
                 delta if activation.transmits_state else slope * delta
                 for activation, slope, delta in zip(
@@ -202,7 +191,7 @@ class AveragingNetwork:
                 )
             ]
         return self.network.local_products(
-            free.inputs, free.rates, deltas, feedback_learns=self._feedback_learns
+            free.inputs, free.rates, deltas, feedback_learns=self.feedback_learns
         )
 
     def local_asymmetry(
@@ -216,8 +205,8 @@ class AveragingNetwork:
         self, field: FreeField, start: list[Array]
     ) -> Iterator[tuple[list[Array], list[Any]]]:
         """States and signals in the second half of a run."""
-        lengths = self._lengths
-        steps = trajectory(field, start, self._step_size)
+        lengths = self.lengths
+        steps = trajectory(field, start, self.step_size)
         return islice(steps, lengths.run - lengths.averaged, lengths.run)
 
     def _slopes(self, states: Sequence[Array]) -> list[Array]:
@@ -238,7 +227,7 @@ class AveragingNetwork:
             field.backend.xp.full(residual.shape[0], n_steps),
             residual,
             residual <= RUNAWAY,
-            n_averaged=self._lengths.averaged,
+            n_averaged=self.lengths.averaged,
         )
 
 

@@ -86,7 +86,6 @@ class EulerFlow:
             yield self._substrate.measured_change(self._free, before, increments)
 
     def result(self) -> Result:
-        """The displacements from the free equilibrium at the last step."""
         xp, start = self._network.backend.xp, self._free.result.states
         return Result(
             states=[end - begin for end, begin in zip(self._states, start, strict=True)],

@@ -1,7 +1,5 @@
 """Limits of the two phases: tolerances and numbers of steps; and the limit that rounding sets."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -90,18 +90,14 @@ class Nudge:
         self._size = size_of(xp, beta)
 
     def velocity(self, drive: Array, output: Array) -> Array:
-        """``drive + force - s`` at the given output; a fresh array."""
         arguments = (drive, output, self._origin, self._target, self._beta)
         return without_faint(self._xp, self._loss.velocity(self._xp, *arguments), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
-        """Output at which ``drive + force - s`` vanishes, or one closer to it."""
         arguments = (drive, output, self._origin, self._target, self._beta)
         return without_faint(self._xp, self._loss.resolve(self._xp, *arguments), self._size)
 
     def take(self, rows: Array) -> Nudge:
-        """The same push for some of the samples."""
-
         def of(value: Any) -> Any:
             return value[rows] if hasattr(value, "shape") else value
 
@@ -120,17 +116,14 @@ class ConstantPush:
         self._force = force
 
     def velocity(self, drive: Array, output: Array) -> Array:
-        """``drive + force - s`` at the given output; a fresh array."""
         velocity = drive - output
         velocity += self._force
         return velocity
 
     def resolve(self, drive: Array, output: Array) -> Array:
-        """Output at which ``drive + force - s`` vanishes."""
         return drive + self._force
 
     def take(self, rows: Array) -> ConstantPush:
-        """The same push for some of the samples."""
         return ConstantPush(self._force[rows])
 
 

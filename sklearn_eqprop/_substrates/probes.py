@@ -1,7 +1,5 @@
 """Measurements of synapses while units get small random pushes, see `_feedback.homeostasis`."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

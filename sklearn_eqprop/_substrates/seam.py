@@ -7,8 +7,6 @@ keeps its own record of the parameters, a `Network`. How closely the substrate f
 is up to the substrate (see `Trainer`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -17,16 +15,6 @@ from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.phases import FreePhase
-
-__all__ = [
-    "ClampableSubstrate",
-    "Flow",
-    "FlowingSubstrate",
-    "FreePhase",
-    "ProbedSubstrate",
-    "Substrate",
-    "TransposableSubstrate",
-]
 
 
 class Substrate(Protocol):
@@ -38,7 +26,6 @@ class Substrate(Protocol):
 
     def settle(self, inputs: Array) -> FreePhase:
         """Free phase: clamp the input and let the system settle."""
-        ...
 
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
@@ -47,7 +34,6 @@ class Substrate(Protocol):
 
         The ``states`` of the results are displacements from the free equilibrium, s^β - s^0.
         """
-        ...
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """(∂μ/∂θ)^T Δ for each block of parameters; Δ is weighted by sample.
@@ -56,7 +42,6 @@ class Substrate(Protocol):
         and shapes of `Network.parameters`, which the learner may change. None for a block that
         does not learn from its own local change.
         """
-        ...
 
 
 class TransposableSubstrate(Substrate, Protocol):
@@ -74,11 +59,9 @@ class TransposableSubstrate(Substrate, Protocol):
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """As `settle_nudged`, in the field corrected by (A^T - A)(s - s^0)."""
-        ...
 
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of ``A^T λ + force = 0``, as ``states``; the force acts on the output."""
-        ...
 
 
 class SlopedSubstrate(Substrate, Protocol):
@@ -94,7 +77,6 @@ class SlopedSubstrate(Substrate, Protocol):
 
     def slopes(self, free: FreePhase) -> list[Array | None]:
         """ρ'(s^0) of layers 1..L, 0 for a unit at a bound; None if all slopes of a layer are 1."""
-        ...
 
 
 class ProbedSubstrate(Substrate, Protocol):
@@ -104,7 +86,6 @@ class ProbedSubstrate(Substrate, Protocol):
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
         """Asymmetry of the Jacobian that each feedback synapse measures (`local_asymmetries`)."""
-        ...
 
 
 class Flow(Protocol):
@@ -122,11 +103,9 @@ class Flow(Protocol):
 
     def __iter__(self) -> Iterator[list[Array]]:
         """Change that each block measures in every step, (∂μ/∂θ(s_t))^T (s_{t+1} - s_t)."""
-        ...
 
     def result(self) -> Result:
         """Displacements from the start at the last step."""
-        ...
 
 
 class FlowingSubstrate(Substrate, Protocol):
@@ -136,7 +115,6 @@ class FlowingSubstrate(Substrate, Protocol):
         self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
     ) -> Flow:
         """From the free equilibrium, nudged with strength β; `weights`: share of each sample."""
-        ...
 
 
 class ClampableSubstrate(Substrate, Protocol):
@@ -144,7 +122,6 @@ class ClampableSubstrate(Substrate, Protocol):
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
         """From the free equilibrium, with the output clamped to the target; displacements."""
-        ...
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
@@ -154,4 +131,3 @@ class ClampableSubstrate(Substrate, Protocol):
         Tied weights measure the products of the rates at their two ends, ρ^c ρ^c - ρ^f ρ^f;
         others the free rate times the displacement. `weights` is the share of each sample.
         """
-        ...

@@ -1,9 +1,8 @@
 """The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -24,7 +23,6 @@ from sklearn_eqprop._relaxation import (
     origin_of,
 )
 from sklearn_eqprop._relaxation.device_samples import Pacing
-from sklearn_eqprop._substrates.clamped import local_contrast, settle_clamped
 from sklearn_eqprop._substrates.flow import EulerFlow
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
 from sklearn_eqprop._substrates.phases import (
@@ -132,7 +130,6 @@ class SimulatedNetwork:
         return self._displace(DisplacementField, free, origin, loss, target, strengths, scales)
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
-        """(∂μ/∂θ)^T Δ for each block of parameters, at the free equilibrium."""
         return self.measured_change(free, free.result.states, deltas)
 
     def settle_corrected(
@@ -151,18 +148,44 @@ class SimulatedNetwork:
         return self.settle_second(field, None, tolerance)
 
     def slopes(self, free: FreePhase) -> list[Array | None]:
-        """Slopes ρ'(s) of all units at the free equilibrium; None: 1 for every unit of a layer."""
         return self.origin(free, with_slopes=True).slopes
 
     def settle_clamped(self, free: FreePhase, target: Array) -> Result:
-        """Second phase with the output clamped to the target; displacements."""
-        return settle_clamped(self, free, target)
+        limits, network, origin = self.limits, network_at(free), self.origin(free)
+        error = target - origin.states[-1]
+        # The range of the output is the one displacement that leads to the target.
+        lower, upper = [*origin.lower[:-1], error], [*origin.upper[:-1], error]
+        origin = replace(origin, lower=lower, upper=upper)
+        n_samples, scales, allowances = target.shape[0], None, None
+        if limits.literal:
+            tolerance, allowances = self.tolerances(limits.nudged_tolerance, origin.states)
+        else:
+            scales = arrival_scales(self.network)
+            tolerance = relative_tolerance(network.backend, limits.nudged_tolerance, error)
+        field = DisplacementField(
+            network, origin, n_samples, None, scales=scales, allowances=allowances
+        )
+        start = [*field.zero_states()[:-1], error.copy()]
+        return self.settle_second(field, start, tolerance)
 
     def local_contrast(
         self, free: FreePhase, displacements: Sequence[Array], weights: Any
     ) -> list[Array]:
-        """Change that each block measures between the free and the clamped equilibrium."""
-        return local_contrast(self, free, displacements, weights)
+        network, states = network_at(free), free.result.states
+        rates, moved = network.rates(states), list(displacements)
+        if self.rate_coordinates:
+            layers = range(1, network.n_layers + 1)
+            moved = [
+                network.rate_change(layer, state, displacement)
+                for layer, state, displacement in zip(layers, states, displacements, strict=True)
+            ]
+        if network.tied:
+            # a' b' - a b = ½ (a + a') (b' - b) + ½ (b + b') (a' - a): one half per direction.
+            rates = [rate + 0.5 * change for rate, change in zip(rates, moved, strict=True)]
+        deltas = [change * weights for change in moved]
+        return network.local_products(
+            free.inputs, rates, deltas, feedback_learns=self.feedback_learns
+        )
 
     def flow(
         self, free: FreePhase, loss: Loss, target: Array, strength: float, weights: Any
@@ -173,7 +196,6 @@ class SimulatedNetwork:
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """Asymmetry of the Jacobian that each feedback synapse measures under random pushes."""
         slopes = self.origin(free, with_slopes=True).slopes
         return local_asymmetries(network_at(free), slopes, probes, gains, weights)
 

@@ -3,15 +3,11 @@
 To add an optimiser, write one file with a subclass of `Optimizer` and import the class below.
 """
 
-from __future__ import annotations
-
 from sklearn_eqprop._registry import named_classes
 from sklearn_eqprop._training.adam import Adam
 from sklearn_eqprop._training.epoch import SCHEDULES, Schedule
 from sklearn_eqprop._training.sgd import SGD
 from sklearn_eqprop._training.updates import Optimizer
-
-__all__ = ["OPTIMIZERS", "SCHEDULES", "Optimizer", "Schedule"]
 
 #: Optimisers that the parameter ``optimizer`` chooses from, by name.
 OPTIMIZERS: dict[str, type[Optimizer]] = {

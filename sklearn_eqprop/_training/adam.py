@@ -1,7 +1,5 @@
 """The Adam optimiser."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -23,7 +21,6 @@ class Adam(Optimizer):
     name = "adam"
 
     def remembers(self) -> tuple[str, ...]:
-        """Decaying sums of the directions and of their squares."""
         return ("means", "squares")
 
     def begin_update(self) -> None:
@@ -36,7 +33,6 @@ class Adam(Optimizer):
         self._correction *= (1 - BETA_1) / (1 - BETA_2) ** 0.5
 
     def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
-        """Step of a block or a piece, in the array of the direction."""
         xp, (mean, square) = self._backend.xp, memory
         rate *= self._correction
         epsilon = EPSILON / (1 - BETA_2) ** 0.5

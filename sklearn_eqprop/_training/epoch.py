@@ -1,7 +1,5 @@
 """One pass over the data, minibatch by minibatch, and the schedule of its learning rates."""
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -68,7 +66,6 @@ class Constant(Schedule):
     name = "constant"
 
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
-        """1."""
         return 1.0
 
 
@@ -78,7 +75,6 @@ class InvScaling(Schedule):
     name = "invscaling"
 
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
-        """A factor that is the same during an epoch."""
         return float((math.floor(n_epochs_done) + 1) ** -POWER_T)
 
 
@@ -88,7 +84,6 @@ class Adaptive(Schedule):
     name = "adaptive"
 
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
-        """`ADAPTIVE_DIVISOR` to the power of -`n_cuts`."""
         return float(ADAPTIVE_DIVISOR**-n_cuts)
 
     def may_cut(self, n_cuts: int) -> bool:
@@ -106,7 +101,6 @@ class Cosine(Schedule):
     name = "cosine"
 
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
-        """(1 + cos(π t)) / 2 at fraction t of the schedule."""
         progress = n_epochs_done % self.length / self.length
         return 0.5 * (1 + math.cos(math.pi * progress))
 
@@ -211,7 +205,7 @@ class EpochRecord:
     free_steps, nudged_steps : float
         Mean number of steps per sample.
     free_residual, nudged_residual : float
-        Largest residual of a sample. That of the nudged phase is divided by |β|.
+        Largest residual of a sample. That of the nudged phase is divided by ``|β|``.
     free_unconverged, nudged_unconverged : float
         Fraction of the samples that reached the limit of steps.
     """

@@ -1,7 +1,5 @@
 """Stochastic gradient descent, with or without momentum."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -19,11 +17,9 @@ class SGD(Optimizer):
     uses_momentum = True
 
     def remembers(self) -> tuple[str, ...]:
-        """The velocities, if there is momentum."""
         return ("velocities",) if self._momentum else ()
 
     def step(self, memory: Sequence[Array], direction: Array, rate: float) -> Array:
-        """Step of a block or a piece: its velocity, or the array of the direction."""
         direction *= rate
         if not memory:
             return direction

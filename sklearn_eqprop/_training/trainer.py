@@ -1,7 +1,5 @@
 """The training step: credit for a minibatch, one update of every parameter, the loop-gain guard."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The contract of an optimiser, and one update of every block of parameters."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Theorem 1: the angle between ν, the direction of equilibrium propagation, and the gradient."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 All of them are means over the samples, block by block in the order of `Network.parameters`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -133,7 +131,7 @@ def _own_update(
         batch = Minibatch(inputs, target, subject.loss, shares, rng)
         credit = rule.credit(subject.training_substrate(), batch)
     bounded = np.ones(len(inputs), dtype=bool)
-    scales = [1.0] + [subject.nudge_strength] * len(credit.nudged)
+    scales = [1.0] + [subject.config.nudge_strength] * len(credit.nudged)
     for result, scale in zip((credit.free.result, *credit.nudged), scales, strict=True):
         bounded &= result.converged | (result.residual < RUNAWAY * scale)  # False for NaN
     if bounded.all():

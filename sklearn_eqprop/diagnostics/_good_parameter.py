@@ -1,7 +1,5 @@
 """Good parameters: the free dynamics converge, and a step along ν lowers the objective."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

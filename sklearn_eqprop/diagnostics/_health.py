@@ -1,7 +1,5 @@
 """The health report: checks of everything that can go wrong without an error."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

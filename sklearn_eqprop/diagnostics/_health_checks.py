@@ -1,7 +1,5 @@
 """The checks of the health report, with their limits, findings and remedies."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -306,7 +304,7 @@ def _remedy(subject: Subject, overall: _Cosine, blocks: Sequence[_Cosine]) -> st
 def _closer_to_the_limit(subject: Subject, lowest: _Cosine) -> str:
     """Remedy if small nudges give a good update."""
     estimator = subject.estimator
-    if not subject.is_nudged:
+    if not subject.config.rule.nudged:
         return "Use a tighter relax_tol, and raise max_relax_iter and max_nudge_iter if needed."
     which = "finite" if math.isinf(estimator.beta) else "smaller"
     remedy = (

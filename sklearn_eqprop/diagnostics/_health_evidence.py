@@ -1,7 +1,5 @@
 """Measurements for the health report."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -11,11 +9,7 @@ from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import FreeField
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
-from sklearn_eqprop.diagnostics._directions import (
-    Directions,
-    learning_directions,
-    sums_of_squares,
-)
+from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._subject import Subject, diverged
 from sklearn_eqprop.exceptions import DivergenceError

@@ -6,8 +6,6 @@ A^T v is one pass through them in reverse. A unit at a bound of its range cannot
 transmit a change, so it is not part of A.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Theorems 3 and 4: error derivatives by recurrent backpropagation and as temporal derivatives."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

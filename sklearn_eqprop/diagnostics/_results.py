@@ -1,7 +1,5 @@
 """How results print, and how blocks of parameters are named in them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -40,18 +38,7 @@ def number(value: float | None, pattern: str = "+.4f") -> str:
 
 
 class Block(NamedTuple):
-    """Name and place of one block of parameters.
-
-    Attributes
-    ----------
-    name : str
-        Unique in the network.
-    role : {'forward', 'feedback', 'bias'}
-    source : int or None
-        The layer that the block reads, 0 to L. None for a bias.
-    layer : int
-        The layer that the block drives, 1 to L.
-    """
+    """Name and place of one block of parameters, as `BlockAlignment` describes them."""
 
     name: str
     role: str

@@ -4,8 +4,6 @@ This is the only module of the diagnostics that uses private parts of an estimat
 `Subject`, or read public parameters and fitted attributes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
@@ -31,14 +29,7 @@ from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import (
-    RUNAWAY,
-    Field,
-    Origin,
-    Relaxation,
-    Result,
-    origin_of,
-)
+from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
 from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -104,16 +95,6 @@ class Subject:
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
         return self.config.rule(NUDGINGS[self.config.nudging], self.config.beta)
-
-    @property
-    def is_nudged(self) -> bool:
-        """Whether the rule nudges the output, so that β matters."""
-        return self.config.rule.nudged
-
-    @property
-    def nudge_strength(self) -> float:
-        """Size of the push on the output in the second phase, in units of the output's error."""
-        return self.config.nudge_strength
 
     @property
     def rescales_layers(self) -> bool:
@@ -235,10 +216,6 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     y : array-like or None
     needs_y : bool
         Whether y=None is an error.
-
-    Returns
-    -------
-    Subject
 
     Raises
     ------

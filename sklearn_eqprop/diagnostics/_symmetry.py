@@ -1,7 +1,5 @@
 """The symmetry of A, which decides how closely equilibrium propagation follows the gradient."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass

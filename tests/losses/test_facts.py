@@ -25,7 +25,6 @@ def test_registries_hold_each_loss_by_its_name():
 def test_a_label_is_predicted_if_it_is_more_probable_than_not(name):
     loss = MULTILABEL_LOSSES[name]()
     at, above = (np.array([[loss.label_threshold + shift]]) for shift in (0, 1e-3))
-    assert loss.has_probabilities
     assert loss.probabilities(np, at) == pytest.approx(0.5)
     assert loss.probabilities(np, above) > 0.5
 
@@ -57,11 +56,6 @@ class Half:
         return 2 * (output - target)
 
 
-class HalfWithProbabilities(Half):
-    def probabilities(self, output):
-        return output
-
-
 class Bare:
     value, derivative = Half.value, Half.derivative
 
@@ -69,9 +63,7 @@ class Bare:
 def test_a_loss_of_the_user_keeps_its_facts():
     loss = WrappedLoss(Half())
     assert (loss.name, loss.curvature, loss.label_threshold) == ("Half", 2.0, 0.25)
-    assert not loss.has_probabilities
     assert not loss.clampable
-    assert WrappedLoss(HalfWithProbabilities()).has_probabilities
     bare = WrappedLoss(Bare())
     assert math.isinf(bare.curvature)
     assert math.isnan(bare.label_threshold)

@@ -1,10 +1,10 @@
 """Arrays on a CUDA device, through CuPy."""
 
-from __future__ import annotations
-
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,6 @@ from scipy import sparse
 
 from sklearn_eqprop._backend.array_backend import Array, Feed
 from sklearn_eqprop._backend.cuda.feeding import DeviceRows, StreamedRows
-from sklearn_eqprop._backend.cuda.full_memory import explaining_full_memory, is_out_of_memory
 from sklearn_eqprop._backend.cuda.kernels import Kernels, range_arguments
 from sklearn_eqprop._backend.host import blocks, dense_rows
 
@@ -21,6 +20,8 @@ RESIDENT_SHARE = 0.5
 #: Bytes of rows that are sent to the device at once. CuPy sends an array through pinned memory of
 #: at least its size, rounded up to a power of two, which may be too much for the host.
 UPLOADED_AT_ONCE = 2**26
+#: Texts that CUDA and its libraries use for a full device, besides CuPy's own error.
+OUT_OF_MEMORY = ("cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY", "STATUS_ALLOC_FAILED")
 
 
 class CupyBackend:
@@ -43,24 +44,20 @@ class CupyBackend:
         self._kernels = Kernels(cp)
 
     def from_host(self, array: Any, dtype: Any) -> Array:
-        """Array of the device with the given dtype, in the memory order of the given array."""
         if not isinstance(array, self.xp.ndarray):
             array = np.asarray(array, dtype=dtype)  # sends the final type over the bus
         # In the same memory order: products with transposed weights rely on it.
         return self.xp.asarray(array, dtype=dtype)
 
     def to_host(self, array: Array) -> np.ndarray:
-        """NumPy array with the same content and memory order. Waits for the device."""
         return array if isinstance(array, np.ndarray) else self.xp.asnumpy(array, order="A")
 
     def take_rows(self, array: Any, rows: np.ndarray) -> Any:
-        """Rows of an array of the host or of the device, by a mask or row numbers of the host."""
         if isinstance(array, self.xp.ndarray):
             rows = self.xp.asarray(np.flatnonzero(rows) if rows.dtype == bool else rows)
         return array[rows]
 
     def numbers(self, values: Sequence[Any]) -> list[float]:
-        """Arrays without dimensions as Python floats; all are read together."""
         on_device = [value for value in values if isinstance(value, self.xp.ndarray)]
         read = iter(self.xp.asnumpy(self._in_one(on_device)).tolist() if on_device else ())
         return [
@@ -76,7 +73,6 @@ class CupyBackend:
         return joined
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
-        """Euclidean (Frobenius) norm of each array; all are read together."""
         squares = self.numbers([self._square(array) for array in arrays])
         if any(math.isinf(square) for square in squares):
             # In float32 the square overflows long before the norm does.
@@ -90,7 +86,6 @@ class CupyBackend:
         return self.xp.dot(flat, flat)
 
     def project(self, array: Array, lower: Any, upper: Any, out: Array | None = None) -> Array:
-        """The array clipped to [lower, upper], in `out` or in a fresh array."""
         if lower is None and upper is None:
             return array.copy() if out is None else array
         array, lower, upper = self._by_rows(array, lower, upper)
@@ -104,14 +99,12 @@ class CupyBackend:
         return out
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
-        """Largest magnitude of each row, shape (n_samples,)."""
         (array,) = self._by_rows(array)
         largest = self.xp.zeros(array.shape[0], dtype=array.dtype)
         self._kernels.over_rows("row_max_abs", array.shape, array.dtype, array, largest)
         return largest
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
-        """Largest ``|clip(drive) - state|`` of each row, shape (n_samples,)."""
         drive, state, lower, upper = self._by_rows(drive, state, lower, upper)
         largest = self.xp.zeros(drive.shape[0], dtype=drive.dtype)
         sides = range_arguments(lower, upper)
@@ -122,7 +115,6 @@ class CupyBackend:
     def row_euler(
         self, goal: Array, state: Array, lower: Any, upper: Any, step_size: float
     ) -> tuple[Array, Array]:
-        """One Euler step of a layer, and its residual by row; one kernel."""
         goal, state, lower, upper = self._by_rows(goal, state, lower, upper)
         largest = self.xp.zeros(goal.shape[0], dtype=goal.dtype)
         moved = self.xp.empty_like(goal)
@@ -132,7 +124,6 @@ class CupyBackend:
         return largest, moved
 
     def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:
-        """``clip(early + late)`` in one kernel."""
         early, late, lower, upper = self._by_rows(early, late, lower, upper)
         state = self.xp.empty_like(early)
         sides = range_arguments(lower, upper)
@@ -143,7 +134,6 @@ class CupyBackend:
     def row_check(
         self, early: Array, late: Array | None, state: Array, lower: Any, upper: Any
     ) -> tuple[Array, Array]:
-        """``early + late``, and its residual by row; one kernel."""
         early, late, state, lower, upper = self._by_rows(early, late, state, lower, upper)
         drive = self.xp.empty_like(early)
         largest = self.xp.zeros(early.shape[0], dtype=early.dtype)
@@ -206,13 +196,36 @@ class CupyBackend:
         limit = pool.get_limit()  # 0: none
         return int(min(free, limit - pool.used_bytes()) if limit else free)
 
-    def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
-        """A context in which a full device raises a MemoryError with the remedy."""
-        return explaining_full_memory(self.xp, what, remedy)
-
     def is_out_of_memory(self, error: BaseException) -> bool:
         """Whether an error says that the memory of the device is full."""
-        return is_out_of_memory(self.xp, error)
+        if isinstance(error, self.xp.cuda.memory.OutOfMemoryError):
+            return True
+        # By their texts, because some of these types exist only on machines with a device.
+        return isinstance(error, RuntimeError) and any(text in str(error) for text in OUT_OF_MEMORY)
+
+    @contextmanager
+    def explaining_full_memory(self, what: str, remedy: str) -> Iterator[None]:
+        """Inside, a full device raises a MemoryError that says what needed memory, and the remedy.
+
+        A MemoryError that an inner block has explained already is not wrapped again. Frames that
+        the error has come through are cleared, because their arrays still fill the device. The
+        frame that uses this context is not cleared: it should hold no arrays of the device.
+        """
+        handled = sys.exc_info()[1]  # an error that the caller is handling already
+        try:
+            yield
+        except Exception as error:
+            is_full = self.is_out_of_memory(error)
+            if is_full or isinstance(error, MemoryError):
+                _clear_frames(error, handled)
+            if not is_full:
+                raise
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            msg = (
+                f"The device has no memory left for {what} ({reason}). {remedy}. The estimator is "
+                "as it was before."
+            )
+            raise MemoryError(msg) from error
 
     def copy_rows(self, target: Array, source: Array, marked: Array) -> None:
         """Overwrite the marked rows of `target`, which must be C-contiguous."""
@@ -253,3 +266,15 @@ class CupyBackend:
 def _is_shared(late: Array | None) -> int:
     """1 if one row stands for all samples, else 0."""
     return int(late is not None and late.ndim == 1)
+
+
+def _clear_frames(error: BaseException, handled: BaseException | None) -> None:
+    """Clear the frames an error has come through, so that their arrays are freed.
+
+    Whoever catches the error may try again with fewer rows while the error still exists. The frames
+    of an error that was being handled before are the caller's and stay.
+    """
+    cause: BaseException | None = error
+    while cause is not None and cause is not handled:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

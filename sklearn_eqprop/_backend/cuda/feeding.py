@@ -1,8 +1,7 @@
 """Training rows for a device: all of them stay there, or minibatches are streamed to it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._backend.host import batches, dense_rows
 
 
+@dataclass(eq=False)
 class DeviceRows:
     """All rows on the device. Per epoch only the order of the rows is sent to the device.
 
@@ -25,28 +25,24 @@ class DeviceRows:
         neither changed nor copied as a whole.
     """
 
-    def __init__(
-        self, xp: Any, inputs: Array, target: Array, dtype: Any, factors: Array | None = None
-    ) -> None:
-        self._xp = xp
-        self._inputs = inputs
-        self._target = target
-        self._dtype = dtype
-        self._factors = factors
+    xp: Any
+    inputs: Array
+    target: Array
+    dtype: Any
+    factors: Array | None = None
 
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once, in minibatches; see `Feed.minibatches` for the parameters."""
-        there = None if order is None else self._xp.asarray(order)
-        for batch, rows in enumerate(batches(self._inputs.shape[0], batch_size, order)):
+        there = None if order is None else self.xp.asarray(order)
+        for batch, rows in enumerate(batches(self.inputs.shape[0], batch_size, order)):
             which: Any = rows
             if there is not None:
                 which = there[batch * batch_size : (batch + 1) * batch_size]
-            inputs = self._inputs[which].astype(self._dtype, copy=False)
-            if self._factors is not None:
-                inputs = inputs * self._factors
-            yield rows, inputs, self._target[which]
+            inputs = self.inputs[which].astype(self.dtype, copy=False)
+            if self.factors is not None:
+                inputs = inputs * self.factors
+            yield rows, inputs, self.target[which]
 
 
 class StreamedRows:
@@ -79,7 +75,6 @@ class StreamedRows:
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once, in minibatches; see `Feed.minibatches` for the parameters."""
         current = self._cp.cuda.get_current_stream()
         copying = self._cp.cuda.Stream(non_blocking=True)
         n_rows = self._sources[0].shape[0]

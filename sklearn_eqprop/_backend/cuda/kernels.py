@@ -1,7 +1,5 @@
 """The text of the device kernels, and how they are launched."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import resources
 from typing import Any

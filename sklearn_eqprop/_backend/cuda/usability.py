@@ -1,7 +1,5 @@
 """Why no CUDA device is usable on this machine, and what to do about it."""
 
-from __future__ import annotations
-
 from functools import cache
 from importlib import import_module
 from typing import Any

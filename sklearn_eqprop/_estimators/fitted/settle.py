@@ -30,7 +30,8 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import FEWEST_ROWS, IsDecided, Network, enough_to_decide
+from sklearn_eqprop._network import FEWEST_ROWS, Network, enough_to_decide
+from sklearn_eqprop._network.certainty import IsDecided
 from sklearn_eqprop._relaxation import Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork

@@ -8,8 +8,6 @@ from sklearn_eqprop._network.activations.piecewise import HardSigmoid, Identity,
 from sklearn_eqprop._network.activations.smooth import Logistic, Tanh
 from sklearn_eqprop._registry import named_classes
 
-__all__ = ["ACTIVATIONS", "Activation"]
-
 #: Every activation by its name.
 ACTIVATIONS: dict[str, Activation] = {
     activation.name: activation() for activation in named_classes(Activation, globals())

@@ -1,7 +1,5 @@
 """The contract of an activation."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Piecewise-linear activations: the state is kept in a range, and transmitted unchanged."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -25,11 +23,9 @@ class HardSigmoid(_PiecewiseLinear):
     rate_is_bounded = True
 
     def rate(self, xp: Any, s: Array) -> Array:
-        """The state clipped to [0, 1]."""
         return xp.clip(s, 0, 1)
 
     def slope(self, xp: Any, s: Array) -> Array:
-        """1 between the bounds, else 0."""
         return ((s > 0) & (s < 1)).astype(s.dtype)
 
 
@@ -40,11 +36,9 @@ class ReLU(_PiecewiseLinear):
     lower = 0.0
 
     def rate(self, xp: Any, s: Array) -> Array:
-        """The state, at least 0."""
         return xp.maximum(s, 0)
 
     def slope(self, xp: Any, s: Array) -> Array:
-        """1 above 0, else 0."""
         return (s > 0).astype(s.dtype)
 
 
@@ -55,9 +49,7 @@ class Identity(_PiecewiseLinear):
     rate_is_signed = True
 
     def rate(self, xp: Any, s: Array) -> Array:
-        """The state itself."""
         return s
 
     def slope(self, xp: Any, s: Array) -> Array:
-        """1 everywhere."""
         return xp.ones_like(s)

@@ -1,7 +1,5 @@
 """Smooth activations: the state is free, and its rate is transmitted."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -16,11 +14,9 @@ class Tanh(Activation):
     rate_is_signed = True
 
     def rate(self, xp: Any, s: Array) -> Array:
-        """The rate tanh(s)."""
         return xp.tanh(s)
 
     def slope(self, xp: Any, s: Array) -> Array:
-        """The derivative 1 - tanh²(s)."""
         return 1 - xp.tanh(s) ** 2
 
     def rate_change(self, xp: Any, s: Array, d: Array) -> Array:
@@ -40,7 +36,6 @@ class Logistic(Activation):
         return 0.5 * (1 + xp.tanh(0.5 * s))
 
     def slope(self, xp: Any, s: Array) -> Array:
-        """The derivative ρ(s) (1 - ρ(s))."""
         rate = self.rate(xp, s)
         return rate * (1 - rate)
 

@@ -1,8 +1,6 @@
 """Pictures for Theorem 1: gradient alignment, and the symmetry of A."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -32,9 +30,7 @@ class GradientAlignmentDisplay(Display):
         self._size = (max(6.4, 0.55 * len(alignment.blocks) + 1.5), 4.2)
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, ax: Any = None
-    ) -> GradientAlignmentDisplay:
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> Self:
         """Measure and draw the result.
 
         Parameters
@@ -97,7 +93,7 @@ class JacobianSymmetryDisplay(Display):
     @classmethod
     def from_estimator(
         cls, estimator: Any, X: Any, *, ax: Any = None, n_probes: int = 64, random_state: Any = 0
-    ) -> JacobianSymmetryDisplay:
+    ) -> Self:
         """Measure and draw the result.
 
         Parameters

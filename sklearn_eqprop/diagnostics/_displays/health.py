@@ -1,9 +1,7 @@
 """Picture of the health report."""
 
-from __future__ import annotations
-
 import textwrap
-from typing import Any
+from typing import Any, Self
 
 from sklearn_eqprop.diagnostics._displays.base import Display
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
@@ -37,9 +35,7 @@ class HealthReportDisplay(Display):
         self._size = (9.5, 0.5 + 0.2 * sum(self._heights))
 
     @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, y: Any, *, ax: Any = None
-    ) -> HealthReportDisplay:
+    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> Self:
         """Measure and draw the result.
 
         Parameters

@@ -1,7 +1,5 @@
 """Pictures of dynamics: error signals over time, and free phases from many starts."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -41,7 +39,7 @@ class ErrorProcessesDisplay(Display):
         kind: str = "signals",
         ax: Any = None,
         **settings: Any,
-    ) -> ErrorProcessesDisplay:
+    ) -> Self:
         """Measure and draw the result.
 
         Parameters
@@ -202,7 +200,7 @@ class GoodParameterDisplay(Display):
         ax: Any = None,
         n_starts: int = 10,
         random_state: Any = 0,
-    ) -> GoodParameterDisplay:
+    ) -> Self:
         """Measure and draw the result.
 
         Parameters

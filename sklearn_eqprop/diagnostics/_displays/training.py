@@ -1,8 +1,6 @@
 """Pictures of training: the loss, and how the phases settled."""
 
-from __future__ import annotations
-
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,7 +34,7 @@ class LossCurveDisplay(Display):
         self.validation_scores = validation_scores
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> LossCurveDisplay:
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the curve of a fitted estimator.
 
         Parameters
@@ -89,7 +87,7 @@ class RelaxationCurveDisplay(Display):
         self.relaxation = relaxation
 
     @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> RelaxationCurveDisplay:
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
         """Draw the curves of a fitted estimator.
 
         Parameters

@@ -1,10 +1,8 @@
 """Pictures of the weights from the input."""
 
-from __future__ import annotations
-
 import math
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -41,7 +39,7 @@ class WeightsDisplay(Display):
         image_shape: tuple[int, int] | None = None,
         n_units: int = 36,
         ax: Any = None,
-    ) -> WeightsDisplay:
+    ) -> Self:
         """Draw weights of a fitted estimator.
 
         Parameters
