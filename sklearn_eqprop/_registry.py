@@ -1,7 +1,5 @@
 """Registries: the classes that a parameter chooses from, by the names that they carry."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the classifier and the regressor share: parameters, fit, equilibria, model files."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real

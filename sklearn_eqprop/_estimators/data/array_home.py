@@ -71,13 +71,7 @@ class DeviceHome:
 
 
 class NamespaceHome:
-    """Results are arrays of another namespace, on the device of the argument.
-
-    Parameters
-    ----------
-    namespace : module
-    device : object
-    """
+    """Results are arrays of another namespace, on the device of the argument."""
 
     on_device = False
 

@@ -1,7 +1,5 @@
 """Texts of the warnings and the error about columns of X."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rows held out for early stopping."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -54,10 +52,6 @@ def split_rows(
     seed : int
     stratify : ndarray of shape (n_samples,) or None
         Class labels. Both parts then have the same fraction of each class.
-
-    Returns
-    -------
-    train, held_out : Rows
 
     Raises
     ------

@@ -4,8 +4,6 @@ Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are
 `array_home`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from numbers import Real
 from operator import getitem
@@ -202,10 +200,6 @@ def rows_that_count(
         Parameter that the weights come from, for messages.
     take_rows : callable, default=operator.getitem
         Takes X and a mask, returns rows of X. Backends have one for arrays of their device.
-
-    Returns
-    -------
-    X, y, weight : as given
 
     Raises
     ------

@@ -142,10 +142,6 @@ def look_over(
         Weights of the samples.
     device : ArrayBackend or None, default=None
         The backend whose array X is. None: X is on the host.
-
-    Returns
-    -------
-    Columns
     """
     n_rows: float = X.shape[0]
     if weight is not None:

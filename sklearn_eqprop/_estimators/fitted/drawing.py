@@ -24,10 +24,6 @@ def drawing_of(estimator: Any) -> str:
 
     It is empty if the parameters describe no network, so that printing an estimator always works.
 
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-
     Returns
     -------
     str
@@ -59,12 +55,7 @@ def _captions(sizes: Sequence[Any], activation: str) -> list[LayerCaption]:
 
 
 class LayerCaption(NamedTuple):
-    """The text in the box of a layer.
-
-    Attributes
-    ----------
-    name, detail : str
-    """
+    """The text in the box of a layer."""
 
     name: str
     detail: str

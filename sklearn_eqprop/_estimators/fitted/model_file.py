@@ -1,7 +1,5 @@
 """The content of a model file: all that training needs to continue exactly."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The equilibria of a fitted network for given rows of X."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -128,10 +126,6 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
     labels_only : bool, default=False
         Whether rows may stop as soon as their label is certain.
 
-    Returns
-    -------
-    Settled
-
     Raises
     ------
     NotFittedError
@@ -163,10 +157,6 @@ def settled_layers(estimator: Any, X: Any) -> Settled:
     ----------
     estimator : EqPropClassifier or EqPropRegressor
     X : array-like or sparse matrix of shape (n_samples, n_features)
-
-    Returns
-    -------
-    Settled
 
     Raises
     ------
@@ -218,10 +208,6 @@ def settle_validated(
     is_decided : callable or None, default=None
         Rows may stop as soon as it says that their label is certain, see `IsDecided`.
     outputs_only : bool, default=False
-
-    Returns
-    -------
-    Settled
     """
     at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
@@ -268,10 +254,6 @@ def prediction_substrate(config: Config, network: Network, enough: Enough | None
     network : Network
     enough : callable or None, default=None
         See `Enough`. Not for averages.
-
-    Returns
-    -------
-    SimulatedNetwork or AveragingNetwork
     """
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -313,10 +295,6 @@ def settle_rows(
         Whether to keep the states of the output only.
     must_be_finite : bool, default=True
         Whether states that are not finite are an error, or only show in the residual.
-
-    Returns
-    -------
-    Result
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """scikit-learn's callbacks (version 1.9 and later), which are told about every epoch of fit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

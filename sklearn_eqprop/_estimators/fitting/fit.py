@@ -1,7 +1,5 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -78,11 +76,6 @@ def fit(estimator: Any, call: Call) -> None:
 
     Everything before works on a copy of the estimator, so that a call that fails changes nothing.
     A fit that diverges or is interrupted after some good epochs keeps the weights of the last one.
-
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    call : Call
 
     Raises
     ------
@@ -247,10 +240,6 @@ def rows_to_fit(
     previous : Fitted or None
         Where training continues; None: it starts anew.
     backend : ArrayBackend
-
-    Returns
-    -------
-    rows, targets : Rows, Labels or Numbers
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """How early stopping judges a network: by the default score, by the loss, or by a scorer."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from numbers import Real

@@ -1,7 +1,5 @@
 """The loop over the epochs: until patience or the limit, with the last good weights kept."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Iterator

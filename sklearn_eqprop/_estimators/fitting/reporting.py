@@ -1,7 +1,5 @@
 """Warnings after a fit: training that did not learn, dynamics that did not settle."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

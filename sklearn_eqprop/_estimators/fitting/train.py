@@ -36,14 +36,7 @@ STRONGLY_SWEPT_TOLERANCE = 0.1
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network: arrays, targets and memory of training.
-
-    Attributes
-    ----------
-    arrays : FittedArrays
-    targets : Labels or Numbers
-    state : TrainingState
-    """
+    """A trained network: arrays, targets and memory of training."""
 
     arrays: FittedArrays
     targets: Targets
@@ -92,10 +85,6 @@ def train(
     validation_score : callable or None, default=None
         Score of a network on rows that are not trained on.
     observer : Observer or None, default=None
-
-    Returns
-    -------
-    Trained
 
     Raises
     ------
@@ -177,19 +166,7 @@ def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bo
 def assembled_trainer(
     config: Config, network: Network, loss: Loss, state: TrainingState
 ) -> Trainer:
-    """Return everything that changes the parameters of a network, continuing from `state`.
-
-    Parameters
-    ----------
-    config : Config
-    network : Network
-    loss : Loss
-    state : TrainingState
-
-    Returns
-    -------
-    Trainer
-    """
+    """Return everything that changes the parameters of a network, continuing from `state`."""
     guard = None
     if config.loop_bound is not None:
         guard = LoopGainGuard(network, config.loop_bound, state.guard_vectors)
@@ -215,17 +192,7 @@ def assembled_trainer(
 
 
 def training_substrate(config: Config, network: Network) -> Any:
-    """Return the substrate of a network in training.
-
-    Parameters
-    ----------
-    config : Config
-    network : Network
-
-    Returns
-    -------
-    SimulatedNetwork or AveragingNetwork
-    """
+    """Return the substrate of a network in training."""
     measured = what_synapses_measure(config, network)
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths

@@ -51,15 +51,6 @@ def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
 def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layout:
     """Return the layers and connections that the parameters ask for.
 
-    Parameters
-    ----------
-    config : Config
-    n_features, n_outputs : int
-
-    Returns
-    -------
-    Layout
-
     Raises
     ------
     InvalidParameterError

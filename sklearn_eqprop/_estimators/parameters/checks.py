@@ -1,7 +1,5 @@
 """Parameters that do not go together: refused, or warned about, before training."""
 
-from __future__ import annotations
-
 import math
 
 from sklearn_eqprop._estimators.parameters.architecture import named

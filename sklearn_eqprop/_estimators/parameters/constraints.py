@@ -1,7 +1,5 @@
 """Types and ranges of the parameters, as scikit-learn validates them."""
 
-from __future__ import annotations
-
 from numbers import Integral, Real
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The text on parameters and attributes that both estimators share, from one source."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields

@@ -58,10 +58,6 @@ class Labels:
         incremental : bool
             Whether this is a call of ``partial_fit``.
 
-        Returns
-        -------
-        labels, y : Labels, ndarray
-
         Raises
         ------
         ValueError
