@@ -4,8 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop.learning import FreePhase
+from sklearn_eqprop.learning import FreePhase, Result
 
 
 class Faults(NamedTuple):

@@ -57,18 +57,22 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop.learning import (
+    FEEDBACK_WAYS,
     NUDGINGS,
     Adam,
     LearningSettings,
     LogLoss,
+    LoopGainGuard,
+    NumpyBackend,
     Trainer,
     TrainingData,
     VectorFieldRule,
+    initial_weights,
+    layered_wiring,
     run_epoch,
     trained_parameters,
+    wired_network,
 )
 
 HIDDEN = 16
@@ -111,7 +115,7 @@ def untrained_network(n_inputs, n_outputs, seed):
 
 def train(substrate, record, X, y, recipe, seed):
     """Train any substrate. The learner's record of the parameters is changed in place."""
-    feedback_learning = "kolen_pollack"
+    feedback_learning = FEEDBACK_WAYS["kolen_pollack"]()
     trainer = Trainer(
         substrate,
         record,

@@ -1,9 +1,12 @@
 """Everything that you need to train a `Substrate` of your own."""
 
+from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._losses.squared_error import SquaredError
+from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
+from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._rules.base import CreditRule
 from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -24,7 +27,10 @@ __all__ = [
     "FreePhase",
     "LearningSettings",
     "LogLoss",
+    "LoopGainGuard",
     "Loss",
+    "NumpyBackend",
+    "Result",
     "SettlingLimits",
     "SimulatedNetwork",
     "SquaredError",
@@ -32,6 +38,9 @@ __all__ = [
     "Trainer",
     "TrainingData",
     "VectorFieldRule",
+    "initial_weights",
+    "layered_wiring",
     "run_epoch",
     "trained_parameters",
+    "wired_network",
 ]

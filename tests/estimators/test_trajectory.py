@@ -249,7 +249,7 @@ def test_what_needs_a_fixed_point_is_refused(binary, estimator, wrong, use):
     name, value = next(iter(wrong.items()))
     said = f"objective='trajectory' does not go with {name}={value!r}: "
     model = estimator(**SETTINGS | wrong)
-    with pytest.raises(ValueError, match=rf"{re.escape(said)}.*; use {re.escape(use)} or object"):
+    with pytest.raises(ValueError, match=rf"{re.escape(said)}.*\. Use {re.escape(use)} or object"):
         model.fit(*binary)
     with pytest.raises(NotFittedError):
         model.predict(binary[0])
@@ -276,7 +276,9 @@ def test_layers_in_a_row_are_a_dense_net_too(binary):
 def test_runs_too_short_for_the_nudge_to_arrive(estimator, binary):
     # An Euler step carries a nudge by one layer.
     settings = SETTINGS | {"hidden_layer_sizes": (8, 8, 8), "max_iter": 3}
-    with pytest.warns(ConvergenceWarning, match=r"max_nudge_iter=2 .* in layers 1, 2, and nothing"):
+    with pytest.warns(
+        ConvergenceWarning, match=r"max_nudge_iter=2 .* in layers 1, 2, where nothing is learned"
+    ):
         model = estimator(**settings, max_nudge_iter=2).fit(*binary)
     before = [coef.copy() for coef in model.coefs_]
     model.set_params(alpha=0.0, optimizer="sgd", momentum=0.0).partial_fit(*binary)
