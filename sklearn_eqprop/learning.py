@@ -1,10 +1,11 @@
-"""Everything that you need to train a `Substrate` of your own."""
+"""Public names for extensions: all that is needed to train your own `Substrate`, and `Result`."""
 
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._losses.log_loss import LogLoss
 from sklearn_eqprop._losses.squared_error import SquaredError
+from sklearn_eqprop._losses.user_loss import UserLoss
 from sklearn_eqprop._network import LoopGainGuard, initial_weights, layered_wiring, wired_network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._rules.base import CreditRule
@@ -37,6 +38,7 @@ __all__ = [
     "Substrate",
     "Trainer",
     "TrainingData",
+    "UserLoss",
     "VectorFieldRule",
     "initial_weights",
     "layered_wiring",
