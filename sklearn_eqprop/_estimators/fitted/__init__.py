@@ -1,1 +1,1 @@
-"""What a fitted estimator holds, and where its network comes to rest."""
+"""The arrays of a fitted estimator, and the equilibria of its network."""

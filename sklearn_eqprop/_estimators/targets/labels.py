@@ -359,7 +359,7 @@ def _refuse_odd_labels(y: np.ndarray) -> None:
     """
     if y.dtype != object:
         return
-    # scikit-learn has a message of its own for bytes and for rows of labels.
+    # scikit-learn has its own message for bytes and for rows of labels.
     known = (str, bytes, list, tuple, set, np.ndarray)
     types = {type(label).__name__ for label in y.ravel() if not isinstance(label, known)}
     if types:
