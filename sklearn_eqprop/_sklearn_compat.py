@@ -19,6 +19,6 @@ try:  # scikit-learn 1.9 and later
 except ImportError:
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
-        """Stands in where scikit-learn knows no callbacks: no set_callbacks, as before."""
+        """Replaces the mixin of scikit-learn before 1.9, which has no callbacks."""
 
     HAS_CALLBACKS = False

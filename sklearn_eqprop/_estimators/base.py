@@ -14,7 +14,7 @@ from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitted.drawing import drawing_of
 from sklearn_eqprop._estimators.fitted.model_file import packed_estimator, unpacked_estimator
 from sklearn_eqprop._estimators.fitted.settle import (
-    Nudge,
+    NudgeRequest,
     explains_full_device,
     prediction_backend,
     settle_validated,
@@ -29,7 +29,6 @@ from sklearn_eqprop._estimators.parameters.checks import (
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
 from sklearn_eqprop._estimators.targets import Labels, Numbers
-from sklearn_eqprop._losses import NUMBER_LOSSES
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._sklearn_compat import (
     CallbackSupportMixin,
@@ -44,8 +43,8 @@ class BaseEqProp(
 ):
     """Common part of `EqPropClassifier` and `EqPropRegressor`, which explain the parameters.
 
-    The fields of this dataclass are the parameters: `dataclass` writes the constructor, and a
-    subclass states only the defaults that differ.
+    The fields of this dataclass are the parameters: `dataclass` writes the constructor. A subclass
+    has ``@dataclass(eq=False, repr=False, kw_only=True)`` and states only what differs.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = SHARED
@@ -191,7 +190,7 @@ class BaseEqProp(
         X, y, home = validated_pair(self, X, targets.plain(y), backend)
         arrays = FittedArrays.of(self)
         target = targets.encode(targets.checked(y, config), arrays.dtype)
-        nudge = Nudge(targets.loss, target, float(beta))
+        nudge = NudgeRequest(targets.loss, target, float(beta))
         settled = settle_validated(config, arrays, backend, X, home, nudge=nudge)
         return settled.result_given_back()
 
@@ -240,7 +239,7 @@ class BaseEqProp(
         other arrays to replace them. With ``feedback='tied'`` they are the transposes of their
         partners in ``coefs_`` (kernels are not transposed), follow these and cannot be assigned.
         """
-        if not hasattr(self, "coefs_"):
+        if "_feedback_coefs" not in vars(self):
             msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
             raise AttributeError(msg)
         weights: list[np.ndarray] | None = vars(self)["_feedback_coefs"]
@@ -252,7 +251,7 @@ class BaseEqProp(
 
     @feedback_coefs_.setter
     def feedback_coefs_(self, value: list[np.ndarray]) -> None:
-        if hasattr(self, "coefs_") and vars(self)["_feedback_coefs"] is None:
+        if vars(self).get("_feedback_coefs", value) is None:
             msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
             raise AttributeError(msg)
         if value is None:
@@ -266,12 +265,6 @@ class BaseEqProp(
         preserved = ["float64", "float32"] if self.dtype == "auto" else [self.dtype]
         tags.input_tags.sparse = True
         tags.transformer_tags.preserves_dtype = preserved
-        if tags.classifier_tags is not None:
-            tags.classifier_tags.multi_label = True
-        if tags.regressor_tags is not None:
-            tags.target_tags.multi_output = True
-            loss = NUMBER_LOSSES.get(self.loss) if isinstance(self.loss, str) else None
-            tags.target_tags.positive_only = loss is not None and loss.predicts_log
         return tags
 
     def __getstate__(self) -> dict[str, Any]:

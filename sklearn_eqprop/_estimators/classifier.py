@@ -33,7 +33,7 @@ scoring : str, callable or None, default
     penalty. Any other name or callable is a scorer of scikit-learn."""
 CLASS_WEIGHT = """\
 class_weight : dict, 'balanced' or None, default
-    Training. Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
+    Data. Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
 """
 
 
@@ -51,9 +51,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     nudged towards the targets. The difference between the two equilibria, seen locally at each
     synapse, is the weight update (Scellier et al. 2018).
 
-    The parameters form five groups. Try these first: `hidden_layer_sizes` and `activation` of the
-    group Network; `alpha`, `learning_rate_init` and `beta` of Learning; `loop_gain` of Settling;
-    `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
+    `loop_gain` of the group Network; `gradient` and `beta` of Learning; `learning_rate_init`,
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
 
     {parameters}
 
@@ -219,3 +219,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         weight = weight_of_scores(sample_weight, decided)
         y = labels.plain(on_host(y))
         return float(accuracy_score(y, decided, sample_weight=weight))
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags of the estimator."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

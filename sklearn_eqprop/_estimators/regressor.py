@@ -45,9 +45,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     Targets may have any scale: the network learns them standardised. The output is linear, or the
     logarithm of the prediction with ``loss='poisson'``.
 
-    The parameters form five groups. Try these first: `hidden_layer_sizes` and `activation` of the
-    group Network; `alpha`, `learning_rate_init` and `loss` of Learning; `loop_gain` of Settling;
-    `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
+    `loop_gain` of the group Network; `gradient` and `loss` of Learning; `learning_rate_init`,
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
 
     {parameters}
 
@@ -157,3 +157,11 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         check_consistent_length(output, y)
         weight = weight_of_scores(sample_weight, output)
         return numbers.score(output, y.reshape(y.shape[0], -1), weight)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags of the estimator."""
+        tags = super().__sklearn_tags__()
+        loss = NUMBER_LOSSES.get(self.loss) if isinstance(self.loss, str) else None
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = loss is not None and loss.predicts_log
+        return tags

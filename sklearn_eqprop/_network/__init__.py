@@ -1,7 +1,12 @@
 """The network: layers, connections, weights at the start, and the strength of feedback."""
 
 from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
-from sklearn_eqprop._network.certainty import FEWEST_ROWS, Reach, enough_to_decide, output_bound
+from sklearn_eqprop._network.certainty import (
+    FEWEST_ROWS_TO_DECIDE,
+    Reach,
+    enough_to_decide,
+    output_bound,
+)
 from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
 from sklearn_eqprop._network.conv2d import Conv2D
 from sklearn_eqprop._network.convolution import Convolution
@@ -14,13 +19,14 @@ from sklearn_eqprop._network.gains import (
     excess_gain,
     feedback_gains,
 )
-from sklearn_eqprop._network.initial_weights import feedback_order, initial_weights
 from sklearn_eqprop._network.max_pooling import PooledConvolution
 from sklearn_eqprop._network.network import Network
 from sklearn_eqprop._network.structure import (
     Layout,
     Wiring,
     dense_layout,
+    feedback_order,
+    initial_weights,
     layered_wiring,
     layout_of,
     reachable,

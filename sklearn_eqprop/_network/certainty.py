@@ -32,7 +32,7 @@ from sklearn_eqprop._network.gains import power_step
 from sklearn_eqprop._network.network import Network
 
 #: With fewer rows, computing the bound takes longer than it saves.
-FEWEST_ROWS = 500
+FEWEST_ROWS_TO_DECIDE = 500
 #: Power iteration for a spectral norm: start vectors, steps, and a safety factor. Estimates are up
 #: to 2.5 % too low if one unit alone makes the leading direction (4 % with one start vector), and
 #: almost exact for random matrices.

@@ -50,9 +50,8 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._network.connections import Connection, Pair
-from sklearn_eqprop._network.initial_weights import starting_norm
 from sklearn_eqprop._network.network import Network
-from sklearn_eqprop._network.structure import Wiring
+from sklearn_eqprop._network.structure import Wiring, starting_norm
 
 #: Gains below this carry no signal. Dividing by them would only amplify rounding.
 SMALLEST_GAIN = 1e-12

@@ -68,7 +68,7 @@ class GaussSeidel(Relaxation):
 
     def measure(self, batch: Batch) -> tuple[Array, list[Array]] | None:
         """Complete the drives and measure the residual; not before the first sweep."""
-        if batch.n_steps == 0 or (batch.n_steps == 1 and _looks_ahead(batch)):
+        if batch.n_steps == 0 or (batch.n_steps == 1 and _complete_ahead(batch)):
             return None
         field, sweep, states = batch.field, batch.memory, batch.states
         device = _device_of(field)
@@ -145,7 +145,7 @@ def _drive(field: Field, layer: int, early: Array | None, late: Array | None) ->
     return early if late is None else early + late
 
 
-def _looks_ahead(batch: Batch) -> bool:
+def _complete_ahead(batch: Batch) -> bool:
     """Complete the drives for an output that is moved further; whether that was done.
 
     With feedback, a feedforward pass almost never reaches the equilibrium, so its residual is not

@@ -38,7 +38,7 @@ class FreePhase:
 
 
 @dataclass
-class SettledPhase(FreePhase):
+class SimulatedFreePhase(FreePhase):
     """A free phase of a simulated network.
 
     Attributes
@@ -57,7 +57,7 @@ class SettledPhase(FreePhase):
 
 def network_at(free: FreePhase) -> Network:
     """The network at the equilibrium of a simulated free phase, with its winners held."""
-    return cast("SettledPhase", free).network
+    return cast("SimulatedFreePhase", free).network
 
 
 def nudged_states(free: FreePhase, displacement: Result) -> Result:

@@ -29,7 +29,7 @@ from sklearn_eqprop._substrates.phases import (
     ConstantPush,
     FreePhase,
     Nudge,
-    SettledPhase,
+    SimulatedFreePhase,
     network_at,
     relative_tolerance,
     size_of,
@@ -110,7 +110,7 @@ class SimulatedNetwork:
 
         Returns
         -------
-        SettledPhase
+        SimulatedFreePhase
         """
         clamped, driven = self.network.clamp_and_hold(inputs)
         by_input = [drive if drive.ndim > 1 else None for drive in clamped]
@@ -119,7 +119,7 @@ class SimulatedNetwork:
         result = self.relaxation.settle(
             field, None, tolerance, self.limits.max_free, options=self._free_options
         )
-        return SettledPhase(inputs, result, driven)
+        return SimulatedFreePhase(inputs, result, driven)
 
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]

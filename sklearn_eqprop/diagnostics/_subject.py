@@ -89,7 +89,7 @@ class Subject:
 
     @property
     def _relaxation(self) -> Relaxation:
-        return self.config.dynamics(self.config.step_size)
+        return self.config.relaxation_type(self.config.step_size)
 
     @property
     def credit_rule(self) -> CreditRule:
@@ -137,7 +137,7 @@ class Subject:
 
     def keeps_feedback_transposed(self) -> bool:
         """Whether untied feedback starts as the transpose of the forward weights and stays so."""
-        return self.config.way.follows and self.config.feedback_init == "transpose"
+        return self.config.feedback_rule.follows and self.config.feedback_init == "transpose"
 
     def rates_would_be_exact(self) -> bool:
         """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""

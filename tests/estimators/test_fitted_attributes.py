@@ -28,6 +28,27 @@ def test_none_is_no_list_of_weights(binary, estimator, name):
         model.predict(X)
 
 
+@KINDS
+@pytest.mark.parametrize("name", ["coefs_", "intercepts_", "feedback_coefs_"])
+@pytest.mark.parametrize("kind", ["bool", "complex", "masked"])
+def test_weights_are_real_numbers(binary, estimator, name, kind):
+    X, y = binary
+    model = estimator(**SETTINGS).fit(X, y)
+    for_kind = np.ma.masked_array if kind == "masked" else np.ndarray.astype
+    argument = True if kind == "masked" else kind
+    setattr(model, name, [for_kind(array, argument) for array in getattr(model, name)])
+    with pytest.raises(ValueError, match=f"{name} holds"):
+        model.predict(X)
+
+
+@KINDS
+def test_an_estimator_that_has_coefs_only_has_no_feedback(estimator):
+    model = estimator()
+    model.coefs_ = [np.eye(2)]
+    assert not hasattr(model, "feedback_coefs_")
+    assert isinstance(model._repr_html_inner(), str)
+
+
 # ---- shapes and types ------------------------------------------------------------------------
 
 

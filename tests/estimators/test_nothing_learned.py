@@ -136,5 +136,5 @@ def test_what_else_helps_against_noise_is_named():
     assert "the score of other samples no longer improves" in message
     assert "early_stopping=True" in message
     [message] = fit_and_listen(model.set_params(early_stopping=True), X, y)
-    assert "validation score was still improving" in message
+    assert "before the validation score stopped improving" in message
     assert "early_stopping=True" not in message

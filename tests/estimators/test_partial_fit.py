@@ -393,3 +393,13 @@ def test_one_constant_output_leaves_the_scale_of_all_open():
     assert_allclose(model.target_scale_, Y.std(axis=0))
     before = model.target_scale_.copy()
     assert_array_equal(model.partial_fit(X, 2 * Y).target_scale_, before)
+
+
+def test_partial_fit_never_says_that_it_stops(binary, capsys):
+    X, y = binary
+    model = EqPropClassifier(random_state=0, verbose=True, tol=1e9, n_iter_no_change=1)
+    for _ in range(4):
+        model.partial_fit(X, y, classes=[0, 1])
+    printed = capsys.readouterr().out
+    assert printed.count("Epoch") == 4
+    assert "Stopping" not in printed

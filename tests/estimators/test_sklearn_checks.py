@@ -1,8 +1,9 @@
 """scikit-learn's own estimator checks, those it leaves to be called by hand included."""
 
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.utils import estimator_checks
+from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
@@ -76,3 +77,19 @@ def test_checks_called_by_hand_exist():
 def test_the_config_holds_the_parameters(estimator):
     config, parameters = vars(Config.of(estimator)), estimator.get_params(deep=False)
     assert config == {"class_weight": None} | parameters
+
+
+def test_tags_say_what_the_estimators_can_do():
+    assert get_tags(EqPropClassifier()).classifier_tags.multi_label
+    for loss, positive in (("poisson", True), ("huber", False), ("unknown", False)):
+        target_tags = get_tags(EqPropRegressor(loss=loss)).target_tags
+        assert target_tags.multi_output
+        assert target_tags.positive_only is positive
+
+
+def test_parameters_are_not_checked_if_scikit_learn_is_told_so():
+    model = EqPropClassifier(tol="no number")
+    with config_context(skip_parameter_validation=True):
+        assert Config.of(model).tol == "no number"
+    with pytest.raises(ValueError, match="'tol' parameter"):
+        Config.of(model)

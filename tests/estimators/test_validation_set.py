@@ -14,6 +14,7 @@ from sklearn.metrics import (
 )
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop.exceptions import DivergenceError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -115,6 +116,14 @@ def test_scorers_judge_the_internal_split_too(binary, estimator):
     named = estimator(**SETTINGS, validation_fraction=0.3, scoring=by_name).fit(X, y)
     assert_allclose(named.validation_scores_, own.validation_scores_, rtol=1e-12)
     assert_array_equal(named.coefs_[0], own.coefs_[0])
+
+
+def test_a_network_that_diverges_while_it_is_scored_is_not_blamed_on_the_scorer(parts):
+    def diverges(model, X, y, sample_weight=None):
+        raise DivergenceError("the states are not finite.")
+
+    with pytest.raises(DivergenceError, match="Training diverged in epoch 1"):
+        fitted(EqPropClassifier, parts, scoring=diverges)
 
 
 @KINDS

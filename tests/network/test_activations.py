@@ -59,6 +59,8 @@ def test_rate_change_keeps_the_accuracy_of_a_small_displacement(name, distance):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_facts_are_those_of_the_rates(name):
     activation = ACTIVATIONS[name]
-    rates = activation.rate(np, np.clip(STATES, activation.lower, activation.upper))
+    states = np.maximum(STATES, -np.inf if activation.lower is None else activation.lower)
+    states = np.minimum(states, np.inf if activation.upper is None else activation.upper)
+    rates = activation.rate(np, states)
     assert activation.rate_is_bounded == (abs(rates).max() <= 1)
     assert activation.rate_is_signed == (rates.min() < 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sklearn_eqprop._network import Wiring, initial_weights, layered_wiring, reachable
-from sklearn_eqprop._network.initial_weights import FORWARD_SCALE, starting_norm
+from sklearn_eqprop._network.structure import FORWARD_SCALE, starting_norm
 from tests.dense_graph import GRAPHS
 from tests.dense_truth import random_net
 from tests.engine import network_of

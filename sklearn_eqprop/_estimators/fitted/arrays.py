@@ -69,7 +69,7 @@ class FittedArrays:
         )
         feedback = estimator._feedback_coefs
         if feedback is not None:
-            feedback = [np.asarray(coef, dtype=dtype) for coef in feedback]
+            feedback = [B.astype(dtype, copy=False) for B in _numbers("feedback_coefs_", feedback)]
             shapes = [layout.weight_shape(pair) for pair in layout.wiring.feedback]
             _check_shapes("feedback_coefs_", feedback, shapes)
         return cls(layout, coefs, intercepts, feedback)

@@ -38,7 +38,7 @@ def drawing_of(estimator: Any) -> str:
             return network_svg(captions, arrays.layout.wiring, gains)
         sizes = ("?", *config.hidden, "?")
         return network_svg(_captions(sizes, config.activation), requested_wiring(config))
-    except (ValueError, TypeError, KeyError):
+    except (AttributeError, ValueError, TypeError, KeyError):
         return ""
 
 

@@ -28,10 +28,11 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import FEWEST_ROWS, Network, enough_to_decide
+from sklearn_eqprop._network import FEWEST_ROWS_TO_DECIDE, Network, enough_to_decide
 from sklearn_eqprop._network.certainty import IsDecided
 from sklearn_eqprop._relaxation import Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._warnings import warn_at_call
 from sklearn_eqprop.exceptions import DivergenceError
@@ -69,7 +70,7 @@ def explains_full_device(method: Method) -> Method:
 
 
 @dataclass(frozen=True)
-class Nudge:
+class NudgeRequest:
     """A nudge of the output towards targets, in the second phase of `relax`.
 
     Attributes
@@ -140,7 +141,7 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
     is_decided = None
-    many = X.shape[0] >= FEWEST_ROWS and not backend.is_device
+    many = X.shape[0] >= FEWEST_ROWS_TO_DECIDE and not backend.is_device
     # The user's own tolerance is kept, and averages have no equilibrium to predict.
     if labels_only and many and config.relax_tol == "auto" and not config.averages:
         is_decided = estimator._targets.of(estimator, config).is_decided
@@ -190,7 +191,7 @@ def settle_validated(
     X: Any,
     home: Home,
     *,
-    nudge: Nudge | None = None,
+    nudge: NudgeRequest | None = None,
     is_decided: IsDecided | None = None,
     outputs_only: bool = False,
 ) -> Settled:
@@ -203,7 +204,7 @@ def settle_validated(
     backend : ArrayBackend
     X : array or CSR matrix of shape (n_samples, n_features)
     home : Home
-    nudge : Nudge or None, default=None
+    nudge : NudgeRequest or None, default=None
         None: free equilibria.
     is_decided : callable or None, default=None
         Rows may stop as soon as it says that their label is certain, see `IsDecided`.
@@ -223,7 +224,7 @@ def _equilibria(
     arrays: FittedArrays,
     backend: ArrayBackend,
     X: Any,
-    nudge: Nudge | None,
+    nudge: NudgeRequest | None,
     is_decided: IsDecided | None,
     outputs_only: bool,
 ) -> Result:
@@ -264,7 +265,7 @@ def prediction_substrate(config: Config, network: Network, enough: Enough | None
     if tolerance == "auto":
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
     limits = SettlingLimits(tolerance, tolerance, config.max_relax_iter, config.max_nudge_iter)
-    relaxation = config.dynamics(config.step_size)
+    relaxation = config.relaxation_type(config.step_size)
     return SimulatedNetwork(network, relaxation, limits, enough=enough, lead=config.lead)
 
 
@@ -272,7 +273,7 @@ def settle_rows(
     substrate: Any,
     X: Any,
     *,
-    nudge: Nudge | None = None,
+    nudge: NudgeRequest | None = None,
     feed: Feed | None = None,
     outputs_only: bool = False,
     must_be_finite: bool = True,
@@ -286,7 +287,7 @@ def settle_rows(
     substrate : SimulatedNetwork or AveragingNetwork
         The latter has averages instead of equilibria.
     X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
-    nudge : Nudge or None, default=None
+    nudge : NudgeRequest or None, default=None
         None: free equilibria. Otherwise the nudged ones that follow from them.
     feed : Feed or None, default=None
         The rows of X as the network reads them, if they were prepared for repeated use. X then
@@ -321,12 +322,13 @@ def settle_rows(
     return merged
 
 
-def _settled_chunk(substrate: Any, inputs: Array, rows: slice, nudge: Nudge | None) -> Result:
+def _settled_chunk(
+    substrate: Any, inputs: Array, rows: slice, nudge: NudgeRequest | None
+) -> Result:
+    """Return the equilibria of some rows; their nudged ones if there is a nudge."""
     free = substrate.settle(inputs)
     if nudge is None:
         return free.result
-    from sklearn_eqprop._substrates.phases import nudged_states
-
     network = substrate.network
     target = network.backend.from_host(nudge.target[rows], network.dtype)
     if math.isinf(nudge.beta):

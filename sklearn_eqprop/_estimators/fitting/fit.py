@@ -86,6 +86,7 @@ def fit(estimator: Any, call: Call) -> None:
     """
     draft = _copy_of(estimator)
     config = Config.of(draft)
+    checked = vars(draft)["_checked_parameters"] = given_parameters(draft)
     check_pairs(config, incremental=call.incremental)
     if any(part is not None for part in call.validation):
         check_validation_arguments(*call.validation, early_stopping=config.early_stopping)
@@ -96,9 +97,11 @@ def fit(estimator: Any, call: Call) -> None:
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
-        trained, callbacks = _trained(estimator, draft, config, call, previous, rng, backend)
+        trained, callbacks = _prepare_and_train(
+            estimator, draft, config, call, previous, rng, backend
+        )
     attributes = _fitted_attributes(config, trained, backend.name)
-    attributes["_checked_parameters"] = given_parameters(draft)
+    attributes["_checked_parameters"] = checked
     attributes |= {name: vars(draft)[name] for name in _OF_FEATURES if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
@@ -119,7 +122,7 @@ def fit(estimator: Any, call: Call) -> None:
         raise ended
 
 
-def _trained(
+def _prepare_and_train(
     estimator: Any,
     draft: Any,
     config: Config,
@@ -130,8 +133,8 @@ def _trained(
 ) -> tuple[Trained, EpochCallbacks | None]:
     """Return the trained network, and the callbacks that watched the training, if any.
 
-    If the device is full, the frame of this function is emptied, but not that of `fit`. So `fit`
-    must not hold arrays of the device.
+    When the device is full, the error message comes after the arrays in this function have been
+    freed. Those in `fit` would stay, so `fit` must not hold arrays of the device.
     """
     rows, targets = rows_to_fit(draft, config, call, previous, backend)
     vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
@@ -148,7 +151,7 @@ def _trained(
             rows, held_out = split_rows(rows, config.validation_fraction, seed, stratify)
         validation_score = judge(config, targets, held_out, state.input_scales, estimator_with)
     callbacks = None
-    # In a search, the search has set its own callbacks by now.
+    # A search sets this attribute on the estimators that it fits.
     if hasattr(estimator, "_skl_callbacks") and not call.incremental:
         given = (call.X, call.y, call.sample_weight)
         callbacks = EpochCallbacks(estimator, *given, estimator_with)
@@ -342,10 +345,10 @@ def network_to_train(
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")
-    judge = (config.early_stopping, config.restore_best_weights, config.loss_name)
+    measure = (config.early_stopping, config.restore_best_weights, config.loss_name)
     scoring = config.scoring
     by_name = scoring if scoring is None or isinstance(scoring, str) else repr(scoring)
-    state.judge_by(*judge, by_name, *(() if held_out is None else held_out.fingerprint))
+    state.judge_by(*measure, by_name, *(() if held_out is None else held_out.fingerprint))
     if previous is not None:
         warn_about_other_scale(rows.columns, state.input_scales)
         targets.warn_about(rows.y)
@@ -362,7 +365,7 @@ def _drawn_streams(config: Config, n_samples: int) -> list[str]:
     draws = {
         "shuffle_rng": config.shuffle and n_samples > config.most_samples,
         "nudging_rng": NUDGINGS[config.nudging].draws,
-        "probe_rng": config.way.draws,
+        "probe_rng": config.feedback_rule.draws,
     }
     return [name for name, is_drawn in draws.items() if is_drawn]
 

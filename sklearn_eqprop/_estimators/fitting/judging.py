@@ -14,6 +14,7 @@ from sklearn_eqprop._estimators.fitted.settle import prediction_substrate, settl
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Network
+from sklearn_eqprop.exceptions import DivergenceError
 
 
 def judge(
@@ -54,6 +55,8 @@ def judge(
         scorer = check_scoring(fitted, scoring=scoring)
         try:
             value = scorer(fitted, X, y, **weight)
+        except DivergenceError:
+            raise
         except (ValueError, TypeError) as error:
             msg = f"scoring={scoring!r} does not work on the validation set: {error}"
             raise ValueError(msg) from error

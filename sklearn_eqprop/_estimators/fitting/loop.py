@@ -15,7 +15,8 @@ from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss,
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Share of the loss of a constant prediction by which a smaller loss is no better.
+#: A loss counts as better than that of a constant prediction if it is smaller by more than this
+#: share of it.
 LITTLE = 1e-3
 
 
@@ -39,7 +40,7 @@ class Run:
     ----------
     config : Config
     incremental : bool
-        Whether this is ``partial_fit``: one epoch, judged by nobody.
+        Whether this is ``partial_fit``: one epoch.
     batch_size : int
     """
 
@@ -242,7 +243,7 @@ def _cuts_rate(state: TrainingState, run: Run) -> bool:
         state.n_rate_cuts += 1
         state.n_waiting = 0
         return True
-    if run.config.verbose:
+    if run.config.verbose and not run.incremental:
         what = "Validation score" if run.config.early_stopping else "Training loss"
         print(
             f"{what} did not improve by more than tol={run.config.tol:g} for "

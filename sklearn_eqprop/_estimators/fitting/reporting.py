@@ -97,7 +97,7 @@ def _warn_about_loss(
     ):
         measure = "validation score" if config.early_stopping else "loss"
         warn_at_call(
-            f"Training reached max_iter={config.max_iter} epochs while the {measure} was still "
+            f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
             "improving: raise max_iter, raise tol, or raise learning_rate_init."
             f"{_other_remedy_than_epochs(config, state)}"
         )

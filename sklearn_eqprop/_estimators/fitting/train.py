@@ -27,9 +27,9 @@ from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Tolerances of the nudged phase while training, for relaxations that solve one layer after the
-#: other. Their first downward sweep carries the nudge to every layer and leaves out only the loops.
-#: The default safeguard keeps these below the first number. Strong loops make up for the second
-#: number in a few more sweeps.
+#: other: for loops that the default `loop_gain` keeps weak, and for stronger loops. The first
+#: downward sweep carries the nudge to every layer and leaves out only the loops. If they are weak,
+#: that error is below the first number; otherwise a few more sweeps reach the second.
 SWEPT_TOLERANCE = 0.25
 STRONGLY_SWEPT_TOLERANCE = 0.1
 
@@ -105,7 +105,7 @@ def train(
             arrays.facing_scaled_inputs(state.input_scales),
             backend.explaining_full_memory(minibatches, remedy),
         ):
-            ended = _run(run, rows, start, backend, validation_score, observer)
+            ended = _train_on_backend(run, rows, start, backend, validation_score, observer)
     except DivergenceError as error:
         if incremental or state.n_epochs == n_epochs_before:
             raise
@@ -121,7 +121,7 @@ def train(
     return Trained(start, state.n_epochs - n_epochs_before, ended)
 
 
-def _run(
+def _train_on_backend(
     run: Run,
     rows: Rows,
     start: Fitted,
@@ -131,7 +131,7 @@ def _run(
 ) -> EndedBy:
     """Train on the backend, and bring the weights back; see `train`.
 
-    As in `_trained`, the frame of the caller must not hold arrays of the device.
+    As with `_prepare_and_train`, the caller must not hold arrays of the device.
     """
     config, arrays, state = run.config, start.arrays, start.state
     data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
@@ -170,13 +170,15 @@ def assembled_trainer(
     guard = None
     if config.loop_bound is not None:
         guard = LoopGainGuard(network, config.loop_bound, state.guard_vectors)
-    blocks = trained_parameters(network, config.way)
-    optimizer = config.steps(blocks, network.backend, state.optimizer, momentum=config.momentum)
+    blocks = trained_parameters(network, config.feedback_rule)
+    optimizer = config.optimizer_type(
+        blocks, network.backend, state.optimizer, momentum=config.momentum
+    )
     rule = config.rule(NUDGINGS[config.nudging], config.beta)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),
         config.alpha,
-        config.way,
+        config.feedback_rule,
         config.layerwise_rescale,
     )
     return Trainer(
@@ -199,7 +201,7 @@ def training_substrate(config: Config, network: Network) -> Any:
 
         lengths = RunLengths(config.max_relax_iter, config.max_nudge_iter)
         return AveragingNetwork(network, config.step_size, lengths, records=True, **measured)
-    relaxation = config.dynamics(config.step_size)
+    relaxation = config.relaxation_type(config.step_size)
     limits = training_limits(config)
     return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
 
@@ -207,7 +209,7 @@ def training_substrate(config: Config, network: Network) -> Any:
 def what_synapses_measure(config: Config, network: Network) -> dict[str, Any]:
     """Return the options of a substrate that tell what its synapses measure."""
     return {
-        "feedback_learns": config.way.own_change(network.wiring),
+        "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,
     }
 
@@ -222,7 +224,7 @@ def training_limits(config: Config) -> SettlingLimits:
     free, nudged = rule.free_tolerance, rule.nudged_tolerance
     if config.relax_tol != "auto":
         free = nudged = config.relax_tol
-    elif rule.swept_tolerance and config.dynamics.solves_layers and config.step_size == 1:
+    elif rule.swept_tolerance and config.relaxation_type.solves_layers and config.step_size == 1:
         nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
     most = config.max_relax_iter, config.max_nudge_iter
     return SettlingLimits(free, nudged, *most, literal=False)

@@ -45,7 +45,7 @@ def check_pairs(config: Config, *, incremental: bool) -> None:
 
 def _check_trajectory(config: Config) -> None:
     wrong = None
-    if not config.dynamics.follows_trajectory:
+    if not config.relaxation_type.follows_trajectory:
         wrong = ("relaxation", config.relaxation, "euler", "other methods follow no trajectory")
     elif RULES[config.gradient].fixed_point_only:
         wrong = (
@@ -122,7 +122,7 @@ def check_clamped_loss(config: Config) -> None:
 
 
 def _check_convolution(config: Config, entry: Conv2D) -> None:
-    if not config.way.works_on_kernels and not config.tied:
+    if not config.feedback_rule.works_on_kernels and not config.tied:
         msg = (
             f"feedback_learning={config.feedback_learning!r} does not go with {entry!r}: it needs "
             "synapses that have their own weight. Use feedback_learning='kolen_pollack'."
@@ -166,7 +166,7 @@ def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, he
         }
         msg = (
             f"The 'beta' parameter must be a finite number other than 0, or infinity. "
-            f"Got {beta!r}: {reasons.get(beta, 'that is not a strength')}. "
+            f"Got {beta!r}: {reasons.get(beta, 'NaN is not a number')}. "
             "Values around 0.1 to 1 work well."
         )
         raise InvalidParameterError(msg)
@@ -277,7 +277,7 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
                 f"from the target is sure to settle only for |beta| <= {limit:.3g}. Use a smaller "
                 "|beta| or nudging='one_sided'."
             )
-    explicit = config.dynamics.explicit_steps or config.rule.explicit_steps
+    explicit = config.relaxation_type.explicit_steps or config.rule.explicit_steps
     pulls = config.nudging != "one_sided" or beta > 0
     if explicit and pulls and config.step_size * (1 + pull) >= 2:
         warn_at_call(

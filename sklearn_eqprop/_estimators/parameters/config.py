@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn import get_config
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
@@ -97,7 +98,8 @@ class Config:
         """
         given = given_parameters(estimator)
         checked = vars(estimator).get("_checked_parameters")
-        if checked is None or any(map(operator.is_not, given, checked)):
+        known = checked is not None and not any(map(operator.is_not, given, checked))
+        if not known and not get_config()["skip_parameter_validation"]:
             estimator._validate_params()
         return cls(*map(_plain, given))
 
@@ -145,7 +147,7 @@ class Config:
         return 1.0 if self.clamps or not self.rule.nudged else abs(self.beta)
 
     @property
-    def way(self) -> FeedbackLearning:
+    def feedback_rule(self) -> FeedbackLearning:
         """How feedback weights learn."""
         return FEEDBACK_WAYS[self.feedback_learning]()
 
@@ -155,15 +157,15 @@ class Config:
 
         Homeostasis leads there except for average slopes, see `_feedback.homeostasis`.
         """
-        return self.tied or self.way.aligns
+        return self.tied or self.feedback_rule.aligns
 
     @property
-    def dynamics(self) -> type[Relaxation]:
+    def relaxation_type(self) -> type[Relaxation]:
         """How the network settles."""
         return RELAXATIONS[self.relaxation]
 
     @property
-    def steps(self) -> type[Optimizer]:
+    def optimizer_type(self) -> type[Optimizer]:
         """Optimiser."""
         return OPTIMIZERS[self.optimizer]
 

@@ -33,9 +33,6 @@ hidden_layer_sizes : int, Conv2D or sequence of them, default
 activation : {choices}, default
     Network. Activation ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid'
     (the paper's) the states stay in the range of ρ while they settle (Eq. 77).
-input_shape : (int, int), (int, int, int) or None, default
-    Network. (height, width) or (height, width, channels) of the images that the rows of X are,
-    flattened in this order. Needed with `Conv2D`. Dense layers ignore it.
 connections : list of (int, int) or None, default
     Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
     is the output. None: neighbouring layers drive each other, which is
@@ -51,14 +48,12 @@ feedback_init : {'transpose', 'independent'}, default
 feedback_scale : float, default
     Network. Strength γ of feedback relative to the forward weights when training starts, > 0.
     Not used with tied feedback.
+loop_gain : float, 'auto' or None, default
+    Network. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
+    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
+    With tied feedback, where shrinking feedback also shrinks the forward weights, 'auto' is None
+    for activations of limited range and 0.9 for others.
 {loss}
-optimizer : {choices}, default
-    Learning. Turns the two-phase update into a step of the weights.
-learning_rate_init : float or sequence of float, default
-    Learning. Learning rate, or one for each layer from the first hidden layer to the output.
-alpha : float, default
-    Learning. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
-    minibatch. Raise it if the targets are noisy.
 beta : float, default
     Learning. Influence parameter β, the strength of the nudge; not 0. ``float('inf')`` holds the
     output at the target (GeneRec, O'Reilly 1996; with tied weights contrastive Hebbian learning);
@@ -85,15 +80,16 @@ credit_coordinates : {'auto', 'state', 'rate'}, default
 layerwise_rescale : bool, default
     Learning. Whether to undo, layer by layer, the attenuation of the error signal by weak
     feedback. False: one scale for all parameters (the paper).
+objective : {'fixed_point', 'trajectory'}, default
+    Learning. 'fixed_point': the loss at the free fixed point (Eq. 12). 'trajectory': its average
+    along the trajectory (footnote 1), for dynamics that never settle. This takes `max_relax_iter`
+    Euler steps from rest and averages over the second half of `max_nudge_iter` further steps.
+    It needs ``relaxation='euler'``, ``gradient='vector_field'`` and a finite `beta`. Predictions,
+    `transform` and `relax` are then averages.
 relaxation : {choices}, default
     Settling. 'gauss_seidel' solves layer by layer. 'euler' moves all layers at once in small steps
     (the paper). 'anderson' accelerates these steps. With the default `loop_gain` all of them reach
     the same fixed point (except with max pooling).
-loop_gain : float, 'auto' or None, default
-    Settling. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
-    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
-    With tied feedback, where shrinking feedback also shrinks the forward weights, 'auto' is None
-    for activations of limited range and 0.9 for others.
 step_size : float, default
     Settling. Step ε of 'euler' and 'anderson', damping of 'gauss_seidel', in (0, 1].
 max_relax_iter, max_nudge_iter : int, default
@@ -101,12 +97,18 @@ max_relax_iter, max_nudge_iter : int, default
 relax_tol : float or 'auto', default
     Settling. Residual at which a sample counts as settled. 'auto' chooses per phase (table in the
     user guide). In the nudged phase of training it is relative to the nudge in each layer.
-objective : {'fixed_point', 'trajectory'}, default
-    Settling. 'fixed_point': the loss at the free fixed point (Eq. 12). 'trajectory': its average
-    along the trajectory (footnote 1), for dynamics that never settle. This takes `max_relax_iter`
-    Euler steps from rest and averages over the second half of `max_nudge_iter` further steps.
-    It needs ``relaxation='euler'``, ``gradient='vector_field'`` and a finite `beta`. Predictions,
-    `transform` and `relax` are then averages.
+optimizer : {choices}, default
+    Training. Turns the two-phase update into a step of the weights.
+momentum : float, default
+    Training. Momentum of 'sgd', in [0, 1).
+learning_rate_init : float or sequence of float, default
+    Training. Learning rate, or one for each layer from the first hidden layer to the output.
+learning_rate : {choices}, default
+    Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
+    divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
+alpha : float, default
+    Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
+    minibatch. Raise it if the targets are noisy.
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default
@@ -119,27 +121,25 @@ validation_fraction : float, default
     Training. Fraction of X that is held out, in (0, 1); with `early_stopping` and without `X_val`.
 {scoring}
 n_iter_no_change : int or None, default
-    Training. Number of epochs in a row without an improvement of `tol` after which training stops.
-    None: it never stops early.
+    Training. Training stops when more than this number of epochs in a row bring no improvement by
+    more than `tol`. None: it never stops early.
 tol : float, default
     Training. Smallest improvement of the training loss (or validation score) that counts.
 restore_best_weights : bool, default
     Training. Whether training without `early_stopping` ends with the weights of its best epoch
     instead of the last. `early_stopping` always restores them, ``partial_fit`` never.
-learning_rate : {choices}, default
-    Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
-    divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
-momentum : float, default
-    Training. Momentum of 'sgd', in [0, 1).
 shuffle : bool, default
     Training. Whether to draw a new order of the samples in every epoch.
 warm_start : bool, default
     Training. Whether ``fit`` continues from the result of the last call.
-{class_weight}verbose : bool or int, default
+verbose : bool or int, default
     Training. Whether to print a line per epoch.
 random_state : int, RandomState instance or None, default
-    Training. Determines the initial weights, the order of the samples, the validation split and
-    random nudging.
+    Training. Determines the initial weights, the order of the samples, the validation split, random
+    nudging and the random pushes of 'homeostasis'.
+{class_weight}input_shape : (int, int), (int, int, int) or None, default
+    Data. (height, width) or (height, width, channels) of the images that the rows of X are,
+    flattened in this order. Needed with `Conv2D`. Dense layers ignore it.
 transform_layers : int, sequence of int or None, default
     Data. Layers whose states `transform` returns; 1 is the first hidden layer, the last one is
     the output. None: all hidden layers.

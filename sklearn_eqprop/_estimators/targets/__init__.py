@@ -1,4 +1,4 @@
-"""What the output layer stands for: labels or numbers, how they are encoded, decoded and scored."""
+"""The targets of the output layer, labels or numbers: how they are encoded, decoded and scored."""
 
 from sklearn_eqprop._estimators.targets.labels import Labels
 from sklearn_eqprop._estimators.targets.numbers import Numbers
