@@ -1,7 +1,6 @@
 """scikit-learn's own estimator checks, those it leaves to be called by hand included."""
 
 import pytest
-from sklearn import config_context
 from sklearn.base import clone
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -85,11 +84,3 @@ def test_tags_say_what_the_estimators_can_do():
         target_tags = get_tags(EqPropRegressor(loss=loss)).target_tags
         assert target_tags.multi_output
         assert target_tags.positive_only is positive
-
-
-def test_parameters_are_not_checked_if_scikit_learn_is_told_so():
-    model = EqPropClassifier(tol="no number")
-    with config_context(skip_parameter_validation=True):
-        assert Config.of(model).tol == "no number"
-    with pytest.raises(ValueError, match="'tol' parameter"):
-        Config.of(model)

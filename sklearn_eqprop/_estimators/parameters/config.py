@@ -11,7 +11,6 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
-from sklearn import get_config
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
@@ -98,8 +97,7 @@ class Config:
         """
         given = given_parameters(estimator)
         checked = vars(estimator).get("_checked_parameters")
-        known = checked is not None and not any(map(operator.is_not, given, checked))
-        if not known and not get_config()["skip_parameter_validation"]:
+        if checked is None or any(map(operator.is_not, given, checked)):
             estimator._validate_params()
         return cls(*map(_plain, given))
 
