@@ -1,5 +1,6 @@
 """The text on parameters and attributes that both estimators share, from one source."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -243,8 +244,6 @@ def documented(losses: Mapping[str, Any], **own: str) -> Callable[[Estimator], E
     registries = REGISTRIES | {"loss": losses}
 
     def fill(estimator: Estimator) -> Estimator:
-        if estimator.__doc__ is None:  # python -OO
-            return estimator
         defaults: dict[str, Any] = {field.name: field.default for field in fields(estimator)}
 
         def declared(declaration: re.Match[str]) -> str:
@@ -257,10 +256,9 @@ def documented(losses: Mapping[str, Any], **own: str) -> Callable[[Estimator], E
         for name in ("loss", "scoring", "class_weight"):
             text = text.replace(f"{{{name}}}", own.get(name, ""))
         text = _DECLARATION.sub(declared, text)
-        shared = {"    {parameters}": text.rstrip(), "    {attributes}": ATTRIBUTES.rstrip()}
-        for marker, block in shared.items():
-            indented = "\n".join(f"    {line}" if line else "" for line in block.splitlines())
-            estimator.__doc__ = estimator.__doc__.replace(marker, indented)
+        # Python 3.13 removes the indentation by itself.
+        doc = inspect.cleandoc(estimator.__doc__ or "").replace("{parameters}", text.rstrip())
+        estimator.__doc__ = doc.replace("{attributes}", ATTRIBUTES.rstrip())
         return estimator
 
     return fill
