@@ -3,6 +3,7 @@
 import numpy as np
 
 from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._losses.absolute_error import AbsoluteError
 from sklearn_eqprop._losses.huber import Huber
 from sklearn_eqprop._losses.log_loss import LogLoss, MultilabelLogLoss
@@ -11,9 +12,12 @@ from sklearn_eqprop._losses.squared_error import SquaredError
 from sklearn_eqprop._network import Wiring, wired_network
 from sklearn_eqprop._relaxation import RELAXATIONS, FreeField
 from sklearn_eqprop._rules import NUDGINGS, RULES, Minibatch
+from sklearn_eqprop._rules.vector_field import VectorFieldRule
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
+from sklearn_eqprop._training.sgd import SGD
+from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 
 LOSSES = {
     "squared_error": SquaredError(),
@@ -27,6 +31,9 @@ REGRESSION_LOSSES = {
 }
 ALL_LOSSES = LOSSES | REGRESSION_LOSSES
 METHODS = tuple(RELAXATIONS)
+
+#: Centred nudging is off by O(β²), settling by 1e-14 / β.
+CENTERED_BETA = 1e-4
 
 
 def network_of(net):
@@ -101,3 +108,16 @@ def update(
     batch = Minibatch(X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0))
     credit = rule.credit(substrate, batch)
     return np.concatenate([change.ravel() for change in credit.changes])
+
+
+def trainer_of(net, loss="squared_error", **settings):
+    """Return a trainer with centred nudges of size CENTERED_BETA and plain steps."""
+    defaults = {"alpha": 0.0, "feedback_learning": "local", "layerwise_rescale": False}
+    settings = defaults | settings
+    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
+    substrate = substrate_of(net)
+    network = substrate.network
+    optimizer = SGD(trained_parameters(network, settings["feedback_learning"]), network.backend)
+    rule = VectorFieldRule(NUDGINGS["centered"], CENTERED_BETA)
+    settings = LearningSettings(**settings)
+    return Trainer(substrate, network, rule, LOSSES[loss], optimizer, None, settings)

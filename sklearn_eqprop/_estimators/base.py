@@ -251,7 +251,7 @@ class BaseEqProp(
 
     @feedback_coefs_.setter
     def feedback_coefs_(self, value: list[np.ndarray]) -> None:
-        if vars(self).get("_feedback_coefs", value) is None:
+        if "_feedback_coefs" in vars(self) and vars(self)["_feedback_coefs"] is None:
             msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
             raise AttributeError(msg)
         if value is None:

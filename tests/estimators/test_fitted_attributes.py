@@ -49,6 +49,12 @@ def test_an_estimator_that_has_coefs_only_has_no_feedback(estimator):
     assert isinstance(model._repr_html_inner(), str)
 
 
+@KINDS
+def test_none_is_no_feedback_of_an_unfitted_estimator_either(estimator):
+    with pytest.raises(ValueError, match="assign arrays, one per feedback connection"):
+        estimator().feedback_coefs_ = None
+
+
 # ---- shapes and types ------------------------------------------------------------------------
 
 

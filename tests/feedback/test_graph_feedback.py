@@ -9,12 +9,9 @@ from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._feedback.base import FEEDBACK_RATE
 from sklearn_eqprop._network import Wiring, arrival_scales, attenuations, feedback_gains
 from sklearn_eqprop._network.structure import starting_norm
-from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
-from sklearn_eqprop._training.sgd import SGD
-from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from tests.dense_graph import GRAPHS, SIZES, GraphNet, random_graph_net
 from tests.dense_truth import random_task
-from tests.engine import LOSSES, network_of, substrate_of
+from tests.engine import network_of, trainer_of
 
 RATES = (0.3, 0.2, 0.1)
 SHARES = np.full(4, 0.25)
@@ -107,21 +104,7 @@ def test_arrival_scales_are_the_sizes_of_displacements_that_arrive():
 
 
 def _trainer(net, **settings):
-    settings = {
-        "learning_rates": RATES,
-        "alpha": 0.0,
-        "feedback_learning": "local",
-        "layerwise_rescale": False,
-        **settings,
-    }
-    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
-    substrate = substrate_of(net)
-    blocks = trained_parameters(substrate.network, settings["feedback_learning"])
-    rule = VectorFieldRule(NUDGINGS["centered"], 1e-4)
-    optimizer = SGD(blocks, substrate.network.backend)
-    loss = LOSSES["squared_error"]
-    settings = LearningSettings(**settings)
-    return Trainer(substrate, substrate.network, rule, loss, optimizer, None, settings)
+    return trainer_of(net, learning_rates=RATES, **settings)
 
 
 def _moves(net, trainer, X, Y):

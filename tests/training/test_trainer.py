@@ -3,43 +3,20 @@
 import numpy as np
 import pytest
 
-from sklearn_eqprop._feedback import FEEDBACK_WAYS
 from sklearn_eqprop._network import attenuations, feedback_gains
-from sklearn_eqprop._rules.vector_field import NUDGINGS, VectorFieldRule
-from sklearn_eqprop._training.sgd import SGD
-from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
 from tests.dense_truth import LOSSES as TRUTH
 from tests.dense_truth import random_net, random_task
-from tests.engine import LOSSES, substrate_of
+from tests.engine import LOSSES, trainer_of
 
 SIZES = (4, 6, 5, 3)
 RATES = (0.3, 0.2, 0.1)
-BETA = 1e-4
-#: Centred nudging is off by O(β²), settling by 1e-14 / β.
+#: See `CENTERED_BETA`.
 ACCURACY = 1e-8
 
 
 def _trainer(net, loss, **settings):
-    settings = {
-        "learning_rates": RATES,
-        "alpha": 0.0,
-        "feedback_learning": "local",
-        "layerwise_rescale": False,
-        **settings,
-    }
-    settings["feedback_learning"] = FEEDBACK_WAYS[settings["feedback_learning"]]()
-    substrate = substrate_of(net)
-    blocks = trained_parameters(substrate.network, settings["feedback_learning"])
-    return Trainer(
-        substrate,
-        substrate.network,
-        VectorFieldRule(NUDGINGS["centered"], BETA),
-        LOSSES[loss],
-        SGD(blocks, substrate.network.backend),
-        None,
-        LearningSettings(**settings),
-    )
+    return trainer_of(net, loss, **{"learning_rates": RATES} | settings)
 
 
 def _moves(net, trainer, X, Y, weight=None, rate_factor=1.0):
