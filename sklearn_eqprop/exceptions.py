@@ -1,5 +1,15 @@
-"""Errors of this package."""
+"""Errors and warnings of this package."""
+
+from sklearn.exceptions import ConvergenceWarning
 
 
 class DivergenceError(ValueError):
     """Numbers stopped being finite while a network settled or learned."""
+
+
+class EqPropWarning(UserWarning):
+    """Base class of all warnings of this package."""
+
+
+class EqPropConvergenceWarning(EqPropWarning, ConvergenceWarning):
+    """A network did not settle, training did not end well, or the data make this likely."""

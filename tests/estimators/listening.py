@@ -2,7 +2,7 @@
 
 import warnings
 
-from sklearn.exceptions import ConvergenceWarning
+from sklearn_eqprop.exceptions import EqPropConvergenceWarning
 
 
 def fit_and_listen(model, X, y, **arguments):
@@ -10,5 +10,5 @@ def fit_and_listen(model, X, y, **arguments):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(X, y, **arguments)
-    assert {w.category for w in caught} <= {ConvergenceWarning}
+    assert {w.category for w in caught} <= {EqPropConvergenceWarning}
     return [str(w.message) for w in caught]

@@ -10,6 +10,7 @@ from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._warnings import warn_at_call
+from sklearn_eqprop.exceptions import EqPropWarning
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
@@ -43,7 +44,7 @@ def warn_about_training(
         Whether this was ``partial_fit``.
     """
     if ended_by is EndedBy.INTERRUPT:
-        warn_at_call("Training interrupted by user.", UserWarning)
+        warn_at_call("Training interrupted by user.", EqPropWarning)
     if not n_epochs:
         return
     if not incremental:  # a later slice may be a more difficult one
