@@ -20,6 +20,8 @@ from sklearn_eqprop._estimators.data import column_warnings
 #: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
 #: frames have. Larger ones do not stay in the cache.
 BLOCK_NUMBERS = 2**18
+#: The same for fingerprints, whose steps are so simple that it pays to stay in a smaller cache.
+HASHED_NUMBERS = 2**15
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
 #: Numbers of X in the sample that is searched for outliers.
@@ -194,8 +196,9 @@ def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
 
 
 def _blocks(X: Any, size: int) -> Iterator[Any]:
-    """Rows of a dense X, at least one and about `size` numbers at a time."""
-    n_rows = max(1, size // X.shape[1])
+    """Rows of X, at least one and about `size` stored numbers at a time."""
+    n_stored = X.nnz if sparse.issparse(X) else X.size
+    n_rows = max(1, size * X.shape[0] // max(1, n_stored))
     for start in range(0, X.shape[0], n_rows):
         yield X[start : start + n_rows]
 
@@ -260,6 +263,36 @@ def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
     return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
 
 
+# ---- rows --------------------------------------------------------------------------------------
+
+
+def _row_hashes(X: Any, device: ArrayBackend | None) -> Any:
+    """Return a number per row that depends on every bit of it: a sum over its columns, mod 2^64."""
+    xp, size = (np, HASHED_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
+    factors = xp.asarray(_mixed(np.arange(1, X.shape[1] + 1, dtype=np.uint64)) | np.uint64(1))
+    hashes = []
+    for rows in _blocks(X, size):
+        if sparse.issparse(X):
+            ends = np.zeros(rows.indices.shape[0] + 1, dtype=np.uint64)
+            np.cumsum(_bits(rows.data) * factors[rows.indices], out=ends[1:])
+            hashes.append(np.diff(ends[rows.indptr]))
+        else:
+            hashes.append((_bits(rows) * factors).sum(axis=1))
+    return xp.concatenate(hashes)
+
+
+def _bits(numbers: Any) -> Any:
+    """Return the bits of numbers as integers. Those of 0.0 and -0.0 are 0."""
+    bits = (numbers.astype(np.float64) + 0.0).view(np.uint64)
+    return bits ^ (bits >> np.uint64(32))  # whole numbers have their bits at the upper end only
+
+
+def _mixed(hashes: np.ndarray) -> np.ndarray:
+    """Return integers that have nothing in common with sums of their arguments."""
+    hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    return hashes ^ (hashes >> np.uint64(29))
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Samples, checked and without those of weight 0.
@@ -290,13 +323,23 @@ class Rows:
         """Statistics of the columns of X. The first access takes a pass over X."""
         return look_over(self.X, self.weight, self.device)
 
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        """Shape and sum of X, to recognise the same rows in a later call without keeping them."""
-        total = self.X.sum(dtype=np.float64)
+    def fingerprint(self, codes: np.ndarray) -> tuple[int, int, int]:
+        """Return numbers that recognise the same rows in a later call without keeping them.
+
+        The order of the rows, the type of their numbers and the layout of X do not matter.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The targets as numbers.
+        """
+        weight = np.ones(self.n_samples) if self.weight is None else self.weight
+        beside = np.column_stack([codes, weight]).astype(np.float64)
+        of_targets = _mixed(_row_hashes(beside, None))
         if self.device is not None:
-            [total] = self.device.numbers([total])
-        return (*self.X.shape, float(total))
+            of_targets = self.device.from_host(of_targets, of_targets.dtype)
+        total = _mixed(_row_hashes(self.X, self.device) + of_targets).sum()
+        return (*self.X.shape, int(total if self.device is None else self.device.to_host(total)))
 
     def part(self, indices: np.ndarray) -> Rows:
         """The rows with these indices."""

@@ -37,6 +37,7 @@ from sklearn_eqprop._estimators.parameters.config import Config, given_parameter
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
+from sklearn_eqprop._training import SCHEDULES
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Attributes that scikit-learn's validation sets.
@@ -142,13 +143,13 @@ def _prepare_and_train(
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
+    if config.early_stopping and held_out is None:
+        stratify = targets.stratify(rows.y)
+        rows, held_out = split_rows(rows, config.validation_fraction, state.split_seed, stratify)
+    _start_comparison(state, config, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
-    if config.early_stopping:
-        if held_out is None:
-            stratify = targets.stratify(rows.y)
-            seed = state.split_seed
-            rows, held_out = split_rows(rows, config.validation_fraction, seed, stratify)
+    if held_out is not None:
         validation_score = judge(config, targets, held_out, state.input_scales, estimator_with)
     callbacks = None
     # A search sets this attribute on the estimators that it fits.
@@ -167,6 +168,26 @@ def _prepare_and_train(
     return trained, callbacks
 
 
+def _start_comparison(
+    state: TrainingState,
+    config: Config,
+    targets: Targets,
+    rows: Rows,
+    held_out: Rows | None,
+    *,
+    incremental: bool,
+) -> None:
+    """Compare scores with those of earlier calls only if they depend on the same things."""
+    used = [rows] if held_out is None else [rows, held_out]
+    if incremental and not SCHEDULES[config.learning_rate](1).may_cut(0):
+        used = []  # a single epoch, which nothing is compared with
+        state.judged_by = ()
+    state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
+    state.constant_score = -math.inf
+    if held_out is not None and config.scoring in (None, "accuracy"):
+        state.constant_score = targets.constant_score(held_out.y, held_out.weight)
+
+
 def _publish(estimator: Any, attributes: dict[str, Any]) -> None:
     """Set all fitted attributes."""
     vars(estimator).pop("feature_names_in_", None)
@@ -177,8 +198,9 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
     """Return the fitted attributes by name."""
     fitted = trained.fitted
     state = fitted.state
-    curve = state.loss_curve or [math.nan]  # empty if the first epoch was interrupted
-    scores = state.validation_scores if config.early_stopping else None
+    # Both are empty if the first epoch was interrupted.
+    curve, compared = state.loss_curve or [math.nan], state.compared_losses or [math.nan]
+    scores = state.compared_scores if config.early_stopping else None
     return {
         **fitted.arrays.attributes,
         **fitted.targets.attributes,
@@ -188,8 +210,8 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
         "t_": state.n_samples_seen,
         "loss_curve_": state.loss_curve,
         "loss_": curve[-1],
-        "best_loss_": None if config.early_stopping else min(curve),
-        "validation_scores_": scores,
+        "best_loss_": None if config.early_stopping else min(compared),
+        "validation_scores_": state.validation_scores if config.early_stopping else None,
         "best_validation_score_": max(scores) if scores else None,
         "relaxation_": state.relaxation,
     }
@@ -336,7 +358,7 @@ def network_to_train(
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
         check_same_network(arrays, layout, tied=config.tied)
         state = previous.state.copy(_drawn_streams(config, rows.n_samples))
-        state.forget_other_weights(config.loop_bound, arrays.in_loops)
+        state.forget_other_weights(config.loop_bound, arrays.all)
     else:
         assert rng is not None
         arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
@@ -345,10 +367,6 @@ def network_to_train(
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")
-    measure = (config.early_stopping, config.restore_best_weights, config.loss_name)
-    scoring = config.scoring
-    by_name = scoring if scoring is None or isinstance(scoring, str) else repr(scoring)
-    state.judge_by(*measure, by_name, *(() if held_out is None else held_out.fingerprint))
     if previous is not None:
         warn_about_other_scale(rows.columns, state.input_scales)
         targets.warn_about(rows.y)

@@ -143,7 +143,8 @@ def run_training(
     state.kept_loss = None
     if best_weights is not None:
         _restore(network, best_weights)
-        if n_to_best <= 1 < n_done:  # training has not found better weights
+        blind = config.early_stopping and state.best_score <= state.constant_score
+        if n_to_best <= 1 < n_done or blind:  # training has not found better weights
             state.kept_loss = _loss_if_in_doubt(trainer, data, state, run, n_done - n_to_best)
     _remember(trainer, state, config)
     return ended_by

@@ -48,20 +48,15 @@ def warn_about_training(
     if not n_epochs:
         return
     if not incremental:  # a later slice may be a more difficult one
-        _warn_about_loss(config, state, ended_by, n_epochs)
+        _warn_about_loss(config, state, ended_by)
     _warn_about_settling(state, n_epochs, averages=config.averages)
     _warn_about_weak_feedback(state, dtype, averages=config.averages)
 
 
-def _warn_about_loss(
-    config: Config, state: TrainingState, ended_by: EndedBy, n_epochs: int
-) -> None:
-    curve, tol = state.loss_curve, config.tol
+def _warn_about_loss(config: Config, state: TrainingState, ended_by: EndedBy) -> None:
+    curve, tol = state.compared_losses, config.tol
     first, last, best = curve[0], curve[-1], min(curve)
-    # A fit may continue after slices of other data, which were easier, or after all was learned.
-    of_fit = curve[-n_epochs:]
-    fell = max(first - best, of_fit[0] - min(of_fit))
-    flat = len(curve) > 1 and fell <= tol < best
+    flat = len(curve) > 1 and first - best <= tol < best
     enough = (1 - LITTLE) * state.constant_loss
     no_better = last - state.penalty >= enough and state.constant_loss > tol
     had_time = len(curve) >= PATIENT_EPOCHS
@@ -80,17 +75,18 @@ def _warn_about_loss(
         warn_at_call(
             f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
             f"best and {last:.4g} in the last of {len(curve)}; {constant}. "
-            f"{_remedy_for_decay(state)}Scale the inputs (StandardScaler), change "
-            "learning_rate_init, use fewer hidden layers, or check that the targets depend on the "
-            "inputs."
+            f"{_remedy_for_decay(state)}{_remedy_for_ties(config, state)}Scale the inputs "
+            "(StandardScaler), change learning_rate_init, use fewer hidden layers, or check that "
+            "the targets depend on the inputs."
         )
     elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
         measure = "validation score" if config.early_stopping else "loss"
         warn_at_call(
             f"Training did not learn: the {measure} was never better than in the beginning. The "
             f"weights from there are kept, with a loss of {kept:.4g} on the training rows; "
-            f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
-            "validation_fraction, or scale the inputs (those of your own validation set too)."
+            f"{constant}. {_remedy_for_ties(config, state)}Change learning_rate_init, raise "
+            "n_iter_no_change or validation_fraction, or scale the inputs (those of your own "
+            "validation set too)."
         )
     elif ended_by is EndedBy.LIMIT and (
         # A cosine schedule ends by design, but training should be better than a constant by then.
@@ -123,6 +119,17 @@ def _remedy_for_decay(state: TrainingState) -> str:
     return (
         f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, which may hold "
         "the weights near 0: lower it, or give sample weights of about 1. "
+    )
+
+
+def _remedy_for_ties(config: Config, state: TrainingState) -> str:
+    """Return what to change first if the validation score does not see that training progresses."""
+    best = max(state.compared_scores, default=math.inf)
+    if not config.early_stopping or best > state.constant_score:
+        return ""
+    return (
+        f"The best validation score, {best:.4g}, is that of predicting the most frequent label for "
+        "every sample: set scoring='loss', which sees smaller steps. "
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -204,6 +205,10 @@ class Numbers:
                 "vary, or fit a fresh clone."
             )
 
+    def codes(self, y: np.ndarray) -> np.ndarray:
+        """Return the targets as numbers, in the unit of training."""
+        return self.encode(y, np.float64)
+
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the standardised targets, shape (n_samples, n_outputs).
 
@@ -259,6 +264,10 @@ class Numbers:
     def score(self, output: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> float:
         """Return R² of output states, computed in standardised units."""
         return _r2(self.encode(y, np.float64), self._standardised(output, np), weight)
+
+    def constant_score(self, y: np.ndarray, weight: np.ndarray | None) -> float:
+        """Return -inf: R² sees every step of training, however small."""
+        return -math.inf
 
     def original(self, y: np.ndarray) -> np.ndarray:
         """Return clean targets in the shape of predictions, as scorers compare them."""
