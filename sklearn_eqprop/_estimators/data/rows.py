@@ -49,8 +49,6 @@ SMALLEST_SPREAD = 1e-6
 LARGE_OFFSET = 10.0
 #: A column is also constant if its values differ by no more than this many roundings.
 ROUNDINGS = 16
-#: Warn if later data are this many times larger or smaller than the first.
-OTHER_SCALE = 1e3
 #: The network cannot tell entries apart if they are this much smaller than the largest.
 DWARFED = 1e-6
 
@@ -87,48 +85,21 @@ class Columns:
         largest: np.ndarray = np.maximum(self.highest, -self.lowest)
         return largest
 
+    @property
+    def varies(self) -> np.ndarray:
+        """Which columns vary by more than rounding."""
+        with np.errstate(over="ignore"):
+            varies: np.ndarray = self.spread > SMALLEST_SPREAD * np.hypot(self.mean, self.spread)
+        return varies
 
-class _Sums:
-    """Running extremes, sums and sums of squares of each column.
+    @property
+    def sizes(self) -> np.ndarray:
+        """Logarithms to base 2 of spreads and of largest magnitudes, shape (2, n_features).
 
-    The sums are in units of a power of two per column, which follows the largest magnitude so far.
-    Without a unit, squares of numbers like 1e200 or 1e-200 would leave the range of float64.
-
-    Parameters
-    ----------
-    xp : module
-        NumPy, or the array module of the device.
-    n_columns : int
-    """
-
-    def __init__(self, xp: Any, n_columns: int) -> None:
-        self._xp = xp
-        self.lowest = xp.full(n_columns, np.inf)
-        self.highest = xp.full(n_columns, -np.inf)
-        self.exponent: Any = 0
-        self.total = self.squares = xp.full(n_columns, 0.0)
-
-    def include(self, lowest: Any, highest: Any) -> Any:
-        """Take in the extremes of a block, adapt the units, and return their inverse."""
-        xp = self._xp
-        self.lowest = xp.minimum(self.lowest, lowest)
-        self.highest = xp.maximum(self.highest, highest)
-        # Columns of a CSR matrix without any entry so far have the extremes +inf and -inf.
-        largest = xp.maximum(xp.maximum(self.highest, -self.lowest), 0)
-        exponent = xp.clip(xp.frexp(largest)[1], -LARGEST_EXPONENT, LARGEST_EXPONENT)
-        change = self.exponent - exponent
-        self.total = xp.ldexp(self.total, change)
-        self.squares = xp.ldexp(self.squares, 2 * change)
-        self.exponent = exponent
-        return xp.ldexp(xp.ones_like(self.total), -exponent)
-
-    def statistics(self, n_rows: int, origin: Any = 0.0) -> tuple[Any, ...]:
-        """Lowest, highest, mean and standard deviation; sums are of distances from `origin`."""
-        xp = self._xp
-        distance = self.total / n_rows
-        variance = xp.maximum(self.squares / n_rows - distance * distance, 0)
-        mean = xp.ldexp(distance + origin, self.exponent)
-        return self.lowest, self.highest, mean, xp.ldexp(xp.sqrt(variance), self.exponent)
+        NaN stands for a column that does not vary, and for a column of zeros.
+        """
+        spread = np.where(self.varies, self.spread, np.nan)
+        return np.log2([spread, np.where(self.largest > 0, self.largest, np.nan)])
 
 
 def look_over(
@@ -145,54 +116,74 @@ def look_over(
     device : ArrayBackend or None, default=None
         The backend whose array X is. None: X is on the host.
     """
-    n_rows: float = X.shape[0]
-    if weight is not None:
-        n_rows = max(n_rows, float(weight.sum()))
-    is_sparse = sparse.issparse(X)
-    found = _statistics_of_entries(X) if is_sparse else _statistics_of_rows(X, device)
+    found = _statistics(X, device)
     if device is not None:
         found = tuple(map(device.to_host, found))
     lowest, highest, mean, spread = found
-    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, is_sparse)
+    n_rows = X.shape[0] if weight is None else max(X.shape[0], float(weight.sum()))
+    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X))
 
 
-def _statistics_of_rows(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
-    """Lowest, highest, mean and spread of the columns of a dense X, where X lives.
+def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
+    """Lowest, highest, mean and spread of the columns of X, where X lives.
 
-    Sums are of distances from the first row. With plain squares, a large mean would hide a small
-    spread in rounding.
+    Sums are in units of a power of two per column. Without a unit, squares of numbers like 1e200 or
+    1e-200 would leave the range of float64. They are sums of distances from the first row of a
+    dense X: with plain squares, a large mean would hide a small spread in rounding.
     """
-    xp, size = (np, BLOCK_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
-    sums = _Sums(xp, X.shape[1])
-    first = origin = X[0].astype(np.float64)
-    for rows in _blocks(X, size):
-        units = sums.include(rows.min(axis=0), rows.max(axis=0))
-        origin = first * units
+    xp = np if device is None else device.xp
+    if sparse.issparse(X):
+        lowest, highest = _extremes_of_entries(X)
+        origin: Any = 0.0
+    else:
+        lowest, highest = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+        origin = X[0].astype(np.float64)
+    exponent = xp.frexp(xp.maximum(highest, -lowest))[1]
+    exponent = xp.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT)
+    units = xp.ldexp(xp.ones_like(lowest), -exponent)
+    sums = _sums_of_entries(X, units) if sparse.issparse(X) else _sums(X, units, origin, device)
+    distance = squares = xp.zeros_like(lowest)
+    for block, block_squares in sums:
+        distance, squares = distance + block / X.shape[0], squares + block_squares / X.shape[0]
+    variance = xp.maximum(squares - distance * distance, 0)
+    mean = xp.ldexp(distance + origin * units, exponent)
+    return lowest, highest, mean, xp.ldexp(xp.sqrt(variance), exponent)
+
+
+def _sums(
+    X: Any, units: Any, origin: Any, device: ArrayBackend | None
+) -> Iterator[tuple[Any, Any]]:
+    """Sums and sums of squares of the columns, a block of rows at a time."""
+    for rows in _blocks(X, BLOCK_NUMBERS if device is None else DEVICE_BLOCK_NUMBERS):
         numbers = rows * units  # exact, in float64: units are powers of two
-        numbers -= origin
-        sums.total = sums.total + numbers.sum(axis=0)
+        numbers -= origin * units
+        total = numbers.sum(axis=0)
         numbers *= numbers
-        sums.squares = sums.squares + numbers.sum(axis=0)
-    return sums.statistics(X.shape[0], origin)
+        yield total, numbers.sum(axis=0)
 
 
-def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
-    """Lowest, highest, mean and spread of the columns of a CSR matrix."""
+def _sums_of_entries(X: Any, units: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sums and sums of squares of the columns of a CSR matrix, a block of entries at a time."""
+    for columns, values in _entries(X):
+        numbers = values * units[columns]
+        total = np.bincount(columns, numbers, minlength=units.size)
+        numbers *= numbers
+        yield total, np.bincount(columns, numbers, minlength=units.size)
+
+
+def _extremes_of_entries(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest number of the columns of a CSR matrix."""
     n_rows, n_columns = X.shape
-    sums = _Sums(np, n_columns)
+    lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
     n_stored = np.zeros(n_columns, dtype=np.intp)
     for columns, values in _entries(X):
-        np.minimum.at(sums.lowest, columns, values)
-        np.maximum.at(sums.highest, columns, values)
-        numbers = values * sums.include(sums.lowest, sums.highest)[columns]
-        sums.total += np.bincount(columns, numbers, minlength=n_columns)
-        numbers *= numbers
-        sums.squares += np.bincount(columns, numbers, minlength=n_columns)
+        np.minimum.at(lowest, columns, values)
+        np.maximum.at(highest, columns, values)
         n_stored += np.bincount(columns, minlength=n_columns)
     has_zeros = n_stored < n_rows
-    np.minimum(sums.lowest, 0, out=sums.lowest, where=has_zeros)
-    np.maximum(sums.highest, 0, out=sums.highest, where=has_zeros)
-    return sums.statistics(n_rows)
+    np.minimum(lowest, 0, out=lowest, where=has_zeros)
+    np.maximum(highest, 0, out=highest, where=has_zeros)
+    return lowest, highest
 
 
 def _blocks(X: Any, size: int) -> Iterator[Any]:
@@ -457,16 +448,3 @@ def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> 
     if dwarfed.size:
         column = dwarfed[0]
         column_warnings.warn_about_dwarfed(X[:, [column]], column, columns.largest[column])
-
-
-def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
-    """Warn if columns of later data are on another scale than those that `scales` come from."""
-    with np.errstate(over="ignore"):
-        sizes = columns.largest / (1.0 if scales is None else scales)
-    sizes = sizes[sizes > 0]
-    if not sizes.size:
-        return
-    lower, upper = ORDINARY_RANGE
-    too_small = columns.n_rows >= TELLING_ROWS and np.median(sizes) < lower / OTHER_SCALE
-    if too_small or sizes.max() > OTHER_SCALE * upper:
-        column_warnings.warn_about_other_scale()

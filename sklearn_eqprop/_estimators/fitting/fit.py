@@ -17,12 +17,16 @@ from sklearn_eqprop._estimators.data.inputs import (
     validated_pair,
     validated_weight,
 )
+from sklearn_eqprop._estimators.data.other_scale import (
+    warn_about_held_out,
+    warn_about_other_scale,
+)
 from sklearn_eqprop._estimators.data.rows import (
+    TELLING_ROWS,
     Rows,
     check_inputs_fit,
     scales_of,
     warn_about_columns,
-    warn_about_other_scale,
     warn_about_outliers,
 )
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
@@ -367,9 +371,13 @@ def network_to_train(
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")
+        warn_about_held_out(held_out.columns, rows.columns, "X_val", "X")
+        targets.warn_about_held_out(held_out.y, rows.y)
     if previous is not None:
-        warn_about_other_scale(rows.columns, state.input_scales)
+        if state.seen_sizes is not None and state.n_samples_seen >= TELLING_ROWS:
+            warn_about_other_scale(rows, state.seen_sizes, state.most_rows)
         targets.warn_about(rows.y)
+    state.note_sizes(rows.columns.sizes, rows.n_samples)
     if not incremental:
         warn_about_columns(rows.columns, state.input_scales, n_channels)
         if rows.device is None:

@@ -46,6 +46,10 @@ class TrainingState:
     shuffle_rng, nudging_rng, probe_rng : RandomState
     input_scales : ndarray or None
         Scales by which training divides the columns of X.
+    seen_sizes : ndarray or None
+        The smallest and the largest `Columns.sizes` of the calls so far.
+    most_rows : int
+        Largest number of rows of a call so far.
     optimizer : dict or None
         Memory of the optimiser.
     guard_vectors : list of ndarray or None
@@ -86,6 +90,8 @@ class TrainingState:
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
     input_scales: np.ndarray | None = None
+    seen_sizes: np.ndarray | None = None
+    most_rows: int = 0
     optimizer: dict[str, Any] | None = None
     guard_vectors: list[np.ndarray] | None = None
     left_with: tuple[Any, ...] = ()
@@ -175,6 +181,13 @@ class TrainingState:
         is_best = score > self.best_score
         self.best_score = max(self.best_score, score)
         return is_best
+
+    def note_sizes(self, sizes: np.ndarray, n_rows: int) -> None:
+        """Note how the columns of X of a call vary, see `Columns.sizes`."""
+        self.most_rows = max(self.most_rows, n_rows)
+        lower, upper = (sizes, sizes) if self.seen_sizes is None else self.seen_sizes
+        both = [np.fmin(lower, sizes), np.fmax(upper, sizes)]
+        self.seen_sizes = np.array(both, dtype=np.float32)
 
     def remember_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
         """Note which weights and which bound this memory belongs to."""

@@ -222,6 +222,9 @@ class Labels:
     def warn_about(self, y: np.ndarray) -> None:
         """Do nothing: labels have no scale that could change."""
 
+    def warn_about_held_out(self, y: np.ndarray, of_training: np.ndarray) -> None:
+        """Do nothing: labels have no scale that could differ."""
+
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Return the targets as numbers: the places of labels in `classes`, or 0/1 labels."""
         return y if self.multilabel else np.searchsorted(self.classes, y)

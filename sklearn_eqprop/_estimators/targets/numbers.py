@@ -13,7 +13,8 @@ from sklearn.utils import column_or_1d
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._estimators.data.rows import TELLING_ROWS
+from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out
+from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, look_over
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import NUMBER_LOSSES, Loss
 from sklearn_eqprop._warnings import warn_at_call
@@ -204,6 +205,10 @@ class Numbers:
                 "Training may be slow or diverge: start with a call that shows how the targets "
                 "vary, or fit a fresh clone."
             )
+
+    def warn_about_held_out(self, y: np.ndarray, of_training: np.ndarray) -> None:
+        """Warn if held-out targets seem to have another unit than those of training."""
+        warn_about_held_out(look_over(y), look_over(of_training), "y_val", "y")
 
     def codes(self, y: np.ndarray) -> np.ndarray:
         """Return the targets as numbers, in the unit of training."""
