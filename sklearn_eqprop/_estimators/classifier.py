@@ -38,10 +38,12 @@ loss : {choices} or object, default
 SCORING = """\
 scoring : str, callable or None, default
     Training. Metric for early stopping. None: accuracy. 'loss': the negative loss, without the
-    penalty. Any other name or callable is a scorer of scikit-learn."""
+    penalty. Any other name or callable is a scorer of scikit-learn. `sample_weight` counts in the
+    score if the scorer takes weights, `class_weight` never does."""
 CLASS_WEIGHT = """\
 class_weight : dict, 'balanced' or None, default
-    Data. Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
+    Data. Weights of the classes in the training loss, multiplied with `sample_weight`. Not for
+    multilabel targets.
 """
 
 

@@ -30,7 +30,8 @@ loss : {choices} or object, default
 SCORING = """\
 scoring : str, callable or None, default
     Training. Metric for early stopping. None: R². 'loss': the negative loss, without the penalty.
-    Any other name or callable is a scorer of scikit-learn."""
+    Any other name or callable is a scorer of scikit-learn. `sample_weight` counts in the score if
+    the scorer takes weights."""
 
 
 @documented(NUMBER_LOSSES, loss=LOSS, scoring=SCORING)
