@@ -15,7 +15,7 @@ from sklearn_eqprop._estimators.fitted.settle import prediction_substrate, settl
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._network import Network
-from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.exceptions import DivergenceError, EqPropWarning
 
 
 def judge(
@@ -77,7 +77,7 @@ def judge(
             vars(fitted).pop("feature_names_in_", None)
         try:
             value = scorer(fitted, X, y, **weight)
-        except DivergenceError:
+        except (DivergenceError, EqPropWarning):  # a warning of ours that is an error
             raise
         except Exception as error:
             problem = str(error).strip().rstrip(".")
