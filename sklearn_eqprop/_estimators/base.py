@@ -121,7 +121,7 @@ class BaseEqProp(
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights in the score.
+            Their weights in the score. `class_weight` has no effect on it.
 
         Returns
         -------
@@ -134,6 +134,10 @@ class BaseEqProp(
             If a parameter, X, y or a weight is not usable. The estimator does not change.
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
+        KeyboardInterrupt
+            If Ctrl-C is pressed before the first epoch has ended, or if a search or an ensemble has
+            called ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with the
+            weights of the last whole epoch, and a warning.
         """
         fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
         return self
