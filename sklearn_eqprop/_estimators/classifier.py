@@ -15,7 +15,7 @@ from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
 from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import Config, loss_of
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
@@ -39,7 +39,8 @@ class_weight : dict, 'balanced' or None, default
 
 def _has_probabilities(classifier: EqPropClassifier) -> bool:
     """Return whether the loss gives probabilities; the user's own loss need not."""
-    return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
+    loss = loss_of(classifier)
+    return isinstance(loss, str) or hasattr(loss, "probabilities")
 
 
 @documented(LABEL_LOSSES, loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
@@ -53,7 +54,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `beta` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 

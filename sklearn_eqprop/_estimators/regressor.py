@@ -47,7 +47,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `loss` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 

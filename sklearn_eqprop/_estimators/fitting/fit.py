@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_eqprop._backend import ArrayBackend, get_backend
+from sklearn_eqprop._backend import ArrayBackend, get_backend, ignoring_float_errors
 from sklearn_eqprop._estimators.data.held_out import check_validation_arguments, split_rows
 from sklearn_eqprop._estimators.data.inputs import (
     FEWER_ROWS,
@@ -32,7 +32,12 @@ from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, Trained, train
 from sklearn_eqprop._estimators.parameters.architecture import requested_layout
-from sklearn_eqprop._estimators.parameters.checks import check_beta, check_pairs, warn_beforehand
+from sklearn_eqprop._estimators.parameters.checks import (
+    check_beta,
+    check_pairs,
+    check_same_meaning,
+    warn_beforehand,
+)
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
@@ -71,6 +76,7 @@ class Call:
         return rows_of(self.X) + ("" if X_val is None else f" and {rows_of(X_val, 'X_val')}")
 
 
+@ignoring_float_errors
 def fit(estimator: Any, call: Call) -> None:
     """Train an estimator, and set its fitted attributes at the very end.
 
@@ -85,7 +91,7 @@ def fit(estimator: Any, call: Call) -> None:
         If numbers stop being finite.
     """
     draft = _copy_of(estimator)
-    config = Config.of(draft)
+    config = Config.requested(draft)
     checked = vars(draft)["_checked_parameters"] = given_parameters(draft)
     check_pairs(config, incremental=call.incremental)
     if any(part is not None for part in call.validation):
@@ -93,8 +99,11 @@ def fit(estimator: Any, call: Call) -> None:
     backend = get_backend(config.backend)
     previous = None
     if hasattr(draft, "coefs_") and (call.incremental or config.warm_start):
+        was = Config.of(draft)
         targets = draft._targets.of(draft, config)
+        check_same_meaning(was, config, draft._targets.of(draft, was).loss, targets.loss)
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
+    vars(draft)["_network_parameters"] = config.of_network
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
         trained, callbacks = _prepare_and_train(
@@ -182,6 +191,7 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
     return {
         **fitted.arrays.attributes,
         **fitted.targets.attributes,
+        "_network_parameters": config.of_network,
         "_training_state": state,
         "backend_": backend,
         "n_iter_": trained.n_epochs,

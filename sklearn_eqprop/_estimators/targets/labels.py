@@ -192,8 +192,7 @@ class Labels:
                 f"{self.classes.tolist()} except one: at least two need a weight other than 0."
             )
             raise ValueError(msg)
-        with np.errstate(over="ignore"):  # `rows_that_count` refuses infinite weights
-            return weight * by_class[columns]
+        return weight * by_class[columns]  # `rows_that_count` refuses infinite weights
 
     def _weight_of_classes(
         self, y: np.ndarray, columns: np.ndarray, weight: np.ndarray
