@@ -175,6 +175,9 @@ class BaseEqProp(
         if not isinstance(beta, Real) or isinstance(beta, (bool, np.bool_)):
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
+        if y is not None and np.ndim(y) == 0:
+            msg = f"y={y!r} is one value, but targets are one per row. Pass beta by its name."
+            raise ValueError(msg)
         if beta == 0:
             return settled_layers(self, X).result_given_back()
         if y is None:
