@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.metaestimators import available_if
 
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
@@ -20,7 +19,7 @@ from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
 from sklearn_eqprop._losses import LABEL_LOSSES
-from sklearn_eqprop._sklearn_compat import _fit_context
+from sklearn_eqprop._sklearn_compat import _fit_context, available_if
 
 LOSS = """\
 loss : {choices} or object, default
@@ -84,6 +83,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     loss: Any = "log_loss"
     learning_rate_init: Any = 3e-3
     class_weight: Any = None
+
+    classes_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

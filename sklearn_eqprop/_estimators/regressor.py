@@ -1,6 +1,6 @@
 """Regression by equilibrium propagation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -77,6 +77,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _targets: ClassVar[type[Numbers]] = Numbers
 
     nudging: str = "centered"
+
+    target_mean_: np.ndarray = field(init=False)
+    target_scale_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
