@@ -1,5 +1,6 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
+import copy
 import math
 from dataclasses import dataclass
 from functools import partial
@@ -126,7 +127,7 @@ def fit(estimator: Any, call: Call) -> None:
         )
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
-        config.random_state.set_state(rng.get_state())
+        config.random_state.set_state(rng.get_state(legacy=False))
     if isinstance(ended, DivergenceError):
         raise ended
 
@@ -234,9 +235,7 @@ def _copy_of_generator(random_state: Any) -> np.random.RandomState:
     """
     if not isinstance(random_state, np.random.RandomState):
         return check_random_state(random_state)
-    twin = np.random.RandomState()
-    twin.set_state(random_state.get_state())
-    return twin
+    return copy.deepcopy(random_state)
 
 
 def rows_to_fit(
