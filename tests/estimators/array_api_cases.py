@@ -128,7 +128,7 @@ def arrays_of_others():
         yield jax.numpy.asarray, jax.Array
 
 
-@pytest.mark.parametrize(("make", "kind"), arrays_of_others())
+@pytest.mark.parametrize(("make", "kind"), list(arrays_of_others()))
 def test_a_namespace_is_not_known_by_its_name(make, kind):
     host = X.astype(np.float32)
     weight = np.linspace(0.5, 2, 120, dtype=np.float32)
