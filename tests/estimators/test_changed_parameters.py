@@ -5,7 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import load_iris
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
@@ -76,6 +76,31 @@ def test_a_fitted_estimator_does_not_change(estimator, y, fitted_with, change):
     for twin in (model, copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         for found, truth in zip(_answers(twin, y), expected, strict=True):
             np.testing.assert_array_equal(found, truth)
+
+
+class Scaled(BaseEstimator):
+    """A squared error whose probabilities have a parameter."""
+
+    def __init__(self, tau=1.0):
+        self.tau = tau
+
+    def value(self, output, target):
+        return 0.5 * ((output - target) ** 2).sum(axis=1)
+
+    def derivative(self, output, target):
+        return output - target
+
+    def probabilities(self, output):
+        shares = np.exp(output / self.tau)
+        return shares / shares.sum(axis=1, keepdims=True)
+
+
+def test_a_parameter_of_the_loss_does_not_change_a_fitted_estimator():
+    model = EqPropClassifier(**SETTINGS, loss=Scaled()).fit(X, LABELS)
+    expected = model.predict_proba(X)
+    model.set_params(loss__tau=9.0)
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    assert not np.array_equal(model.fit(X, LABELS).predict_proba(X), expected)
 
 
 @pytest.mark.parametrize("change", CHANGES[:3], ids=str)

@@ -45,8 +45,8 @@ from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Attributes that scikit-learn's validation sets.
-_OF_FEATURES = ("n_features_in_", "feature_names_in_")
+#: Attributes that the draft has before training; scikit-learn's validation sets the first two.
+_OF_DRAFT = ("n_features_in_", "feature_names_in_", "_checked_parameters", "_network_parameters")
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def fit(estimator: Any, call: Call) -> None:
     """
     draft = _copy_of(estimator)
     config = Config.requested(draft)
-    checked = vars(draft)["_checked_parameters"] = given_parameters(draft)
+    vars(draft)["_checked_parameters"] = given_parameters(draft)
     check_pairs(config, incremental=call.incremental)
     if any(part is not None for part in call.validation):
         check_validation_arguments(*call.validation, early_stopping=config.early_stopping)
@@ -111,8 +111,7 @@ def fit(estimator: Any, call: Call) -> None:
             estimator, draft, config, call, previous, rng, backend
         )
     attributes = _fitted_attributes(config, trained, backend.name)
-    attributes["_checked_parameters"] = checked
-    attributes |= {name: vars(draft)[name] for name in _OF_FEATURES if name in vars(draft)}
+    attributes |= {name: vars(draft)[name] for name in _OF_DRAFT if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
@@ -192,7 +191,6 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
     return {
         **fitted.arrays.attributes,
         **fitted.targets.attributes,
-        "_network_parameters": config.of_network,
         "_training_state": state,
         "backend_": backend,
         "n_iter_": trained.n_epochs,

@@ -11,6 +11,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import clone
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
@@ -132,7 +133,10 @@ class Config:
     @property
     def of_network(self) -> dict[str, Any]:
         """The parameters that a fitted network keeps."""
-        return {name: getattr(self, name) for name in OF_NETWORK}
+        kept = {name: getattr(self, name) for name in OF_NETWORK}
+        if hasattr(self.loss, "get_params"):  # set_params(loss__tau=...) changes the user's object
+            kept["loss"] = clone(self.loss)
+        return kept
 
     @cached_property
     def hidden(self) -> tuple[int | Conv2D, ...]:
