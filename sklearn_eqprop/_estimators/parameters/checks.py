@@ -58,7 +58,7 @@ def _check_trajectory(config: Config) -> None:
     if RULES[config.gradient].fixed_point_only:
         why = "this rule needs a network that settles"
         faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
-    if config.clamps:
+    if config.beta == math.inf:
         faults.append(("beta=inf", _NO_CLAMPED_AVERAGES, "a finite beta"))
     for entry in pooled_by_maximum(config)[:1]:
         why = "the winners of this max pooling change along a trajectory"
