@@ -46,7 +46,8 @@ def _refuse(option: str, faults: list[Fault], instead: str) -> None:
     if faults:
         found = ". Nor does it go with ".join(f"{what}: {why}" for what, why, _ in faults)
         remedy = " with ".join(use for _, _, use in faults)
-        msg = f"{option} does not go with {found}. Use {remedy} or {instead}."
+        comma = "," if len(faults) > 1 else ""
+        msg = f"{option} does not go with {found}. Use {remedy}{comma} or {instead}."
         raise ValueError(msg)
 
 
