@@ -23,8 +23,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
-    check_clamped_loss,
-    check_clamped_objective,
+    check_clamped_phase,
 )
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
@@ -207,8 +206,7 @@ class BaseEqProp(
             raise ValueError(msg)
         config = Config.of(self)
         if beta == math.inf:
-            check_clamped_objective(config, math.inf)
-            check_clamped_loss(config)
+            check_clamped_phase(config)
         targets = self._targets.of(self, config)
         check_beta(config, targets.loss, beta, pushes_away=beta < 0, held=False)
         backend = prediction_backend(config)
