@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.metaestimators import available_if
 
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
@@ -23,12 +22,12 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settled_outputs,
 )
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import Config, loss_of
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
 from sklearn_eqprop._losses import LABEL_LOSSES
-from sklearn_eqprop._sklearn_compat import _fit_context
+from sklearn_eqprop._sklearn_compat import _fit_context, available_if
 
 LOSS = """\
 loss : {choices} or object, default
@@ -49,7 +48,8 @@ class_weight : dict, 'balanced' or None, default
 
 def _has_probabilities(classifier: EqPropClassifier) -> bool:
     """Return whether the loss gives probabilities; the user's own loss need not."""
-    return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
+    loss = loss_of(classifier)
+    return isinstance(loss, str) or hasattr(loss, "probabilities")
 
 
 @documented(LABEL_LOSSES, loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
@@ -63,7 +63,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `beta` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 
@@ -91,6 +93,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     loss: Any = "log_loss"
     learning_rate_init: Any = 3e-3
     class_weight: Any = None
+
+    classes_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

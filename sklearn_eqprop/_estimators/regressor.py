@@ -1,6 +1,6 @@
 """Regression by equilibrium propagation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -48,7 +48,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `loss` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 
@@ -76,6 +78,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _targets: ClassVar[type[Numbers]] = Numbers
 
     nudging: str = "centered"
+
+    target_mean_: np.ndarray = field(init=False)
+    target_scale_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:

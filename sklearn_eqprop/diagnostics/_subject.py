@@ -129,8 +129,7 @@ class Subject:
         network = arrays.network(self.config.activation, NumpyBackend())
         substrate = prediction_substrate(self.config, network)
         for rows in self.chunks():
-            with np.errstate(over="ignore"):
-                inputs = self.inputs(rows).astype(network.dtype)
+            inputs = self.inputs(rows).astype(network.dtype)
             yield settle_rows(substrate, inputs, must_be_finite=False)
 
     # What remedies depend on
@@ -181,15 +180,13 @@ class Subject:
 
     def free_phase(self, rows: slice) -> FreePhase:
         """Free phase of some rows. It may have settled or diverged."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.substrate().settle(self.inputs(rows))
+        return self.substrate().settle(self.inputs(rows))
 
     def settle_field(
         self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
     ) -> Result:
         """Settle any field with the estimator's relaxation, for at most `MAX_STEPS` steps."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
+        return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium in the form that fields of displacements need."""
@@ -239,7 +236,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None. Pass the targets of X."
         raise ValueError(msg)
-    config = Config.of(estimator)
+    config = replace(Config.of(estimator), objective=estimator.objective)
     targets = estimator._targets.of(estimator, config)
     X, y, backend = on_host(X), on_host(y), NumpyBackend()
     if y is None:
@@ -321,7 +318,7 @@ def check_finite(result: Result, phase: str) -> None:
     if not np.isfinite(result.residual).all():
         msg = (
             f"The {phase} does not stay finite in float64: the weights or the inputs are too "
-            "large. Scale the inputs, or fit with a loop_gain."
+            "large. Scale the inputs, or set a loop_gain or lower it and fit again."
         )
         raise DivergenceError(msg)
 
@@ -341,7 +338,7 @@ def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
     if n_unsettled:
         warn_at_call(
             f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
-            "steps, so results for them do not describe an equilibrium. Use "
-            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain. "
+            "steps, so results for them do not describe an equilibrium. Try another relaxation or "
+            "step_size, or set a loop_gain or lower it and fit again. "
             "good_parameter and health_report tell more.",
         )

@@ -1,5 +1,6 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
+import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_eqprop._backend import ArrayBackend, get_backend
+from sklearn_eqprop._backend import ArrayBackend, get_backend, ignoring_float_errors
 from sklearn_eqprop._estimators.data.held_out import check_validation_arguments, split_rows
 from sklearn_eqprop._estimators.data.inputs import (
     FEWER_ROWS,
@@ -31,15 +32,20 @@ from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, Trained, train
 from sklearn_eqprop._estimators.parameters.architecture import requested_layout
-from sklearn_eqprop._estimators.parameters.checks import check_beta, check_pairs, warn_beforehand
+from sklearn_eqprop._estimators.parameters.checks import (
+    check_beta,
+    check_pairs,
+    check_same_meaning,
+    warn_beforehand,
+)
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Attributes that scikit-learn's validation sets.
-_OF_FEATURES = ("n_features_in_", "feature_names_in_")
+#: Attributes that the draft has before training; scikit-learn's validation sets the first two.
+_OF_DRAFT = ("n_features_in_", "feature_names_in_", "_checked_parameters", "_network_parameters")
 #: Methods that users may have assigned to an estimator. They are bound to it, not to its copies.
 _PREDICTING = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 
@@ -72,6 +78,7 @@ class Call:
         return rows_of(self.X) + ("" if X_val is None else f" and {rows_of(X_val, 'X_val')}")
 
 
+@ignoring_float_errors
 def fit(estimator: Any, call: Call) -> None:
     """Train an estimator, and set its fitted attributes at the very end.
 
@@ -86,24 +93,26 @@ def fit(estimator: Any, call: Call) -> None:
         If numbers stop being finite.
     """
     draft = _copy_of(estimator)
-    config = Config.of(draft)
-    checked = vars(draft)["_checked_parameters"] = given_parameters(draft)
+    config = Config.requested(draft)
+    vars(draft)["_checked_parameters"] = given_parameters(draft)
     check_pairs(config, incremental=call.incremental)
     if any(part is not None for part in call.validation):
         check_validation_arguments(*call.validation, early_stopping=config.early_stopping)
     backend = get_backend(config.backend)
     previous = None
     if hasattr(draft, "coefs_") and (call.incremental or config.warm_start):
+        was = Config.of(draft)
         targets = draft._targets.of(draft, config)
+        check_same_meaning(was, config, draft._targets.of(draft, was).loss, targets.loss)
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
+    vars(draft)["_network_parameters"] = config.of_network
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
         trained, callbacks = _prepare_and_train(
             estimator, draft, config, call, previous, rng, backend
         )
     attributes = _fitted_attributes(config, trained, backend.name)
-    attributes["_checked_parameters"] = checked
-    attributes |= {name: vars(draft)[name] for name in _OF_FEATURES if name in vars(draft)}
+    attributes |= {name: vars(draft)[name] for name in _OF_DRAFT if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
@@ -118,7 +127,7 @@ def fit(estimator: Any, call: Call) -> None:
         )
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
-        config.random_state.set_state(rng.get_state())
+        config.random_state.set_state(rng.get_state(legacy=False))
     if isinstance(ended, DivergenceError):
         raise ended
 
@@ -231,9 +240,7 @@ def _copy_of_generator(random_state: Any) -> np.random.RandomState:
     """
     if not isinstance(random_state, np.random.RandomState):
         return check_random_state(random_state)
-    twin = np.random.RandomState()
-    twin.set_state(random_state.get_state())
-    return twin
+    return copy.deepcopy(random_state)
 
 
 def rows_to_fit(
