@@ -315,18 +315,7 @@ class Rows:
         return Rows(X, self.y[indices], weight, self.device, sample_weight, index)
 
     def that_count(self, name: str = "class_weight") -> Rows:
-        """The rows of positive weight.
-
-        Parameters
-        ----------
-        name : str, default='class_weight'
-            Parameter that the weights come from, for messages.
-
-        Raises
-        ------
-        ValueError
-            As `rows_that_count`.
-        """
+        """The rows of positive weight; messages call the weights `name`, see `rows_that_count`."""
         indices = rows_that_count(self.weight, name)
         return self if indices is None else self.part(indices)
 
