@@ -23,8 +23,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
-    check_clamped_loss,
-    check_clamped_objective,
+    check_clamped_phase,
 )
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
@@ -139,7 +138,7 @@ class BaseEqProp(
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights in the score.
+            Their weights in the score. `class_weight` has no effect on it.
 
         Returns
         -------
@@ -152,6 +151,10 @@ class BaseEqProp(
             If a parameter, X, y or a weight is not usable. The estimator does not change.
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
+        KeyboardInterrupt
+            If Ctrl-C is pressed before the first epoch has ended, or if a search or an ensemble has
+            called ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with the
+            weights of the last whole epoch, and a warning.
         """
         fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
         return self
@@ -203,8 +206,7 @@ class BaseEqProp(
             raise ValueError(msg)
         config = Config.of(self)
         if beta == math.inf:
-            check_clamped_objective(config, math.inf)
-            check_clamped_loss(config)
+            check_clamped_phase(config)
         targets = self._targets.of(self, config)
         check_beta(config, targets.loss, beta, pushes_away=beta < 0, held=False)
         backend = prediction_backend(config)

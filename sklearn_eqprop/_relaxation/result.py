@@ -100,7 +100,8 @@ class Result:
         return self._not_finite() or (
             f"{self._n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
             f"(largest residual {float(self.residual[~self.converged].max()):.2g}). Raise "
-            "max_relax_iter or max_nudge_iter, lower loop_gain, or change step_size."
+            "max_relax_iter (in a nudged phase max_nudge_iter), change step_size, or set a "
+            "loop_gain or lower it and fit again."
         )
 
     def _reason_of_averages(self) -> str:
@@ -128,6 +129,7 @@ class Result:
         if not n_broken:
             return ""
         return (
-            f"States stopped being finite in {n_broken} of {n_samples} samples. Lower step_size, "
-            "loop_gain or the weights."
+            f"States stopped being finite in {n_broken} of {n_samples} samples. The weights or the "
+            "inputs are too large for these dynamics. Scale the inputs, set a loop_gain or lower "
+            "it and fit again, or lower step_size."
         )

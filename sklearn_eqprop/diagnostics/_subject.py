@@ -318,7 +318,7 @@ def check_finite(result: Result, phase: str) -> None:
     if not np.isfinite(result.residual).all():
         msg = (
             f"The {phase} does not stay finite in float64: the weights or the inputs are too "
-            "large. Scale the inputs, or fit with a loop_gain."
+            "large. Scale the inputs, or set a loop_gain or lower it and fit again."
         )
         raise DivergenceError(msg)
 
@@ -338,7 +338,7 @@ def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
     if n_unsettled:
         warn_at_call(
             f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
-            "steps, so results for them do not describe an equilibrium. Use "
-            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain. "
+            "steps, so results for them do not describe an equilibrium. Try another relaxation or "
+            "step_size, or set a loop_gain or lower it and fit again. "
             "good_parameter and health_report tell more.",
         )

@@ -245,9 +245,11 @@ CASES = {
         ["class_weight", "-1", "0 or positive"],
     ),
     "tied rate": (
-        lambda X, y, fc, fr: c(gradient="asymmetric", credit_coordinates="rate").fit(X, y),
+        lambda X, y, fc, fr: c(
+            gradient="asymmetric", credit_coordinates="rate", activation="tanh"
+        ).fit(X, y),
         ValueError,
-        ["credit_coordinates='rate'", "gradient='asymmetric'", "use credit_coordinates='auto'"],
+        ["credit_coordinates='rate'", "gradient='asymmetric'", "or credit_coordinates='auto'"],
     ),
     # fit
     "X nan": (lambda X, y, fc, fr: c().fit(spoilt(X, NAN), y), ValueError, ["X contains NaN"]),

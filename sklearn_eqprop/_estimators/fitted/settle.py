@@ -31,7 +31,7 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import FEWEST_ROWS_TO_DECIDE, Network, enough_to_decide
 from sklearn_eqprop._network.certainty import IsDecided
-from sklearn_eqprop._relaxation import Enough, Result
+from sklearn_eqprop._relaxation import RUNAWAY, Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -217,8 +217,12 @@ def settle_validated(
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
-    if not result.converged.all():
-        warn_at_call(result.reason + _about_winners(config))
+        if not result.converged.all():
+            reason = result.reason
+            if nudge is not None:
+                free = _equilibria(config, arrays, backend, X, None, None, outputs_only=True)
+                reason = free.reason if not free.converged.all() else _too_strong(nudge, result)
+            warn_at_call(reason + _about_winners(config))
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
 
@@ -316,12 +320,23 @@ def settle_rows(
     merged = parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
     if must_be_finite and not np.isfinite(merged.residual).all():
         refuse_broken_weights(network)
-        msg = (
-            f"{merged.reason} The weights or the inputs are too large for these dynamics. Scale "
-            "the inputs, or fit with a loop_gain."
-        )
-        raise DivergenceError(msg)
+        if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
+            raise DivergenceError(_too_strong(nudge, merged))
+        raise DivergenceError(merged.reason)
     return merged
+
+
+def _too_strong(nudge: NudgeRequest, result: Result) -> str:
+    """Return what happened in a nudged phase that does not settle although the free one does."""
+    failed = result.residual[~result.converged]
+    happened = f"had not settled after {int(result.n_steps.max())} steps"
+    if result.n_averaged or not (failed <= RUNAWAY).all():
+        happened = "ran away"
+    return (
+        f"The free phase settles, but with beta={nudge.beta:g} {len(failed)} of "
+        f"{len(result.residual)} samples {happened} (largest residual {failed.max():.2g}). Use a "
+        "smaller |beta| or step_size, or raise max_nudge_iter."
+    )
 
 
 def _settled_chunk(

@@ -160,8 +160,11 @@ class Config:
 
     @property
     def clamps(self) -> bool:
-        """Whether the output is held at the target in the second phase."""
-        return self.beta == math.inf
+        """Whether the output is held at the target in the second phase.
+
+        A rule that is not nudged has no use for β, even if it is infinite.
+        """
+        return self.beta == math.inf and RULES[self.gradient].nudged
 
     @property
     def rule(self) -> type[CreditRule]:
@@ -227,6 +230,11 @@ class Config:
         number affects the time only.
         """
         return 0.5 * (UNTIED_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
+
+    @property
+    def rates_differ(self) -> bool:
+        """Whether displacements of some hidden units' rates differ from those of their states."""
+        return bool(self.hidden) and not self.rho.transmits_state
 
     @property
     def reads_rates(self) -> bool:

@@ -243,8 +243,8 @@ class Numbers:
         return xp.exp(output.astype(np.float64))
 
     def score(self, output: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> float:
-        """Return R² of output states, computed in standardised units."""
-        return _r2(self.encode(y, np.float64), self._standardised(output, np), weight)
+        """Return R² of output states, as early stopping uses it."""
+        return r2(self.encode(y, np.float64), self._standardised(output, np), weight)
 
     def original(self, y: np.ndarray) -> np.ndarray:
         """Return clean targets in the shape of predictions, as scorers compare them."""
@@ -327,14 +327,23 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
     return mean, np.sqrt(np.average((values - mean) ** 2, weights=counts))
 
 
-def _r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return R² in units in which targets can be squared. Errors that cannot be are cut off."""
-    unit = np.maximum(np.abs(y).max(axis=0), 1.0)
-    y, predicted = y / unit, predicted.astype(np.float64) / unit
-    # Counted from the first target, a constant column is exactly 0.
-    y, predicted = y - y[0], predicted - y[0]
-    error = predicted - y
-    largest = np.abs(error).max()
+def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """Return R² in units in which targets can be squared. Errors that cannot be are cut off.
+
+    Parameters
+    ----------
+    y, predicted : ndarray of shape (n_samples, n_outputs)
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+    # Near the largest number only halves can be subtracted.
+    y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):
+        # Counted from the first target, a constant column is exactly 0.
+        distances = y - y[0]
+        unit = _magnitudes(np.where(distances.any(axis=0), distances, y))
+        y, predicted = distances / unit, (predicted - y[0]) / unit
+        error = predicted - y
+    largest = np.abs(error).max(initial=0)
     if largest > LARGEST_ERROR:
         warn_at_call(
             f"Some predictions are wrong by {largest:.3g} times the scale of the targets. The "
