@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import (
@@ -208,9 +209,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         backend = prediction_backend(self)
         probabilities, home = received(self.predict_proba(X), backend)
         xp = backend.xp if home.on_device else np
-        with np.errstate(divide="ignore"):  # a probability may be 0
-            return home.give_back(xp.log(probabilities))
+        return home.give_back(xp.log(probabilities))
 
+    @ignoring_float_errors
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict`; with multilabel targets the accuracy of rows.
 

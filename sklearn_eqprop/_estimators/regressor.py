@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
@@ -131,6 +132,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         numbers = Numbers.of(self, Config.of(self))
         return settled.give_back(numbers.decode(settled.output, settled.backend))
 
+    @ignoring_float_errors
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R² of `predict`.
 
@@ -148,8 +150,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         float
         """
         refuse_unusable_targets(y)
-        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn computes the sum of y
-            y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         predicted = np.asarray(on_host(self.predict(X)))
         check_consistent_length(predicted, y)
         weight = weight_of_scores(sample_weight, predicted)

@@ -355,15 +355,14 @@ def warn_about_columns(
     """
     divisors = np.ones(1) if scales is None else scales
     kind = "column"
-    with np.errstate(over="ignore", invalid="ignore"):  # columns may reach the largest float
-        mean, spread = columns.mean / divisors, columns.spread / divisors
-        if n_channels is not None:
-            kind, divisors = "channel", divisors[:n_channels]
-            mean, spread = _of_channels(mean, spread, n_channels)
-        size = np.hypot(mean, spread)
-        hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
-        spreads = spread[spread > SMALLEST_SPREAD * size]
-        is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
+    mean, spread = columns.mean / divisors, columns.spread / divisors
+    if n_channels is not None:
+        kind, divisors = "channel", divisors[:n_channels]
+        mean, spread = _of_channels(mean, spread, n_channels)
+    size = np.hypot(mean, spread)
+    hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+    spreads = spread[spread > SMALLEST_SPREAD * size]
+    is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
     if hidden.size:
         column_warnings.warn_about_offset(
             hidden, mean * divisors, spread * divisors, kind, is_sparse=columns.is_sparse
@@ -433,8 +432,7 @@ def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> 
 
 def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
     """Warn if columns of later data are on another scale than those that `scales` come from."""
-    with np.errstate(over="ignore"):
-        sizes = columns.largest / (1.0 if scales is None else scales)
+    sizes = columns.largest / (1.0 if scales is None else scales)
     sizes = sizes[sizes > 0]
     if not sizes.size:
         return

@@ -191,6 +191,5 @@ def _stream_in(state: dict[str, Any]) -> np.random.RandomState:
 
 def _fingerprint(loop_gain: float | None, weights: Sequence[np.ndarray]) -> tuple[Any, ...]:
     blocks = [block.ravel(order="K") for block in weights]
-    with np.errstate(over="ignore", invalid="ignore"):
-        # Not by a library of linear algebra, whose rounding depends on the number of threads.
-        return (loop_gain, *(float(block.sum()) for block in blocks))
+    # Not by a library of linear algebra, whose rounding depends on the number of threads.
+    return (loop_gain, *(float(block.sum()) for block in blocks))
