@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop.diagnostics._health_checks import CHECKS, VERDICTS, HealthCheck
 from sklearn_eqprop.diagnostics._health_evidence import gather
 from sklearn_eqprop.diagnostics._results import Readable
@@ -47,6 +48,7 @@ class HealthReport(Readable):
         return "\n".join([*lines, *(str(check) for check in self.checks)])
 
 
+@ignoring_float_errors
 def health_report(estimator: Any, X: Any, y: Any) -> HealthReport:
     """Check a trained network, with a verdict and a remedy for each finding.
 

@@ -155,18 +155,16 @@ def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
         # Without loops, vectors become 0 and stay 0.
         vectors = [layer / np.where(size > 0, size, 1.0)[:, None] for layer in image]
         if step >= GAIN_STEPS // 2:
-            with np.errstate(divide="ignore"):
-                log_growth += np.log(size)
+            log_growth += np.log(size)
     return float(np.exp(log_growth.max() / (GAIN_STEPS // 2))) ** 2
 
 
 def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
     """||s - s'||² and ||s||² over all layers and rows, where s' is the feedforward pass."""
     states = free.result.states
-    with np.errstate(over="ignore", invalid="ignore"):
-        passed = _feedforward_pass(network, free)
-        apart = [s - p for s, p in zip(states, passed, strict=True)]
-        squares = np.array([sums_of_squares(layers).sum() for layers in (apart, states)])
+    passed = _feedforward_pass(network, free)
+    apart = [s - p for s, p in zip(states, passed, strict=True)]
+    squares = np.array([sums_of_squares(layers).sum() for layers in (apart, states)])
     if not np.isfinite(squares).all():
         largest = max(float(np.abs(s).max()) for s in states)
         msg = (

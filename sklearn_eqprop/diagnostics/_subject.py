@@ -129,8 +129,7 @@ class Subject:
         network = arrays.network(self.config.activation, NumpyBackend())
         substrate = prediction_substrate(self.config, network)
         for rows in self.chunks():
-            with np.errstate(over="ignore"):
-                inputs = self.inputs(rows).astype(network.dtype)
+            inputs = self.inputs(rows).astype(network.dtype)
             yield settle_rows(substrate, inputs, must_be_finite=False)
 
     # What remedies depend on
@@ -181,15 +180,13 @@ class Subject:
 
     def free_phase(self, rows: slice) -> FreePhase:
         """Free phase of some rows. It may have settled or diverged."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self.substrate().settle(self.inputs(rows))
+        return self.substrate().settle(self.inputs(rows))
 
     def settle_field(
         self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
     ) -> Result:
         """Settle any field with the estimator's relaxation, for at most `MAX_STEPS` steps."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
+        return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium in the form that fields of displacements need."""
@@ -239,7 +236,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None. Pass the targets of X."
         raise ValueError(msg)
-    config = Config.of(estimator)
+    config = replace(Config.of(estimator), objective=estimator.objective)
     targets = estimator._targets.of(estimator, config)
     X, y, backend = on_host(X), on_host(y), NumpyBackend()
     if y is None:

@@ -4,9 +4,8 @@ Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are
 `array_home`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from numbers import Real
-from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -70,7 +69,7 @@ def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any
         device that the backend does not compute on.
     """
     refuse_unusable(X, "X")
-    X, home = _received(X, backend)
+    X, home = received(X, backend)
     if home.on_device:
         X, _ = array_home.validated_on_device(estimator, X, None, backend, reset=False)
         return X, home
@@ -105,7 +104,7 @@ def validated_pair(
     """
     refuse_unusable(X, "X")
     refuse_unusable_targets(y)
-    X, home = _received(X, backend)
+    X, home = received(X, backend)
     y = _on_host(y)
     if home.on_device and y is not None:
         X, y = array_home.validated_on_device(estimator, X, y, backend, reset=reset)
@@ -115,8 +114,8 @@ def validated_pair(
     return _stored_once(X), y, home
 
 
-def _received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
-    """X as an array that the estimators can use, and how to give results back."""
+def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
+    """X as an array of the host or of the backend, and how to give results back."""
     X, home = (X, None) if _is_of_host(X) else array_home.received(X, backend)
     return X, HostHome() if home is None else home
 
@@ -178,28 +177,18 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
         As `validated_weight` and `rows_that_count`.
     """
     weight = validated_weight(sample_weight, predicted)
-    if weight is not None:
-        rows_that_count(predicted, predicted, weight, "sample_weight")
+    rows_that_count(weight, "sample_weight")
     return weight
 
 
-def rows_that_count(
-    X: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    name: str,
-    take_rows: Callable[[Any, np.ndarray], Any] = getitem,
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Rows of positive weight, with their weights. A row of weight 0 is left out.
+def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
+    """Numbers of the rows of positive weight; None if these are all rows.
 
     Parameters
     ----------
-    X, y : arrays with one row per sample
     weight : ndarray of shape (n_samples,) or None
     name : str
         Parameter that the weights come from, for messages.
-    take_rows : callable, default=operator.getitem
-        Takes X and a mask, returns rows of X. Backends have one for arrays of their device.
 
     Raises
     ------
@@ -208,7 +197,7 @@ def rows_that_count(
         large to divide by.
     """
     if weight is None:
-        return X, y, None
+        return None
     wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
     if wrong.size:
         msg = (
@@ -229,9 +218,7 @@ def rows_that_count(
             f"between the smallest and the largest float: {remedy} all weights by a constant."
         )
         raise ValueError(msg)
-    if counts.all():
-        return X, y, weight
-    return take_rows(X, counts), y[counts], weight[counts]
+    return None if counts.all() else np.flatnonzero(counts)
 
 
 # ---- masks, dates and missing values -----------------------------------------------------------

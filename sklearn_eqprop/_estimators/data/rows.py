@@ -16,6 +16,7 @@ from scipy import sparse
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
+from sklearn_eqprop._estimators.data.inputs import rows_that_count
 
 #: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
 #: frames have. Larger ones do not stay in the cache.
@@ -262,7 +263,7 @@ def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples, checked and without those of weight 0.
+    """Samples that have been checked.
 
     Attributes
     ----------
@@ -270,15 +271,21 @@ class Rows:
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Targets, in the form that the estimator's targets encode.
     weight : ndarray of shape (n_samples,) or None
-        Positive weights.
+        Weights in training, or in the score if the rows are held out.
     device : ArrayBackend or None, default=None
         The backend whose array X is. None: X is on the host.
+    sample_weight : ndarray of shape (n_samples,) or None, default=None
+        The part of `weight` that does not come from `class_weight`.
+    index : ndarray of int of shape (n_samples,) or None, default=None
+        Numbers of these rows among those that the user passed. None: all rows.
     """
 
     X: Any
     y: np.ndarray
     weight: np.ndarray | None
     device: ArrayBackend | None = None
+    sample_weight: np.ndarray | None = None
+    index: np.ndarray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -300,9 +307,28 @@ class Rows:
 
     def part(self, indices: np.ndarray) -> Rows:
         """The rows with these indices."""
-        weight = None if self.weight is None else self.weight[indices]
         X = self.X[indices] if self.device is None else self.device.take_rows(self.X, indices)
-        return Rows(X, self.y[indices], weight, self.device)
+        weight, sample_weight = (
+            None if w is None else w[indices] for w in (self.weight, self.sample_weight)
+        )
+        index = indices if self.index is None else self.index[indices]
+        return Rows(X, self.y[indices], weight, self.device, sample_weight, index)
+
+    def that_count(self, name: str = "class_weight") -> Rows:
+        """The rows of positive weight.
+
+        Parameters
+        ----------
+        name : str, default='class_weight'
+            Parameter that the weights come from, for messages.
+
+        Raises
+        ------
+        ValueError
+            As `rows_that_count`.
+        """
+        indices = rows_that_count(self.weight, name)
+        return self if indices is None else self.part(indices)
 
 
 def check_inputs_fit(rows: Rows, dtype: Any, name: str = "X") -> None:

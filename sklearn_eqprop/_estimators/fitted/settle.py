@@ -15,6 +15,7 @@ from sklearn_eqprop._backend import (
     NumpyBackend,
     available_backend,
     batches,
+    ignoring_float_errors,
     stays_sparse,
 )
 from sklearn_eqprop._backend.array_backend import Array, Feed
@@ -53,11 +54,13 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def explains_full_device(method: Method) -> Method:
-    """Return a method of a fitted estimator that explains a full device; X is its first argument.
+    """Return a public method of a fitted estimator, whose first argument is X.
 
+    It ignores floating-point errors, see `ignoring_float_errors`, and explains a full device.
     Settling has its own explanation. This one covers everything before and after it.
     """
 
+    @ignoring_float_errors
     @wraps(method)
     def explaining(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         backend = prediction_backend(self)
@@ -309,12 +312,11 @@ def settle_rows(
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
     parts = []
-    with np.errstate(over="ignore", invalid="ignore"):
-        for rows, inputs in _chunks_of_inputs(network, X, feed):
-            result = _settled_chunk(substrate, inputs, rows, nudge)
-            if outputs_only:
-                result.states = result.states[-1:]
-            parts.append(_reported(network, result, states_stay=on_device))
+    for rows, inputs in _chunks_of_inputs(network, X, feed):
+        result = _settled_chunk(substrate, inputs, rows, nudge)
+        if outputs_only:
+            result.states = result.states[-1:]
+        parts.append(_reported(network, result, states_stay=on_device))
     merged = parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
     if must_be_finite and not np.isfinite(merged.residual).all():
         refuse_broken_weights(network)

@@ -1,10 +1,12 @@
 """The loop over the epochs: until patience or the limit, with the last good weights kept."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
@@ -18,6 +20,10 @@ from sklearn_eqprop.exceptions import DivergenceError
 #: A loss counts as better than that of a constant prediction if it is smaller by more than this
 #: share of it.
 LITTLE = 1e-3
+#: Libraries, besides scikit-learn and joblib, that call `fit` several times.
+SEARCHING = ("dask", "distributed", "multiprocessing", "optuna", "hyperopt", "skopt", "ray")
+#: Modules of scikit-learn that call `fit` once.
+CALLING_ONCE = ("base", "callback", "compose", "frozen", "pipeline", "utils")
 
 
 class Observer(Protocol):
@@ -117,12 +123,12 @@ def run_training(
             with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
                 epoch = _finite_epoch(trainer, data, state, run)
                 held_out = None if validation_score is None else validation_score(network)
-            if not run.incremental:
-                last_good = _weights(network)
-            n_done += 1
             state.record(epoch, data.n_samples_given)
             if held_out is not None:
                 state.validation_scores.append(held_out)
+            if not run.incremental:
+                last_good = _weights(network)
+            n_done += 1
             score = -epoch.loss if held_out is None else held_out
             if state.take_score(score, config.tol) and run.restores_best:
                 best_weights, n_to_best = last_good, n_done
@@ -136,7 +142,8 @@ def run_training(
                 ended_by = EndedBy.PATIENCE
                 break
     except KeyboardInterrupt:
-        if last_good is None:  # partial_fit: the interrupt must end the caller's loop
+        # An interrupt also ends the loop that calls partial_fit, and a search.
+        if n_done == 0 or last_good is None or _is_one_fit_of_many():
             raise
         _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
@@ -147,6 +154,24 @@ def run_training(
             state.kept_loss = _loss_if_in_doubt(trainer, data, state, run, n_done - n_to_best)
     _remember(trainer, state, config)
     return ended_by
+
+
+def _is_one_fit_of_many() -> bool:
+    """Return whether code that calls `fit` several times is waiting for this call.
+
+    These are the searches and ensembles of scikit-learn, other libraries that do the same, and
+    worker processes. A pipeline calls `fit` once, for its own caller.
+    """
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        module = str(frame.f_globals.get("__name__", ""))
+        package, _, rest = module.partition(".")
+        if package in SEARCHING or module.startswith("joblib.parallel"):
+            return True
+        if package == "sklearn" and rest.partition(".")[0] not in CALLING_ONCE:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:

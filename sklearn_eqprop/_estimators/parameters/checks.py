@@ -189,6 +189,37 @@ def pooled_by_maximum(config: Config) -> list[Conv2D]:
     return [entry for entry in entries if isinstance(entry, Conv2D) and entry.picks_winners]
 
 
+def check_same_meaning(was: Config, config: Config, loss_was: Loss, loss: Loss) -> None:
+    """Refuse to continue the training of a network that the parameters now read differently.
+
+    Parameters
+    ----------
+    was, config : Config
+        Parameters of the last fit, and of this one.
+    loss_was, loss : Loss
+        Losses of the last fit, and of this one.
+
+    Raises
+    ------
+    ValueError
+        If the activation has changed, or the loss gives the output another meaning.
+    """
+    remedy = "Set it back, or use a fresh clone with warm_start=False."
+    if was.activation != config.activation:
+        msg = (
+            f"The network was trained with activation={was.activation!r}, but the parameter is now "
+            f"{config.activation!r}. {remedy}"
+        )
+        raise ValueError(msg)
+    thresholds_differ = abs(loss_was.label_threshold - loss.label_threshold) > 0  # NaN: unknown
+    if thresholds_differ or loss_was.predicts_log != loss.predicts_log:
+        msg = (
+            f"loss={config.loss!r} gives the output another meaning than loss={was.loss!r}, with "
+            f"which the network was trained. {remedy}"
+        )
+        raise ValueError(msg)
+
+
 def warn_beforehand(config: Config, loss: Loss, wiring: Wiring) -> None:
     """Warn about parameters that go together, but are unlikely to work."""
     _warn_about_tied_depth(config)
