@@ -333,7 +333,7 @@ def _too_strong(nudge: NudgeRequest, result: Result) -> str:
     if result.n_averaged or not (failed <= RUNAWAY).all():
         happened = "ran away"
     return (
-        f"The free phase settles, but with beta={nudge.beta:g} {len(failed)} of "
+        f"The free phase settles, but with beta={nudge.beta:g}, {len(failed)} of "
         f"{len(result.residual)} samples {happened} (largest residual {failed.max():.2g}). Use a "
         "smaller |beta| or step_size, or raise max_nudge_iter."
     )
