@@ -25,8 +25,11 @@ from sklearn_eqprop._estimators.data.inputs import (
     rows_of,
     validated_inputs,
 )
+from sklearn_eqprop._estimators.data.rows import look_over
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import FEWEST_ROWS_TO_DECIDE, Network, enough_to_decide
 from sklearn_eqprop._network.certainty import IsDecided
@@ -215,7 +218,17 @@ def settle_validated(
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
     if not result.converged.all():
-        warn_at_call(result.reason + _about_winners(config))
+        limit = ways.RAISE_MAX_RELAX if nudge is None else ways.RAISE_MAX_NUDGE
+        remedies: tuple[Remedy, ...] = (
+            limit,
+            *ways.WEAKER_LOOPS,
+            ways.CHANGE_STEP_SIZE,
+            ways.GAUSS_SEIDEL,
+        )
+        if config.averages:  # they ran away, which no further step ends
+            remedies = (*ways.WEAKER_LOOPS, ways.CHANGE_STEP_SIZE, ways.SCALE_INPUTS)
+        told = sentence(_situation(config, arrays, X), *remedies)
+        warn_at_call(f"{result.finding} {told}{_about_winners(config)}")
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
 
@@ -231,7 +244,22 @@ def _equilibria(
     network = arrays.network(config.activation, backend)
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
     substrate = prediction_substrate(config, network, enough)
-    return settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+    result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+    if not np.isfinite(result.residual).all():
+        refuse_broken_weights(network)
+        remedies = (ways.SCALE_INPUTS, ways.FLOAT64, *ways.WEAKER_LOOPS, ways.LOWER_STEP_SIZE)
+        msg = (
+            f"{result.finding} The weights or the inputs are too large for these dynamics. "
+            f"{sentence(_situation(config, arrays, X), *remedies)} Then fit again."
+        )
+        raise DivergenceError(msg)
+    return result
+
+
+def _situation(config: Config, arrays: FittedArrays, X: Any) -> Situation:
+    """Return what decides which remedies can help."""
+    on_host = isinstance(X, np.ndarray) or sparse.issparse(X)
+    return Situation(config, arrays.dtype, on_host and look_over(X).standardised)
 
 
 def _about_winners(config: Config) -> str:
@@ -276,11 +304,11 @@ def settle_rows(
     nudge: NudgeRequest | None = None,
     feed: Feed | None = None,
     outputs_only: bool = False,
-    must_be_finite: bool = True,
 ) -> Result:
     """Return the equilibrium of every row, computed in chunks, as host arrays.
 
-    If X lives on the backend's device, the states stay there.
+    States that are not finite only show in the residual. If X lives on the backend's device, the
+    states stay there.
 
     Parameters
     ----------
@@ -294,13 +322,6 @@ def settle_rows(
         only tells how many there are, and where they live.
     outputs_only : bool, default=False
         Whether to keep the states of the output only.
-    must_be_finite : bool, default=True
-        Whether states that are not finite are an error, or only show in the residual.
-
-    Raises
-    ------
-    DivergenceError
-        If a state is not finite, but must be.
     """
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
@@ -311,15 +332,7 @@ def settle_rows(
             if outputs_only:
                 result.states = result.states[-1:]
             parts.append(_reported(network, result, states_stay=on_device))
-    merged = parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
-    if must_be_finite and not np.isfinite(merged.residual).all():
-        refuse_broken_weights(network)
-        msg = (
-            f"{merged.reason} The weights or the inputs are too large for these dynamics. Scale "
-            "the inputs, or fit with a loop_gain."
-        )
-        raise DivergenceError(msg)
-    return merged
+    return parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
 
 
 def _settled_chunk(
