@@ -19,9 +19,8 @@ UNSETTLED_WARNING = 0.01
 #: Number of epochs after which training must be better than a constant prediction. Fewer epochs do
 #: not show a trend.
 PATIENT_EPOCHS = 10
-#: More epochs help if the last tenth brought at least this share of all progress: half of what a
-#: tenth brings if every epoch brings the same. On 22 real tables, fits below it gained nothing on
-#: other samples in most cases when the epochs were doubled.
+#: More epochs help if the last tenth brought more than this share of all progress. A tenth brings
+#: 0.1 if every epoch brings the same (docs/defaults.md has measurements).
 WORTHWHILE = 0.05
 #: The learning rate is too large if the loss rose by this factor within one epoch, to more than
 #: this many times the loss of a constant prediction.
