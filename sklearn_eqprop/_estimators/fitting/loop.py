@@ -27,6 +27,9 @@ DIVERGENCE_REMEDIES += (ways.LOWER_FEEDBACK_SCALE, ways.LOWER_BETA, ways.LOWER_S
 #: A loss counts as better than that of a constant prediction if it is smaller by more than this
 #: share of it.
 LITTLE = 1e-3
+#: Number of epochs after which training must be better than a constant prediction. Fewer epochs do
+#: not show a trend.
+PATIENT_EPOCHS = 10
 
 
 class Observer(Protocol):
@@ -154,7 +157,9 @@ def run_training(
         _restore(network, best_weights)
     state.kept_epoch = n_done if best_weights is None else n_to_best
     if n_done and not run.incremental:
-        state.kept_loss = _loss_of_kept(trainer, data, state, run, n_done - state.kept_epoch)
+        had_time = ended_by is EndedBy.PATIENCE or n_done >= PATIENT_EPOCHS
+        n_since = n_done - state.kept_epoch
+        state.kept_loss = _loss_of_kept(trainer, data, state, run, n_since, had_time)
     _remember(trainer, state, config)
     return ended_by
 
@@ -174,17 +179,27 @@ def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:
 
 
 def _loss_of_kept(
-    trainer: Trainer, data: TrainingData, state: TrainingState, run: Run, n_since: int
+    trainer: Trainer,
+    data: TrainingData,
+    state: TrainingState,
+    run: Run,
+    n_since: int,
+    had_time: bool,
 ) -> float:
     """Return the loss of the weights that are kept, those of `n_since` epochs ago.
 
-    The recorded losses of the epochs before and after are enough if they leave no doubt that the
-    weights are better than a constant prediction. Otherwise all rows take a free phase.
+    The recorded losses of the epochs before and after are enough after a few epochs, or if they
+    leave no doubt that the weights are better than a constant prediction. Otherwise all rows take a
+    free phase.
     """
     n_epochs = len(state.loss_curve) - n_since
     around = min(state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1])
-    in_doubt = around >= (1 - LITTLE) * state.constant_loss
-    return mean_loss(trainer, data, run.batch_size) if in_doubt else around
+    if not had_time or around < (1 - LITTLE) * state.constant_loss:
+        return around
+    try:
+        return mean_loss(trainer, data, run.batch_size)
+    except DivergenceError:  # the epoch itself stayed finite
+        return math.inf
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from statistics import fmean
 
 import numpy as np
 
-from sklearn_eqprop._estimators.fitting.loop import LITTLE
+from sklearn_eqprop._estimators.fitting.loop import LITTLE, PATIENT_EPOCHS
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, advice, sentence
@@ -16,9 +16,6 @@ from sklearn_eqprop.exceptions import EqPropWarning
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
-#: Number of epochs after which training must be better than a constant prediction. Fewer epochs do
-#: not show a trend.
-PATIENT_EPOCHS = 10
 #: More epochs help if the last tenth brought more than this share of all progress. A tenth brings
 #: 0.1 if every epoch brings the same (docs/defaults.md has measurements).
 WORTHWHILE = 0.05
