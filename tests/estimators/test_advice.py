@@ -219,7 +219,7 @@ def test_unsettled_predictions_name_the_limit_that_helps(binary):
         model.predict(X)
     model.set_params(max_relax_iter=200)
     model.predict(X)
-    with pytest.warns(match=r"Raise max_nudge_iter \(now 1\)"):
+    with pytest.warns(match=r"raise max_nudge_iter \(now 1\)"):
         model.relax(X, y, beta=0.5)
     model.set_params(max_nudge_iter=200).relax(X, y, beta=0.5)
 
