@@ -9,6 +9,7 @@ from sklearn_eqprop._backend.host import (
     batches,
     blocks,
     get_backend,
+    ignoring_float_errors,
     row_max,
     stays_sparse,
 )

@@ -3,12 +3,12 @@
 import ctypes
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from scipy import sparse
@@ -28,6 +28,25 @@ NARROW = 32
 WIDE = 64
 #: With fewer rows `row_max` uses NumPy's own reduction.
 FEWEST_ROWS = 32
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def ignoring_float_errors(function: Function) -> Function:
+    """Return a public function in which NumPy's floating-point errors are ignored.
+
+    We look at results, not at errors on the way: numbers that are not finite are reported, and a
+    probability may underflow. So ``np.seterr`` of the caller has no effect, and no RuntimeWarning
+    of ours reaches users. Code of the user that the function calls (losses, scorers, callbacks)
+    is under the same setting. An ``np.errstate`` of NumPy 1 as a decorator cannot be entered twice.
+    """
+
+    @wraps(function)
+    def ignoring(*args: Any, **kwargs: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return function(*args, **kwargs)
+
+    return cast("Function", ignoring)
 
 
 class NumpyBackend:

@@ -1,7 +1,7 @@
 """What the classifier and the regressor share: parameters, fit, equilibria, model files."""
 
 import math
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from numbers import Real
 from typing import Any, ClassVar, Self
 
@@ -23,8 +23,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
-    check_clamped_loss,
-    check_clamped_objective,
+    check_clamped_phase,
 )
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
@@ -44,7 +43,8 @@ class BaseEqProp(
     """Common part of `EqPropClassifier` and `EqPropRegressor`, which explain the parameters.
 
     The fields of this dataclass are the parameters: `dataclass` writes the constructor. A subclass
-    has ``@dataclass(eq=False, repr=False, kw_only=True)`` and states only what differs.
+    has ``@dataclass(eq=False, repr=False, kw_only=True)`` and states only what differs. Fields that
+    are not initialised tell type checkers about the fitted attributes.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = SHARED
@@ -94,6 +94,23 @@ class BaseEqProp(
     backend: str = "auto"
     dtype: str = "auto"
 
+    n_features_in_: int = field(init=False)
+    feature_names_in_: np.ndarray = field(init=False)
+    coefs_: list[np.ndarray] = field(init=False)
+    intercepts_: list[np.ndarray] = field(init=False)
+    connections_: tuple[tuple[int, int], ...] = field(init=False)
+    backend_: str = field(init=False)
+    n_layers_: int = field(init=False)
+    n_outputs_: int = field(init=False)
+    n_iter_: int = field(init=False)
+    t_: int = field(init=False)
+    loss_: float = field(init=False)
+    best_loss_: float | None = field(init=False)
+    loss_curve_: list[float] = field(init=False)
+    validation_scores_: list[float] | None = field(init=False)
+    best_validation_score_: float | None = field(init=False)
+    relaxation_: dict[str, list[float]] = field(init=False)
+
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
         self,
@@ -121,7 +138,7 @@ class BaseEqProp(
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights in the score.
+            Their weights in the score. `class_weight` has no effect on it.
 
         Returns
         -------
@@ -134,6 +151,10 @@ class BaseEqProp(
             If a parameter, X, y or a weight is not usable. The estimator does not change.
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch are kept.
+        KeyboardInterrupt
+            If Ctrl-C is pressed before the first epoch has ended, or if a search or an ensemble has
+            called ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with the
+            weights of the last whole epoch, and a warning.
         """
         fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
         return self
@@ -175,6 +196,9 @@ class BaseEqProp(
         if not isinstance(beta, Real) or isinstance(beta, (bool, np.bool_)):
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
+        if y is not None and np.ndim(y) == 0:
+            msg = f"y={y!r} is one value, but targets are one per row. Pass beta by its name."
+            raise ValueError(msg)
         if beta == 0:
             return settled_layers(self, X).result_given_back()
         if y is None:
@@ -182,8 +206,7 @@ class BaseEqProp(
             raise ValueError(msg)
         config = Config.of(self)
         if beta == math.inf:
-            check_clamped_objective(config, math.inf)
-            check_clamped_loss(config)
+            check_clamped_phase(config)
         targets = self._targets.of(self, config)
         check_beta(config, targets.loss, beta, pushes_away=beta < 0, held=False)
         backend = prediction_backend(config)

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
-from sklearn.utils.metaestimators import available_if
 
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
-from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
-from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
+from sklearn_eqprop._estimators.data.inputs import (
+    received,
+    refuse_unusable_targets,
+    weight_of_scores,
+)
+from sklearn_eqprop._estimators.fitted.settle import (
+    explains_full_device,
+    prediction_backend,
+    settled_outputs,
+)
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import Config, loss_of
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
 from sklearn_eqprop._losses import LABEL_LOSSES
-from sklearn_eqprop._sklearn_compat import _fit_context
+from sklearn_eqprop._sklearn_compat import _fit_context, available_if
 
 LOSS = """\
 loss : {choices} or object, default
@@ -30,16 +37,19 @@ loss : {choices} or object, default
 SCORING = """\
 scoring : str, callable or None, default
     Training. Metric for early stopping. None: accuracy. 'loss': the negative loss, without the
-    penalty. Any other name or callable is a scorer of scikit-learn."""
+    penalty. Any other name or callable is a scorer of scikit-learn. `sample_weight` counts in the
+    score if the scorer takes weights, `class_weight` never does."""
 CLASS_WEIGHT = """\
 class_weight : dict, 'balanced' or None, default
-    Data. Weights of the classes, multiplied with `sample_weight`. Not for multilabel targets.
+    Data. Weights of the classes in the training loss, multiplied with `sample_weight`. Not for
+    multilabel targets.
 """
 
 
 def _has_probabilities(classifier: EqPropClassifier) -> bool:
     """Return whether the loss gives probabilities; the user's own loss need not."""
-    return isinstance(classifier.loss, str) or hasattr(classifier.loss, "probabilities")
+    loss = loss_of(classifier)
+    return isinstance(loss, str) or hasattr(loss, "probabilities")
 
 
 @documented(LABEL_LOSSES, loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
@@ -53,7 +63,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `beta` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 
@@ -81,6 +93,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     loss: Any = "log_loss"
     learning_rate_init: Any = 3e-3
     class_weight: Any = None
+
+    classes_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
@@ -178,7 +192,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         loss = Labels.of(self, Config.of(self)).loss
         return settled.give_back(loss.probabilities(settled.backend.xp, settled.output))
 
-    @available_if(_has_probabilities)
+    @available_if(lambda classifier: hasattr(classifier, "predict_proba"))
     @explains_full_device
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """Return the logarithm of `predict_proba`.
@@ -191,15 +205,14 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        settled = settled_outputs(self, X)
-        xp, loss = settled.backend.xp, Labels.of(self, Config.of(self)).loss
-        with np.errstate(divide="ignore"):  # a probability may be 0
-            logarithms = xp.log(loss.probabilities(xp, settled.output))
-        return settled.give_back(logarithms)
+        backend = prediction_backend(self)
+        probabilities, home = received(self.predict_proba(X), backend)
+        xp = backend.xp if home.on_device else np
+        return home.give_back(xp.log(probabilities))
 
     @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of the predictions; with multilabel targets the accuracy of rows.
+        """Return the accuracy of `predict`; with multilabel targets the accuracy of rows.
 
         Parameters
         ----------
@@ -213,12 +226,10 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         float
         """
         refuse_unusable_targets(y)
-        settled = settled_outputs(self, X, labels_only=True)
-        labels = Labels.of(self, Config.of(self))
-        decided = on_host(labels.decode(settled.output, settled.backend))
-        weight = weight_of_scores(sample_weight, decided)
-        y = labels.plain(on_host(y))
-        return float(accuracy_score(y, decided, sample_weight=weight))
+        predicted = on_host(self.predict(X))
+        weight = weight_of_scores(sample_weight, predicted)
+        y = self._targets.plain(on_host(y))
+        return float(accuracy_score(y, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags of the estimator."""

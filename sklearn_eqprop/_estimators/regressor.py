@@ -1,12 +1,11 @@
 """Regression by equilibrium propagation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
-from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
@@ -17,6 +16,7 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_REGRESSOR
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Numbers
+from sklearn_eqprop._estimators.targets.numbers import r2
 from sklearn_eqprop._losses import NUMBER_LOSSES
 from sklearn_eqprop._sklearn_compat import _fit_context
 
@@ -30,7 +30,8 @@ loss : {choices} or object, default
 SCORING = """\
 scoring : str, callable or None, default
     Training. Metric for early stopping. None: R². 'loss': the negative loss, without the penalty.
-    Any other name or callable is a scorer of scikit-learn."""
+    Any other name or callable is a scorer of scikit-learn. `sample_weight` counts in the score if
+    the scorer takes weights."""
 
 
 @documented(NUMBER_LOSSES, loss=LOSS, scoring=SCORING)
@@ -47,7 +48,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `loss` of Learning; `learning_rate_init`,
-    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data.
+    `alpha`, `max_iter` and `early_stopping` of Training; `dtype` of Data. A changed parameter takes
+    effect in the next ``fit``. The group Settling, `transform_layers` and `backend` also apply to
+    an estimator that is fitted.
 
     {parameters}
 
@@ -75,6 +78,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _targets: ClassVar[type[Numbers]] = Numbers
 
     nudging: str = "centered"
+
+    target_mean_: np.ndarray = field(init=False)
+    target_scale_: np.ndarray = field(init=False)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, *, sample_weight: Any = None) -> Self:
@@ -127,9 +133,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
 
     @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R² of the predictions.
+        """Return the coefficient of determination R² of `predict`.
 
-        It is computed in standardised units, in which targets of any size can be squared.
+        It is computed in units in which targets of any size can be squared.
 
         Parameters
         ----------
@@ -141,22 +147,18 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         Returns
         -------
         float
-
-        Raises
-        ------
-        ValueError
-            If a target is so far from those of training that float64 cannot hold the distance.
         """
-        check_is_fitted(self)
         refuse_unusable_targets(y)
-        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn computes the sum of y
-            y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
-        numbers = Numbers.of(self, Config.of(self))
-        numbers.check_n_outputs(y)
-        output = on_host(settled_outputs(self, X).output)
-        check_consistent_length(output, y)
-        weight = weight_of_scores(sample_weight, output)
-        return numbers.score(output, y.reshape(y.shape[0], -1), weight)
+        y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        predicted = np.asarray(on_host(self.predict(X)))
+        check_consistent_length(predicted, y)
+        weight = weight_of_scores(sample_weight, predicted)
+        y, predicted = (values.reshape(values.shape[0], -1) for values in (y, predicted))
+        if y.shape != predicted.shape:
+            Numbers.of(self, Config.of(self)).check_n_outputs(y)
+            msg = f"predict gives {predicted.shape[1]} outputs per sample, but y has {y.shape[1]}."
+            raise ValueError(msg)
+        return r2(y, predicted, weight)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags of the estimator."""

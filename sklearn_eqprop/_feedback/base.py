@@ -40,8 +40,6 @@ class FeedbackLearning(ABC):
         Whether `adjust` draws random numbers.
     needs : tuple of str, default=()
         Methods that the substrate must have, besides those of `Substrate`.
-    works_on_kernels : bool, default=True
-        Whether it can be used for feedback to a convolutional layer.
     """
 
     name: ClassVar[str]
@@ -50,7 +48,6 @@ class FeedbackLearning(ABC):
     adjusts: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
-    works_on_kernels: ClassVar[bool] = True
 
     @abstractmethod
     def own_change(self, wiring: Wiring) -> list[bool]:

@@ -48,7 +48,6 @@ class Homeostasis(FeedbackLearning):
     adjusts = True
     draws = True
     needs = ("local_asymmetry",)
-    works_on_kernels = False
 
     def own_change(self, wiring: Wiring) -> list[bool]:
         return [True] * len(wiring.feedback)
@@ -94,7 +93,8 @@ def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> 
     """Share of each loop's asymmetry that one update removes, the largest that the noise allows.
 
     It is proportional to the number of samples. So the speed per epoch and the noise do not depend
-    on the size of the minibatches.
+    on the size of the minibatches. A kernel sums what it measures in all of its places, so its
+    share is divided by their number. The mean over the places has less noise.
 
     Parameters
     ----------
@@ -107,11 +107,14 @@ def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> 
     Returns
     -------
     list of float
-        One for each of B_1..B_{L-1}, in (0, `LARGEST_SHARE`], for units that are always active.
+        One for each feedback connection, at most `LARGEST_SHARE`, for units that are always active.
     """
-    sizes = [network.layer_sizes[feedback.target - 1] for feedback in network.feedback]
-    shares = [2 * RESIDUAL_NOISE**2 * n_samples / size for size in sizes]
-    return [min(share, LARGEST_SHARE) * rate_factor for share in shares]
+    shares = []
+    for feedback in network.feedback:
+        n_probed = feedback.weights.size * feedback.n_uses / feedback.n_source
+        share = 2 * RESIDUAL_NOISE**2 * n_samples * feedback.n_uses / n_probed
+        shares.append(min(share, LARGEST_SHARE) / feedback.n_uses * rate_factor)
+    return shares
 
 
 def homeostatic_steps(

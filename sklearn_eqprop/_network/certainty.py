@@ -69,8 +69,7 @@ def enough_to_decide(
         ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that
         settling is a contraction.
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        bound = output_bound(network)
+    bound = output_bound(network)
     if bound is None:
         return None
 

@@ -61,6 +61,9 @@ class Connection(Protocol):
     def local_change(self, pre: Array, delta: Array) -> Array:
         """Σ over samples of pre ⊗ delta, in the shape of the weights (Eq. 18)."""
 
+    def weighted_change(self, pre: Array, delta: Array) -> Array:
+        """As `local_change`, each product times the weight between the two units."""
+
     def reach(self, pre: Array) -> Array:
         """Largest effect of a weight change on the drive, for each sample, shape (n_samples,).
 
@@ -112,6 +115,11 @@ class Dense:
             return multiply(delta.T, pre).T
         return multiply(pre.T, delta)
 
+    def weighted_change(self, pre: Array, delta: Array) -> Array:
+        change = self.local_change(pre, delta)
+        change *= self.weights
+        return change
+
     def reach(self, pre: Array) -> Array:
         return (pre * pre).sum(axis=1)
 
@@ -158,6 +166,9 @@ class Reversed:
     def local_change(self, pre: Array, delta: Array) -> Array:
         """The change in the shape of the weights, which belong to the other direction."""
         return self.along.local_change(delta, pre)
+
+    def weighted_change(self, pre: Array, delta: Array) -> Array:
+        return self.along.weighted_change(delta, pre)
 
     def reach(self, pre: Array) -> Array:
         return self.along.reach(pre)

@@ -157,11 +157,13 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
         if spec.padding == "same":
             pad = max((math.ceil(extent / s) - 1) * s + k - extent, 0)
         if extent + pad < k:
-            raise _larger(spec, f"kernel_size={spec.kernel_size!r}", "its input", in_shape)
+            use = f"a kernel_size of at most {in_shape[:2]}, or padding='same'"
+            raise _larger(spec, f"kernel_size={spec.kernel_size!r}", "its input", in_shape, use)
         padding.append(pad // 2)
         size.append((extent + pad - k) // s + 1)
     if min(size) < pool:
-        raise _larger(spec, f"pool={pool}", "the convolution it pools", (*size, filters))
+        shape, use = (*size, filters), f"pool={min(size)} or less"
+        raise _larger(spec, f"pool={pool}", "the convolution it pools", shape, use)
     return ConvGeometry(
         (height, width, channels),
         kernel,
@@ -175,10 +177,10 @@ def geometry_of(spec: Conv2D, in_shape: Shape) -> ConvGeometry:
     )
 
 
-def _larger(spec: Conv2D, part: str, than: str, shape: Shape) -> ValueError:
+def _larger(spec: Conv2D, part: str, than: str, shape: Shape, use: str) -> ValueError:
     return ValueError(
-        f"{spec!r}: {part} is larger than {than}, of shape (height, width, channels) = {shape}; "
-        "use a smaller one, padding='same', or less pooling in earlier layers."
+        f"{spec!r}: {part} is larger than {than}, of shape (height, width, channels) = {shape}. "
+        f"Use {use}."
     )
 
 

@@ -80,9 +80,12 @@ class Convolution:
         return out.reshape(-1, self.n_source)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        deltas = (block for _, block in self._blocks_out(delta))
-        change = self._patches.gradient(self._maps_in(pre), deltas, self.weights.dtype)
-        return self._gathered(change) if self._averages else change
+        return self._gathered(self._wide_change(pre, delta))
+
+    def weighted_change(self, pre: Array, delta: Array) -> Array:
+        change = self._wide_change(pre, delta)
+        change *= self._kernel()
+        return self._gathered(change)
 
     def reach(self, pre: Array) -> Array:
         """``||pre||²`` times the positions of the kernel.
@@ -112,6 +115,11 @@ class Convolution:
         for rows in self._patches.blocks(maps.shape[0]):
             yield rows, maps[rows]
 
+    def _wide_change(self, pre: Array, delta: Array) -> Array:
+        """Σ over samples and places of pre ⊗ delta, in the shape of `_kernel`."""
+        deltas = (block for _, block in self._blocks_out(delta))
+        return self._patches.gradient(self._maps_in(pre), deltas, self.weights.dtype)
+
     def _kernel(self) -> Array:
         """The weights, or the wider kernel that also averages over windows."""
         if not self._averages:
@@ -124,6 +132,8 @@ class Convolution:
 
     def _gathered(self, wide: Array) -> Array:
         """The transpose of `_kernel`, from the wider kernel to the weights."""
+        if not self._averages:
+            return wide
         change: Array = sum(self._shifted(wide))
         change *= 1 / self.geometry.pool**2
         return change

@@ -249,7 +249,7 @@ def _convolution(spec: Conv2D, shape: Shape, source: int, target: int) -> ConvGe
         msg = (
             f"Layer {target}, {spec!r}, needs an input of shape (height, width, channels), but "
             f"layer {source}, which drives it, is a dense layer of shape {shape}. Put the "
-            "convolutional layers first."
+            f"convolutional layers first, or remove the connection {source, target}."
         )
         raise ValueError(msg)
     try:

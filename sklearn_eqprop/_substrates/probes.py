@@ -42,8 +42,7 @@ def local_asymmetries(
         ones = network.backend.xp.ones_like
         squares = ones(probes[pre - 1]) if slope is None else slope * slope
         counted = _times(_responsive(network, post, slopes), ones(probes[post - 1])) * weights
-        own = feedback.local_change(squares, counted)
-        own *= feedback.weights
+        own = feedback.weighted_change(squares, counted)
         own /= max(gain, SMALLEST_GAIN)
         response = network.inflow(pre, signals, range(1, network.n_layers + 1))
         if response is not None:  # the input alone drives some layers of graphs

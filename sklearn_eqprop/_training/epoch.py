@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy import sparse
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._backend.array_backend import ArrayBackend, Feed
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
@@ -178,8 +179,7 @@ def merged_rows(
     n_features = X.shape[1]
     # Any numbers without pattern do: they give different rows different sums.
     factors = np.sin(np.arange(1.0, n_features + target.shape[1] + 1))
-    with np.errstate(over="ignore", invalid="ignore"):
-        order = np.argsort(X @ factors[:n_features] + target @ factors[n_features:], kind="stable")
+    order = np.argsort(X @ factors[:n_features] + target @ factors[n_features:], kind="stable")
     X, target = X[order], target[order]
     differs = X[1:] != X[:-1]
     differs = np.diff(differs.indptr) > 0 if sparse.issparse(X) else differs.any(axis=1)
@@ -247,6 +247,7 @@ class _PhaseTally:
         return steps / n_results, residual / scale, (n_results - converged) / n_results
 
 
+@ignoring_float_errors
 def run_epoch(
     trainer: Trainer,
     data: TrainingData,

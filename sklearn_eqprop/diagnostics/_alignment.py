@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop.diagnostics._directions import (
     Directions,
     cosine,
@@ -122,6 +123,7 @@ class GradientAlignment(Readable):
         )
 
 
+@ignoring_float_errors
 def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
     """Angle between ν, the direction of equilibrium propagation, and the gradient (Theorem 1).
 

@@ -127,9 +127,8 @@ def _own_update(
     """
     target, shares = subject.target[rows], subject.shares[rows]
     rng = np.random.RandomState(0)
-    with np.errstate(over="ignore", invalid="ignore"):
-        batch = Minibatch(inputs, target, subject.loss, shares, rng)
-        credit = rule.credit(subject.training_substrate(), batch)
+    batch = Minibatch(inputs, target, subject.loss, shares, rng)
+    credit = rule.credit(subject.training_substrate(), batch)
     bounded = np.ones(len(inputs), dtype=bool)
     scales = [1.0] + [subject.config.nudge_strength] * len(credit.nudged)
     for result, scale in zip((credit.free.result, *credit.nudged), scales, strict=True):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._relaxation import FreeField, Result
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._directions import cosine, inner, learning_directions
@@ -69,6 +70,7 @@ class GoodParameter(Readable):
         )
 
 
+@ignoring_float_errors
 def good_parameter(
     estimator: Any, X: Any, y: Any, *, n_starts: int = 10, random_state: Any = 0
 ) -> GoodParameter:
@@ -174,8 +176,7 @@ def _settle_from_random(
 
 def _largest_difference(states: list[np.ndarray], others: list[np.ndarray]) -> np.ndarray:
     """Largest difference of a unit's state, for each sample."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        in_layers = [
-            np.abs(state - other).max(axis=1) for state, other in zip(states, others, strict=True)
-        ]
-        return np.max(in_layers, axis=0)
+    in_layers = [
+        np.abs(state - other).max(axis=1) for state, other in zip(states, others, strict=True)
+    ]
+    return np.max(in_layers, axis=0)

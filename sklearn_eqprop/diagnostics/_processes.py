@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._relaxation import DisplacementField, flow
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.phases import Nudge, network_at
@@ -92,6 +93,7 @@ class ErrorProcesses(Readable):
         )
 
 
+@ignoring_float_errors
 def error_processes(
     estimator: Any,
     X: Any,

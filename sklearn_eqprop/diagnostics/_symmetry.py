@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_random_state
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._results import Readable
 from sklearn_eqprop.diagnostics._subject import (
@@ -64,6 +65,7 @@ class JacobianSymmetry(Readable):
         )
 
 
+@ignoring_float_errors
 def jacobian_symmetry(
     estimator: Any, X: Any, *, n_probes: int = 64, random_state: Any = 0
 ) -> JacobianSymmetry:
@@ -166,8 +168,7 @@ def _summary(squares: np.ndarray, *, exact: bool, unsettled: int) -> JacobianSym
 
 def _ratio(half: Any, full: Any) -> Any:
     """Ratio of two norms, given their squares. NaN if both are 0."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(np.divide(half, full))
+    return np.sqrt(np.divide(half, full))
 
 
 def _standard_error(half: np.ndarray, full: np.ndarray) -> float:

@@ -1,5 +1,8 @@
 """Run by test_array_api.py in a process of its own: SciPy must have been told in advance."""
 
+import importlib.util
+import types
+
 import array_api_strict as strict
 import numpy as np
 import pytest
@@ -95,6 +98,58 @@ def test_bad_input_is_refused():
     bad[3, 2] = np.nan
     with pytest.raises(ValueError, match="NaN"):
         EqPropClassifier(**SETTINGS).fit(there(bad), there(Y))
+
+
+class NumpyLike:
+    """An array of a namespace whose name ends in "numpy", as that of JAX."""
+
+    def __init__(self, array):
+        self.array = np.asarray(array)
+        self.shape, self.dtype, self.device = self.array.shape, self.array.dtype, "chip 7"
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.array, dtype=dtype)
+
+    def __array_namespace__(self, api_version=None):
+        return NAMESPACE
+
+
+NAMESPACE = types.SimpleNamespace(
+    __name__="other.numpy", asarray=lambda array, device: NumpyLike(array)
+)
+
+
+def arrays_of_others():
+    """Ways to make, and to read, arrays of namespaces whose name ends in "numpy"."""
+    yield NumpyLike, NumpyLike
+    if importlib.util.find_spec("jax"):
+        import jax
+
+        yield jax.numpy.asarray, jax.Array
+
+
+@pytest.mark.parametrize(("make", "kind"), list(arrays_of_others()))
+def test_a_namespace_is_not_known_by_its_name(make, kind):
+    host = X.astype(np.float32)
+    weight = np.linspace(0.5, 2, 120, dtype=np.float32)
+    settings = SETTINGS | {"early_stopping": True}
+    theirs = EqPropClassifier(**settings).fit(
+        host, Y, weight, X_val=host, y_val=Y, sample_weight_val=weight
+    )
+    ours = EqPropClassifier(**settings).fit(
+        *map(make, (host, Y, weight)),
+        X_val=make(host),
+        y_val=make(Y),
+        sample_weight_val=make(weight),
+    )
+    for name in ("predict", "predict_proba", "decision_function", "transform"):
+        found = getattr(ours, name)(make(host))
+        assert isinstance(found, kind), name
+        np.testing.assert_array_equal(np.asarray(found), getattr(theirs, name)(host))
+    assert ours.score(make(host), make(Y), make(weight)) == theirs.score(host, Y, weight)
+    states = ours.relax(make(host), make(Y), beta=0.1).states
+    assert all(isinstance(state, kind) for state in states)
+    assert type(ours.predict(host)) is np.ndarray
 
 
 def test_torch():

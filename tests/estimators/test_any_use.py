@@ -166,7 +166,7 @@ def check_fitted(model):
 
 def use(drawn):
     """Make the calls; anything but a ValueError or an answer is a failure."""
-    estimator, (rng, X, layout), kind, weighted, calls, parameters, later = drawn
+    estimator, (rng, X, layout), kind, weighted, calls, parameters, later, _ = drawn
     y = targets(rng, estimator, X.shape[0], kind)
     weight = rng.randint(0, 3, size=X.shape[0]) if weighted else None
     model = estimator(max_iter=3, random_state=0).set_params(**parameters)
@@ -248,11 +248,12 @@ def uses(draw):
         draw(CALLS),
         draw(some(ways, 6)),
         draw(some(ways, 2)),
+        draw(st.sampled_from(["warn", "raise"])),  # what the caller told np.seterr
     )
 
 
 def run(drawn):
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(all=drawn[-1]):
         # Ours, and those of scikit-learn about names, scores and splits, are answers; whatever
         # NumPy says of overflow and division is not.
         warnings.simplefilter("error", RuntimeWarning)

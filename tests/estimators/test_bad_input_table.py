@@ -234,6 +234,16 @@ CASES = {
         ValueError,
         ["class_weight={0: 'a', 1: 1}", "a number for each"],
     ),
+    "class_weight of arrays": (
+        lambda X, y, fc, fr: c(class_weight={0: np.ones(2), 1: 1}).fit(X, y),
+        ValueError,
+        ["class_weight={0: array", "with a sequence. Pass a number for each"],
+    ),
+    "weights in a dict": (
+        lambda X, y, fc, fr: c().fit(X, y, sample_weight={0: 1.0}),
+        ValueError,
+        ["sample_weight does not fit these 40 samples", "'dict'"],
+    ),
     "class_weight of one class": (
         lambda X, y, fc, fr: c(class_weight={0: 0}).fit(X, y),
         ValueError,
@@ -245,9 +255,11 @@ CASES = {
         ["class_weight", "-1", "0 or positive"],
     ),
     "tied rate": (
-        lambda X, y, fc, fr: c(gradient="asymmetric", credit_coordinates="rate").fit(X, y),
+        lambda X, y, fc, fr: c(
+            gradient="asymmetric", credit_coordinates="rate", activation="tanh"
+        ).fit(X, y),
         ValueError,
-        ["credit_coordinates='rate'", "gradient='asymmetric'", "use credit_coordinates='auto'"],
+        ["credit_coordinates='rate'", "gradient='asymmetric'", "or credit_coordinates='auto'"],
     ),
     # fit
     "X nan": (lambda X, y, fc, fr: c().fit(spoilt(X, NAN), y), ValueError, ["X contains NaN"]),
@@ -488,7 +500,7 @@ CASES = {
         ["values [-1, 1]", "0 or 1"],
     ),
     "stream labels of columns": (
-        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, 1 - y]).partial_fit(X, 2 * np.c_[y, y]),
+        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, y]).partial_fit(X, 2 * np.c_[y, y]),
         ValueError,
         ["values [0, 2]", "0 or 1"],
     ),

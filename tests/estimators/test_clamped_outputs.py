@@ -1,9 +1,12 @@
 """beta=inf in both estimators: it trains, relax clamps, and what has no such limit is refused."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._rules import RULES
 
 INF = float("inf")
 SETTINGS = {
@@ -61,7 +64,7 @@ def test_relax_holds_the_output(binary, estimator):
 
 REFUSED = {
     "nudging": ["centered", "random_sign"],
-    "gradient": ["asymmetric", "recurrent_backprop"],
+    "gradient": ["asymmetric", "continual"],
 }
 
 
@@ -94,6 +97,41 @@ def test_losses_that_do_not_rest_at_the_target_are_refused(binary, estimator, lo
 
 @KINDS
 def test_contrastive_hebbian_learning_is_one_of_rates(binary, estimator):
-    model = estimator(feedback="tied", credit_coordinates="state", **SETTINGS)
+    settings = SETTINGS | {"feedback": "tied", "credit_coordinates": "state", "max_iter": 3}
+    model = estimator(activation="tanh", **settings)
     with pytest.raises(ValueError, match=r"beta=inf with feedback='tied'.*products of rates. Use"):
         model.fit(*binary)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("activation", ["relu", "hard_sigmoid", "identity"])
+@pytest.mark.parametrize("gradient", RULES)
+@KINDS
+def test_states_that_are_rates_are_rates(binary, estimator, gradient, activation):
+    # A search over credit_coordinates meets the same network three times.
+    settings = {"activation": activation, "gradient": gradient, "max_iter": 3, "random_state": 0}
+    settings |= {"learning_rate_init": 1e-4}  # 'continual' needs a rate well below β
+    betas = [0.5] + ([INF] if gradient in ("vector_field", "recurrent_backprop") else [])
+    for beta, feedback in itertools.product(betas, ("tied", "untied")):
+        more = {"beta": beta, "feedback": feedback, "nudging": "one_sided", "loss": "squared_error"}
+        one, *others = [
+            estimator((6, 5), credit_coordinates=chosen, **settings, **more).fit(*binary)
+            for chosen in ("state", "rate", "auto")
+        ]
+        for other in others:
+            assert all(map(np.array_equal, one.coefs_, other.coefs_))
+            assert one.loss_curve_ == other.loss_curve_
+
+
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+@pytest.mark.parametrize("changed", [{}, {"nudging": "centered"}, {"loss": None}], ids=str)
+@KINDS
+def test_a_linear_system_has_no_use_for_beta(binary, estimator, changed):
+    # Recurrent backpropagation has no nudge: an infinite one is ignored as any other.
+    loss = {EqPropClassifier: "log_loss", EqPropRegressor: "huber"}[estimator]
+    settings = SETTINGS | {"gradient": "recurrent_backprop", "max_iter": 4} | changed
+    settings["loss"] = settings["loss"] or loss
+    infinite, finite = (estimator(**settings | {"beta": beta}).fit(*binary) for beta in (INF, 0.1))
+    assert all(map(np.array_equal, infinite.coefs_, finite.coefs_))
+    assert infinite.relaxation_ == finite.relaxation_
+    assert np.isfinite(infinite.relaxation_["nudged_residual"]).all()

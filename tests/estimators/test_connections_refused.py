@@ -30,7 +30,7 @@ BAD = {
     "negative": ([*CHAIN, (-1, 2)], r"\(-1, 2\) names a layer that does not exist"),
     "into the input": ([*CHAIN, (1, 0)], r"\(1, 0\) leads to layer 0.*clamped"),
     "twice": ([*CHAIN, (1, 2)], r"\(1, 2\) is repeated"),
-    "unreached": ([(0, 1), (1, 3), (3, 1), (2, 3)], r"to layer 2; add .*\(0, 2\)"),
+    "unreached": ([(0, 1), (1, 3), (3, 1), (2, 3)], r"to layer 2\. Add .*\(0, 2\)"),
     "dead end": ([(0, 1), (1, 2), (1, 3), (3, 1)], r"from layer 2 to the output.*\(2, 3\)"),
     "loop off the input": (
         [(0, 3), (1, 2), (2, 1), (2, 3)],
@@ -101,7 +101,8 @@ CASES = [("untied", graph) for graph in UNTIED] + list(itertools.product(["untie
         ({"feedback_learning": "homeostasis"}, {}),
         ({"beta": np.inf, "loss": "squared_error", "nudging": "one_sided"}, {"beta": 0.3}),
         ({"objective": "trajectory", "relaxation": "euler"}, {"objective": "fixed_point"}),
-        ({"credit_coordinates": "rate"}, {"credit_coordinates": "auto"}),
+        ({"credit_coordinates": "rate", "activation": "tanh"}, {"credit_coordinates": "auto"}),
+        ({"credit_coordinates": "rate"}, {}),
     ],
     ids=str,
 )

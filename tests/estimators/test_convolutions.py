@@ -16,6 +16,7 @@ from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report, jacobian_symmetry
+from tests.conv_truth import ConvLayer, ConvNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 
@@ -77,6 +78,7 @@ RULES = {
     "local": {"feedback_learning": "local"},
     "fixed": {"feedback_learning": "fixed"},
     "independent": {"feedback_init": "independent"},
+    "homeostasis": {"feedback_init": "independent", "feedback_learning": "homeostasis"},
     "asymmetric": {"gradient": "asymmetric", "nudging": "centered"},
     "recurrent_backprop": {"gradient": "recurrent_backprop"},
     "continual": {
@@ -118,6 +120,54 @@ def test_trajectories_of_linear_pooling(digits):
     limits = {"max_relax_iter": 10, "max_nudge_iter": 10}
     model = EqPropClassifier(AVERAGE, **SETTINGS | settings | limits).fit(X[:100], y[:100])
     assert model.loss_curve_[-1] < model.loss_curve_[0]
+
+
+AVERAGES = {"objective": "trajectory", "relaxation": "euler", "step_size": 0.5}
+
+
+def test_trajectories_of_winners_among_the_inputs_are_those_of_a_dense_system(digits):
+    # The inputs do not change, so their winners do not: the dynamics are linear between bounds.
+    X, y = digits[0][:60], digits[1][:60]
+    limits = {"max_relax_iter": 3, "max_nudge_iter": 4}
+    model = EqPropClassifier(MAX, **SETTINGS | AVERAGES | limits).fit(X, y)
+    feedback = [np.zeros((1, 1, 1, 1)), *model.feedback_coefs_]
+    layers = [ConvLayer((8, 8, 1), (6, 6, 4), (3, 3), pool=2), None, None]
+    net = ConvNet("relu", layers, model.coefs_, model.intercepts_, feedback[1:])
+    target = np.eye(10)[y]
+
+    def run(s, W, constant, n_steps, target=None, beta=0.0):
+        path = []
+        for _ in range(n_steps):
+            velocity = s @ W + constant - s
+            if beta:
+                odds = np.exp(s[net.span(3)] - s[net.span(3)].max())
+                velocity[net.span(3)] += beta * (target - odds / odds.sum())
+            s = np.clip(s + 0.5 * velocity, net.low, net.high)
+            path.append(s)
+        return path
+
+    for beta in (0.0, 0.3):
+        found = np.concatenate(model.relax(X[:5], y[:5], beta=beta).states, axis=1)
+        for row in range(5):
+            W, constant = net.system(np.zeros(net.ends[-1]), X[row])
+            start = run(np.zeros(net.ends[-1]), W, constant, 3)[-1]
+            path = run(start, W, constant, 4, target[row], beta)
+            np.testing.assert_allclose(found[row], np.mean(path[2:], axis=0), atol=1e-12)
+
+
+@pytest.mark.parametrize("feedback_learning", ["kolen_pollack", "homeostasis"])
+@pytest.mark.parametrize(
+    "layers", [MAX, (*MAX[:1], Conv2D(3, 2, pool=2, pooling="average"))], ids=str
+)
+def test_averages_of_a_network_that_settles_are_its_fixed_points(digits, layers, feedback_learning):
+    X, y = digits[0][:80], digits[1][:80]
+    settings = SETTINGS | {"step_size": 0.5, "feedback_learning": feedback_learning}
+    settings |= {"max_relax_iter": 300, "max_nudge_iter": 300, "relaxation": "euler"}
+    at_rest = EqPropClassifier(layers, relax_tol=1e-13, **settings).fit(X, y)
+    along = EqPropClassifier(layers, objective="trajectory", **settings).fit(X, y)
+    for one, other in zip(along.coefs_, at_rest.coefs_, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-8)
+    np.testing.assert_allclose(along.loss_curve_, at_rest.loss_curve_, atol=1e-9)
 
 
 def test_a_window_of_one_unit_is_no_pooling(digits):
@@ -166,21 +216,24 @@ def test_winners_that_come_to_rest_are_not(digits, layers, settings):
 
 
 def test_what_does_not_go_with_convolutions_is_refused(digits):
-    refused = [
-        ({"feedback_learning": "homeostasis"}, r"feedback_learning='homeostasis' does not go with"),
-        (
-            {"objective": "trajectory", "relaxation": "euler"},
-            r"objective='trajectory' does not go with Conv2D\(4, 3, pool=2\).*pooling='average'",
-        ),
-    ]
-    for settings, message in refused:
-        model = EqPropClassifier(MAX, **SETTINGS | settings)
-        with pytest.raises(ValueError, match=message):
-            model.fit(*digits)
+    pooled = (Conv2D(3, 3), Conv2D(4, 2, pool=2))
+    model = EqPropClassifier(pooled, **SETTINGS | AVERAGES)
+    message = r"objective='trajectory' does not go with Conv2D\(4, 2, pool=2\).*pooling='average'"
+    with pytest.raises(ValueError, match=message):
+        model.fit(*digits)
+    # Winners among the inputs alone: the second layer skips the first.
+    wide = Conv2D(4, 3, padding="same", pool=2)
+    graph = [(0, 1), (0, 2), (1, 3), (2, 3), (3, 1), (3, 2)]
+    model = EqPropClassifier((wide, wide), **SETTINGS | AVERAGES, connections=graph)
+    model.fit(digits[0][:30], digits[1][:30])
 
 
 SHAPES_REFUSED = [
-    (MAX, None, r"'input_shape' parameter.*Got None.*64 columns"),
+    (
+        MAX,
+        None,
+        r"input_shape=None. Set the 'input_shape' parameter.*must be 64, the number of col",
+    ),
     (MAX, (8, 9), r"Got \(8, 9\): an image of that shape has 72 values, but X has 64"),
     (MAX, (64,), r"Got \(64,\): these are not two or three positive integers"),
     (MAX, (8, 8.0), r"these are not two or three positive integers"),

@@ -123,7 +123,7 @@ def test_nothing_is_left_on_an_estimator_that_was_not_fitted(binary, estimator):
 def test_interrupting_at_every_stage(binary, estimator):
     """Ctrl-C: as before, or a model that can be used."""
     X, y = binary
-    model = estimator(**SETTINGS).fit(X, y)
+    model = estimator(**SETTINGS | {"max_iter": 3}).fit(X, y)
     attributes, before = dict(model.__dict__), joblib.hash(model.__dict__)
     n_kept = 0
     for nth in stages(lambda: model.fit(X[:60], y[:60])):

@@ -111,6 +111,20 @@ def test_a_file_of_a_later_version_is_refused(binary):
         EqPropClassifier.__new__(EqPropClassifier).__setstate__(stored)
 
 
+@pytest.mark.parametrize("through", [through_pickle, through_joblib, through_skops, through_copy])
+@pytest.mark.parametrize("generator", [np.random.MT19937, np.random.PCG64])
+def test_a_generator_of_the_user(generator, through, tmp_path):
+    """NumPy 1 cannot read a RandomState that NumPy 2 has pickled, so no pickle holds one."""
+    stream = np.random.RandomState(generator(3))
+    X, y = load_iris(return_X_y=True)
+    model = EqPropClassifier(**SETTINGS | {"max_iter": 1, "random_state": stream}).fit(X, y)
+    assert model.random_state is stream
+    assert b"numpy.random" not in pickle.dumps(model)
+    restored = through(model, tmp_path)
+    assert_array_equal(restored.predict(X), model.predict(X))
+    assert_array_equal(restored.random_state.uniform(size=5), stream.uniform(size=5))
+
+
 @pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.joblib")), ids=lambda p: p.stem)
 def test_models_of_earlier_versions(path):
     """Each fixture is a model, inputs, and what the version that stored it predicted for them."""

@@ -153,7 +153,7 @@ def test_an_accuracy_that_cannot_see_rare_classes(scoring):
     model = EqPropClassifier((16,), early_stopping=True, scoring=scoring, random_state=0)
     [message] = fit_and_listen(model, X, y)
     assert "score, 0.99, is that of predicting the most frequent label" in message
-    assert "set scoring='loss'" in message
+    assert "Set scoring='loss', which" in message
     assert average_precision_score(y, model.predict_proba(X)[:, 1]) < 0.2
     assert not fit_and_listen(model.set_params(scoring="loss"), X, y)
     assert average_precision_score(y, model.predict_proba(X)[:, 1]) > 0.8
@@ -164,4 +164,4 @@ def test_a_label_of_many_that_is_never_predicted():
     Y = np.c_[y, np.roll(y, 1)]
     model = EqPropClassifier((16,), early_stopping=True, random_state=0)
     [message] = fit_and_listen(model, X, Y)
-    assert "set scoring='loss'" in message
+    assert "Set scoring='loss', which" in message

@@ -22,7 +22,7 @@ def nudge_warnings(model, X, y):
 
 
 @pytest.mark.parametrize(
-    ("hidden", "limit"), [((12,), "0.8"), ((12, 12), "0.889"), ((12, 12, 12), "0.917")]
+    ("hidden", "limit"), [((12,), "0.8"), ((12, 12), "0.888"), ((12, 12, 12), "0.916")]
 )
 def test_pushing_away_harder_than_the_loops_allow(binary, hidden, limit):
     below, above = float(limit) - 0.01, float(limit) + 0.01

@@ -258,7 +258,7 @@ def test_what_needs_a_fixed_point_is_refused(binary, estimator, wrong, use):
 def test_a_clamped_output_is_refused_afterwards_too(binary):
     X, y = binary
     model = EqPropRegressor(**SETTINGS | {"max_iter": 1}).fit(X, y)
-    with pytest.raises(ValueError, match=r"objective='trajectory' does not go with beta=inf"):
+    with pytest.raises(ValueError, match=r"beta=inf does not go with objective='trajectory'"):
         model.relax(X, y, beta=float("inf"))
 
 

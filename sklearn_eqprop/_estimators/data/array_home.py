@@ -188,8 +188,8 @@ def validated_on_device(
 def _namespace_of(array: Any) -> Any:
     """Namespace that results should be converted to; None if that is NumPy's."""
     namespace, has_one = get_namespace(array) if hasattr(array, "shape") else (np, False)
-    # The name of array_api_compat's wrapper of NumPy ends in "numpy".
-    if not has_one or namespace is np or namespace.__name__.rpartition(".")[2] == "numpy":
+    # scikit-learn may know NumPy by a wrapper.
+    if not has_one or namespace in (np, get_namespace(np.empty(0))[0]):
         return None
     return namespace
 

@@ -1,11 +1,15 @@
 """Rows held out for early stopping."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sklearn_eqprop._estimators.data.rows import Rows
+
+_OTHER_WAYS = "pass X_val and y_val to fit, or set early_stopping=False."
 
 
 def check_validation_arguments(
@@ -53,27 +57,42 @@ def split_rows(
     stratify : ndarray of shape (n_samples,) or None
         Class labels. Both parts then have the same fraction of each class.
 
+    Returns
+    -------
+    train, held_out : Rows
+        Of positive weight. The weights of those held out do not contain `class_weight`.
+
     Raises
     ------
     ValueError
-        If there are too few rows to hold out at least two.
+        If a class has one row only, or one of the parts would have too few rows.
     """
-    n_samples = rows.n_samples
-    try:
-        train, val = train_test_split(
-            np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
-        )
-    except ValueError as error:
+    n_samples, n_classes = rows.n_samples, 1
+    if stratify is not None:
+        labels, counts = np.unique(stratify, return_counts=True)
+        n_classes = len(labels)
+        if counts.min() < 2:
+            msg = (
+                "early_stopping=True trains on one part of each class and holds out another, but "
+                f"the least populated classes in y, {labels[counts < 2].tolist()}, have only 1 "
+                f"member. Add samples of them, leave them out, {_OTHER_WAYS}"
+            )
+            raise ValueError(msg)
+    n_val, fewest = math.ceil(fraction * n_samples), max(n_classes, 2)
+    if not fewest <= n_val <= n_samples - n_classes:
+        remedy = _OTHER_WAYS[0].upper() + _OTHER_WAYS[1:]
+        if fewest + n_classes <= n_samples:
+            n_better = fewest if n_val < fewest else n_samples - n_classes
+            # The number of rows is rounded up.
+            remedy = f"Set validation_fraction={(n_better - 0.5) / n_samples:.4g}, {_OTHER_WAYS}"
+        each = " (one of each class)" if n_classes > 1 else ""
         msg = (
-            f"early_stopping=True cannot hold out validation_fraction={fraction} of {n_samples} "
-            f"samples: {error} Raise validation_fraction, pass X_val and y_val, or set "
-            "early_stopping=False."
-        )
-        raise ValueError(msg) from None
-    if val.shape[0] < 2:
-        msg = (
-            f"validation_fraction={fraction} leaves {val.shape[0]} of {n_samples} samples for "
-            "validation. Raise it, pass X_val and y_val, or set early_stopping=False."
+            f"validation_fraction={fraction} holds out {n_val} of {n_samples} samples, but at "
+            f"least {fewest} must be held out, and {n_classes} left to train on{each}. {remedy}"
         )
         raise ValueError(msg)
-    return rows.part(train), rows.part(val)
+    train, val = train_test_split(
+        np.arange(n_samples), test_size=fraction, random_state=seed, stratify=stratify
+    )
+    held_out = rows.part(val)
+    return rows.part(train).that_count(), replace(held_out, weight=held_out.sample_weight)

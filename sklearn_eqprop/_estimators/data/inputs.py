@@ -4,9 +4,8 @@ Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are
 `array_home`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from numbers import Real
-from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -70,12 +69,11 @@ def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any
         device that the backend does not compute on.
     """
     refuse_unusable(X, "X")
-    X, home = _received(X, backend)
+    X, home = received(X, backend)
     if home.on_device:
         X, _ = array_home.validated_on_device(estimator, X, None, backend, reset=False)
         return X, home
-    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
-        return validate_data(estimator, X, reset=False, **_ACCEPTED), home
+    return validate_data(estimator, X, reset=False, **_ACCEPTED), home
 
 
 def validated_pair(
@@ -105,18 +103,17 @@ def validated_pair(
     """
     refuse_unusable(X, "X")
     refuse_unusable_targets(y)
-    X, home = _received(X, backend)
+    X, home = received(X, backend)
     y = _on_host(y)
     if home.on_device and y is not None:
         X, y = array_home.validated_on_device(estimator, X, y, backend, reset=reset)
         return X, y, home
-    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
-        X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
+    X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
     return _stored_once(X), y, home
 
 
-def _received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
-    """X as an array that the estimators can use, and how to give results back."""
+def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
+    """X as an array of the host or of the backend, and how to give results back."""
     X, home = (X, None) if _is_of_host(X) else array_home.received(X, backend)
     return X, HostHome() if home is None else home
 
@@ -162,7 +159,7 @@ def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight")
     refuse_unusable(sample_weight, name)
     try:
         return _check_sample_weight(_on_host(sample_weight), rows, dtype=np.float64)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if name in str(error):
             raise
         msg = f"{name} does not fit these {rows.shape[0]} samples: {error}"
@@ -178,28 +175,18 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
         As `validated_weight` and `rows_that_count`.
     """
     weight = validated_weight(sample_weight, predicted)
-    if weight is not None:
-        rows_that_count(predicted, predicted, weight, "sample_weight")
+    rows_that_count(weight, "sample_weight")
     return weight
 
 
-def rows_that_count(
-    X: Any,
-    y: np.ndarray,
-    weight: np.ndarray | None,
-    name: str,
-    take_rows: Callable[[Any, np.ndarray], Any] = getitem,
-) -> tuple[Any, np.ndarray, np.ndarray | None]:
-    """Rows of positive weight, with their weights. A row of weight 0 is left out.
+def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
+    """Numbers of the rows of positive weight; None if these are all rows.
 
     Parameters
     ----------
-    X, y : arrays with one row per sample
     weight : ndarray of shape (n_samples,) or None
     name : str
         Parameter that the weights come from, for messages.
-    take_rows : callable, default=operator.getitem
-        Takes X and a mask, returns rows of X. Backends have one for arrays of their device.
 
     Raises
     ------
@@ -208,7 +195,7 @@ def rows_that_count(
         large to divide by.
     """
     if weight is None:
-        return X, y, None
+        return None
     wrong = weight[~(np.isfinite(weight) & (weight >= 0))]
     if wrong.size:
         msg = (
@@ -219,9 +206,8 @@ def rows_that_count(
     if not counts.any():
         msg = f"{name} gives every sample the weight 0; at least one must be positive."
         raise ValueError(msg)
-    with np.errstate(over="ignore", divide="ignore"):
-        total = weight.sum()
-        can_divide = 0 < 1 / total < np.inf
+    total = weight.sum()
+    can_divide = 0 < 1 / total < np.inf
     if not can_divide:
         remedy = "divide" if total > 1 else "multiply"
         msg = (
@@ -229,9 +215,7 @@ def rows_that_count(
             f"between the smallest and the largest float: {remedy} all weights by a constant."
         )
         raise ValueError(msg)
-    if counts.all():
-        return X, y, weight
-    return take_rows(X, counts), y[counts], weight[counts]
+    return None if counts.all() else np.flatnonzero(counts)
 
 
 # ---- masks, dates and missing values -----------------------------------------------------------

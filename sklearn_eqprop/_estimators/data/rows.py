@@ -16,6 +16,7 @@ from scipy import sparse
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
+from sklearn_eqprop._estimators.data.inputs import rows_that_count
 
 #: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
 #: frames have. Larger ones do not stay in the cache.
@@ -49,6 +50,8 @@ SMALLEST_SPREAD = 1e-6
 LARGE_OFFSET = 10.0
 #: A column is also constant if its values differ by no more than this many roundings.
 ROUNDINGS = 16
+#: Columns count as standardised if at least this share of them is.
+MOSTLY = 0.9
 #: The network cannot tell entries apart if they are this much smaller than the largest.
 DWARFED = 1e-6
 
@@ -91,6 +94,18 @@ class Columns:
         with np.errstate(over="ignore"):
             varies: np.ndarray = self.spread > SMALLEST_SPREAD * np.hypot(self.mean, self.spread)
         return varies
+
+    @property
+    def standardised(self) -> bool:
+        """Whether nearly all columns that vary have a mean near 0 and a spread near 1.
+
+        A sparse matrix cannot be centred, so that its means do not count.
+        """
+        varies = self.spread > 0
+        near = (
+            (self.spread > 0.5) & (self.spread < 2) & (self.is_sparse | (np.abs(self.mean) < 0.5))
+        )
+        return bool(varies.any() and near[varies].mean() >= MOSTLY)
 
     @property
     def sizes(self) -> np.ndarray:
@@ -286,7 +301,7 @@ def _mixed(hashes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples, checked and without those of weight 0.
+    """Samples that have been checked.
 
     Attributes
     ----------
@@ -294,15 +309,21 @@ class Rows:
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
         Targets, in the form that the estimator's targets encode.
     weight : ndarray of shape (n_samples,) or None
-        Positive weights.
+        Weights in training, or in the score if the rows are held out.
     device : ArrayBackend or None, default=None
         The backend whose array X is. None: X is on the host.
+    sample_weight : ndarray of shape (n_samples,) or None, default=None
+        The part of `weight` that does not come from `class_weight`.
+    index : ndarray of int of shape (n_samples,) or None, default=None
+        Numbers of these rows among those that the user passed. None: all rows.
     """
 
     X: Any
     y: np.ndarray
     weight: np.ndarray | None
     device: ArrayBackend | None = None
+    sample_weight: np.ndarray | None = None
+    index: np.ndarray | None = None
 
     @property
     def n_samples(self) -> int:
@@ -334,9 +355,17 @@ class Rows:
 
     def part(self, indices: np.ndarray) -> Rows:
         """The rows with these indices."""
-        weight = None if self.weight is None else self.weight[indices]
         X = self.X[indices] if self.device is None else self.device.take_rows(self.X, indices)
-        return Rows(X, self.y[indices], weight, self.device)
+        weight, sample_weight = (
+            None if w is None else w[indices] for w in (self.weight, self.sample_weight)
+        )
+        index = indices if self.index is None else self.index[indices]
+        return Rows(X, self.y[indices], weight, self.device, sample_weight, index)
+
+    def that_count(self, name: str = "class_weight") -> Rows:
+        """The rows of positive weight; messages call the weights `name`, see `rows_that_count`."""
+        indices = rows_that_count(self.weight, name)
+        return self if indices is None else self.part(indices)
 
 
 def check_inputs_fit(rows: Rows, dtype: Any, name: str = "X") -> None:
@@ -374,15 +403,14 @@ def warn_about_columns(
     """
     divisors = np.ones(1) if scales is None else scales
     kind = "column"
-    with np.errstate(over="ignore", invalid="ignore"):  # columns may reach the largest float
-        mean, spread = columns.mean / divisors, columns.spread / divisors
-        if n_channels is not None:
-            kind, divisors = "channel", divisors[:n_channels]
-            mean, spread = _of_channels(mean, spread, n_channels)
-        size = np.hypot(mean, spread)
-        hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
-        spreads = spread[spread > SMALLEST_SPREAD * size]
-        is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
+    mean, spread = columns.mean / divisors, columns.spread / divisors
+    if n_channels is not None:
+        kind, divisors = "channel", divisors[:n_channels]
+        mean, spread = _of_channels(mean, spread, n_channels)
+    size = np.hypot(mean, spread)
+    hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+    spreads = spread[spread > SMALLEST_SPREAD * size]
+    is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
     if hidden.size:
         column_warnings.warn_about_offset(
             hidden, mean * divisors, spread * divisors, kind, is_sparse=columns.is_sparse

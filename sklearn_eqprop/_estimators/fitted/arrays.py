@@ -202,11 +202,11 @@ def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> N
         If layer sizes, connections or the kind of feedback have changed since the first fit.
     """
     was = arrays.layout
-    remedy = "Set it back, or use a fresh clone with warm_start=False."
+    remedy = "Set it back, or use a fresh clone."
     if was.sizes != layout.sizes:
         msg = (
             f"The network fitted so far has layers of {was.sizes} units, but hidden_layer_sizes "
-            f"and the data now ask for {layout.sizes}. Set warm_start=False, or use a fresh clone."
+            f"and the data now ask for {layout.sizes}. {remedy}"
         )
         raise ValueError(msg)
     if was.wiring != layout.wiring:
@@ -219,7 +219,7 @@ def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> N
         msg = (
             "The network fitted so far has other convolutions than hidden_layer_sizes and "
             "input_shape now ask for, though the layers have the same sizes. Set them back, or use "
-            "a fresh clone with warm_start=False."
+            "a fresh clone."
         )
         raise ValueError(msg)
     if tied != (arrays.feedback_coefs is None):

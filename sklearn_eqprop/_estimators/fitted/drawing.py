@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
-from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._backend import NumpyBackend, ignoring_float_errors
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.parameters.architecture import requested_wiring
 from sklearn_eqprop._estimators.parameters.config import Config
@@ -19,6 +19,7 @@ _ARC = 30
 _FORWARD, _FEEDBACK = "#1f6f8b", "#c0562a"
 
 
+@ignoring_float_errors
 def drawing_of(estimator: Any) -> str:
     """Return a picture of the network: as fitted, or as the parameters describe it.
 

@@ -3,6 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from sklearn_eqprop._network import Layout, Wiring
 from sklearn_eqprop._network.conv2d import ConvGeometry
 
@@ -21,14 +23,19 @@ TRUSTED_TYPES = (
 def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes of an estimator as they are stored.
 
-    The layout is stored as plain data, so that its classes may change.
+    The layout is stored as plain data, so that its classes may change. So is the user's generator
+    of random numbers: NumPy 1 cannot read a `RandomState` that NumPy 2 has stored.
 
     Parameters
     ----------
     attributes : dict
         ``vars`` of the estimator, which does not change.
     """
-    stored = {name: value for name, value in attributes.items() if name != "_checked_parameters"}
+    stored: dict[str, Any] = {
+        name: value.get_state(legacy=False) if isinstance(value, np.random.RandomState) else value
+        for name, value in attributes.items()
+        if name != "_checked_parameters"
+    }
     stored["_model_format"] = MODEL_FORMAT
     if "_layout" in stored:
         layout: Layout = stored["_layout"]
@@ -49,7 +56,7 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
     ValueError
         If a later version has stored them in its own format.
     """
-    attributes = dict(stored)
+    attributes = {name: _generator_in(value) for name, value in stored.items()}
     found = attributes.pop("_model_format", None)
     if found != MODEL_FORMAT:
         msg = (
@@ -62,3 +69,12 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
         geometries = {pair: ConvGeometry(**of_pair) for pair, of_pair in packed["geometries"]}
         attributes["_layout"] = Layout(Wiring.of(packed["pairs"]), packed["shapes"], geometries)
     return attributes
+
+
+def _generator_in(value: Any) -> Any:
+    """Return the generator of random numbers if `value` is the state of one, or else the value."""
+    if not isinstance(value, dict) or "bit_generator" not in value:
+        return value
+    generator = np.random.RandomState(getattr(np.random, value["bit_generator"])())
+    generator.set_state(value)
+    return generator

@@ -1,14 +1,14 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
-import math
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from sklearn_eqprop._backend import ArrayBackend, get_backend
+from sklearn_eqprop._backend import ArrayBackend, get_backend, ignoring_float_errors
 from sklearn_eqprop._estimators.data.held_out import check_validation_arguments, split_rows
 from sklearn_eqprop._estimators.data.inputs import (
     FEWER_ROWS,
@@ -36,16 +36,24 @@ from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, Trained, train
 from sklearn_eqprop._estimators.parameters.architecture import requested_layout
-from sklearn_eqprop._estimators.parameters.checks import check_beta, check_pairs, warn_beforehand
+from sklearn_eqprop._estimators.parameters.checks import (
+    check_beta,
+    check_pairs,
+    check_same_meaning,
+    warn_beforehand,
+)
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
+from sklearn_eqprop._estimators.parameters.remedies import Situation
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._training import SCHEDULES
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: Attributes that scikit-learn's validation sets.
-_OF_FEATURES = ("n_features_in_", "feature_names_in_")
+#: Attributes that the draft has before training; scikit-learn's validation sets the first two.
+_OF_DRAFT = ("n_features_in_", "feature_names_in_", "_checked_parameters", "_network_parameters")
+#: Methods that users may have assigned to an estimator. They are bound to it, not to its copies.
+_PREDICTING = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,7 @@ class Call:
         return rows_of(self.X) + ("" if X_val is None else f" and {rows_of(X_val, 'X_val')}")
 
 
+@ignoring_float_errors
 def fit(estimator: Any, call: Call) -> None:
     """Train an estimator, and set its fitted attributes at the very end.
 
@@ -90,39 +99,42 @@ def fit(estimator: Any, call: Call) -> None:
         If numbers stop being finite.
     """
     draft = _copy_of(estimator)
-    config = Config.of(draft)
-    checked = vars(draft)["_checked_parameters"] = given_parameters(draft)
+    config = Config.requested(draft)
+    vars(draft)["_checked_parameters"] = given_parameters(draft)
     check_pairs(config, incremental=call.incremental)
     if any(part is not None for part in call.validation):
         check_validation_arguments(*call.validation, early_stopping=config.early_stopping)
     backend = get_backend(config.backend)
     previous = None
     if hasattr(draft, "coefs_") and (call.incremental or config.warm_start):
+        was = Config.of(draft)
         targets = draft._targets.of(draft, config)
+        check_same_meaning(was, config, draft._targets.of(draft, was).loss, targets.loss)
         previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
+    vars(draft)["_network_parameters"] = config.of_network
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
         trained, callbacks = _prepare_and_train(
             estimator, draft, config, call, previous, rng, backend
         )
     attributes = _fitted_attributes(config, trained, backend.name)
-    attributes["_checked_parameters"] = checked
-    attributes |= {name: vars(draft)[name] for name in _OF_FEATURES if name in vars(draft)}
+    attributes |= {name: vars(draft)[name] for name in _OF_DRAFT if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
     if not isinstance(ended, DivergenceError):
+        state = trained.fitted.state
         warn_about_training(
-            config,
-            trained.fitted.state,
+            Situation(config, trained.fitted.arrays.dtype, state.standardised),
+            state,
             ended,
             trained.n_epochs,
-            trained.fitted.arrays.dtype,
             incremental=call.incremental,
+            own_validation=call.validation[0] is not None,
         )
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
-        config.random_state.set_state(rng.get_state())
+        config.random_state.set_state(rng.get_state(legacy=False))
     if isinstance(ended, DivergenceError):
         raise ended
 
@@ -141,20 +153,25 @@ def _prepare_and_train(
     When the device is full, the error message comes after the arrays in this function have been
     freed. Those in `fit` would stay, so `fit` must not hold arrays of the device.
     """
-    rows, targets = rows_to_fit(draft, config, call, previous, backend)
+    every_row, targets = rows_to_fit(draft, config, call, previous, backend)
+    rows = every_row.that_count()  # without those of a class of weight 0
     vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
     held_out = rows_to_judge(draft, config, targets, call, backend)
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
+    as_given = call.validation[:2]
     if config.early_stopping and held_out is None:
-        stratify = targets.stratify(rows.y)
-        rows, held_out = split_rows(rows, config.validation_fraction, state.split_seed, stratify)
+        as_given = (call.X, call.y)
+        stratify, seed = targets.stratify(every_row.y), state.split_seed
+        rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
     _start_comparison(state, config, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
     if held_out is not None:
-        validation_score = judge(config, targets, held_out, state.input_scales, estimator_with)
+        validation_score = judge(
+            draft, config, targets, held_out, as_given, state.input_scales, estimator_with
+        )
     callbacks = None
     # A search sets this attribute on the estimators that it fits.
     if hasattr(estimator, "_skl_callbacks") and not call.incremental:
@@ -187,7 +204,7 @@ def _start_comparison(
         used = []  # a single epoch, which nothing is compared with
         state.judged_by = ()
     state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
-    state.constant_score = -math.inf
+    state.constant_score = -np.inf
     if held_out is not None and config.scoring in (None, "accuracy"):
         state.constant_score = targets.constant_score(held_out.y, held_out.weight)
 
@@ -202,8 +219,6 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
     """Return the fitted attributes by name."""
     fitted = trained.fitted
     state = fitted.state
-    # Both are empty if the first epoch was interrupted.
-    curve, compared = state.loss_curve or [math.nan], state.compared_losses or [math.nan]
     scores = state.compared_scores if config.early_stopping else None
     return {
         **fitted.arrays.attributes,
@@ -213,8 +228,8 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
         "n_iter_": trained.n_epochs,
         "t_": state.n_samples_seen,
         "loss_curve_": state.loss_curve,
-        "loss_": curve[-1],
-        "best_loss_": None if config.early_stopping else min(compared),
+        "loss_": state.loss_curve[-1],
+        "best_loss_": None if config.early_stopping else min(state.compared_losses),
         "validation_scores_": state.validation_scores if config.early_stopping else None,
         "best_validation_score_": max(scores) if scores else None,
         "relaxation_": state.relaxation,
@@ -240,6 +255,8 @@ def _with_weights_of(
     arrays.divide_inputs_by(input_scales)
     twin = _copy_of(estimator)
     vars(twin).update(arrays.attributes)
+    for name in _PREDICTING:
+        vars(twin).pop(name, None)
     return twin
 
 
@@ -250,15 +267,16 @@ def _copy_of_generator(random_state: Any) -> np.random.RandomState:
     """
     if not isinstance(random_state, np.random.RandomState):
         return check_random_state(random_state)
-    twin = np.random.RandomState()
-    twin.set_state(random_state.get_state())
-    return twin
+    return copy.deepcopy(random_state)
 
 
 def rows_to_fit(
     estimator: Any, config: Config, call: Call, previous: Fitted | None, backend: ArrayBackend
 ) -> tuple[Rows, Targets]:
-    """Return the rows that count, with clean targets, and what is known about the targets.
+    """Return rows with clean targets, and what is known about the targets.
+
+    Rows of sample weight 0 are left out. Those of a class of weight 0 are not, because the score
+    of early stopping does not depend on `class_weight`.
 
     Parameters
     ----------
@@ -278,26 +296,25 @@ def rows_to_fit(
     first = previous is None
     y = estimator._targets.plain(call.y)
     X, y, home = validated_pair(estimator, call.X, y, backend, reset=first)
-    take_rows = backend.take_rows
     weight = validated_weight(call.sample_weight, y)
-    X, y, weight = rows_that_count(X, y, weight, "sample_weight", take_rows)
+    rows = Rows(X, y, weight, backend if home.on_device else None).that_count("sample_weight")
     targets: Targets
     if previous is None:
         kind = estimator._targets
-        targets, y = kind.first(y, config, call.classes, incremental=call.incremental)
+        targets, y = kind.first(rows.y, config, call.classes, incremental=call.incremental)
     else:
         targets = previous.targets
-        y = targets.checked(y, config, call.classes)
+        y = targets.checked(rows.y, config, call.classes)
         if not call.incremental:
             targets.check_warm_start(y)
-    name = "class_weight" if weight is None else "class_weight times sample_weight"
-    weight = targets.weight(y, weight)
-    X, y, weight = rows_that_count(X, y, weight, name, take_rows)
+    name = "class_weight" if rows.weight is None else "class_weight times sample_weight"
+    weight = targets.weight(y, rows.weight)
+    rows_that_count(weight, name)  # refuses weights that are not usable
     targets = targets.scaled(y, weight, first=first, incremental=call.incremental)
     if config.rule.nudged:
         pushes_away = config.pushes_away
         check_beta(config, targets.loss, config.beta, pushes_away=pushes_away, held=True)
-    return Rows(X, y, weight, backend if home.on_device else None), targets
+    return replace(rows, y=y, weight=weight, sample_weight=rows.weight), targets
 
 
 def rows_to_judge(
@@ -316,12 +333,12 @@ def rows_to_judge(
     try:
         X, y, home = validated_pair(estimator, X, targets.plain(y), backend)
         weight = validated_weight(weight, y, "sample_weight_val")
-        X, y, weight = rows_that_count(X, y, weight, "sample_weight_val", backend.take_rows)
-        y = targets.checked(y, config)
+        device = backend if home.on_device else None
+        rows = Rows(X, y, weight, device).that_count("sample_weight_val")
+        return replace(rows, y=targets.checked(rows.y, config))
     except ValueError as error:
         msg = f"In the validation set (X_val, y_val, sample_weight_val): {error}"
         raise ValueError(msg) from error
-    return Rows(X, y, weight, backend if home.on_device else None)
 
 
 def network_to_train(
@@ -368,6 +385,7 @@ def network_to_train(
         arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
         state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
+    state.standardised = rows.columns.standardised
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")

@@ -1,26 +1,30 @@
 """How early stopping judges a network: by the default score, by the loss, or by a scorer."""
 
 import math
+import re
 from collections.abc import Callable
+from inspect import signature
 from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, get_scorer_names
 
 from sklearn_eqprop._backend.array_backend import Feed
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.settle import prediction_substrate, settle_rows
 from sklearn_eqprop._estimators.parameters.config import Config
-from sklearn_eqprop._estimators.targets import Targets
+from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._network import Network
-from sklearn_eqprop.exceptions import DivergenceError
+from sklearn_eqprop.exceptions import DivergenceError, EqPropWarning
 
 
 def judge(
+    estimator: Any,
     config: Config,
     targets: Targets,
     held_out: Rows,
+    as_given: tuple[Any, Any],
     input_scales: np.ndarray | None,
     estimator_with: Callable[[Network], Any],
 ) -> Callable[[Network], float]:
@@ -28,9 +32,13 @@ def judge(
 
     Parameters
     ----------
+    estimator : EqPropClassifier or EqPropRegressor
     config : Config
     targets : Labels or Numbers
     held_out : Rows
+        Their weights count in the score.
+    as_given : tuple
+        X and y that the held-out rows were taken from, as passed by the user.
     input_scales : ndarray or None
         Scales by which training divides the columns of X.
     estimator_with : callable
@@ -40,43 +48,144 @@ def judge(
     -------
     callable
         From a network to a score.
+
+    Raises
+    ------
+    ValueError
+        If there is no such scorer.
     """
     scoring = config.scoring
-    if scoring is None or scoring == "loss":
+    if scoring == "loss" or (scoring is None and not _has_own_score(type(estimator))):
         return _own_score(config, targets, held_out, input_scales)
+    scorer = check_scoring(estimator, scoring=scoring)
     X = held_out.X if held_out.device is None else held_out.device.to_host(held_out.X)
     y = targets.original(held_out.y)
-    weight = {} if held_out.weight is None else {"sample_weight": held_out.weight}
+    given_X, given_y = as_given
+    has_columns = hasattr(given_X, "columns")
+    if has_columns:
+        X = _taken(given_X, held_out.index)
+    if hasattr(given_y, "iloc") and isinstance(getattr(given_y, "dtype", None), np.dtype):
+        y = _taken(given_y, held_out.index)
+    weight = {}
+    if held_out.weight is not None and _takes_weight(
+        estimator.score if scoring is None else scorer
+    ):
+        weight = {"sample_weight": held_out.weight}
+
+    about_classes = _about_missing_classes(targets, held_out.y)
 
     def score(network: Network) -> float:
         fitted = estimator_with(network)
-        # The rows have lost their column names in validation.
-        vars(fitted).pop("feature_names_in_", None)
-        scorer = check_scoring(fitted, scoring=scoring)
+        if not has_columns:  # a warning would say so in every epoch
+            vars(fitted).pop("feature_names_in_", None)
         try:
             value = scorer(fitted, X, y, **weight)
-        except DivergenceError:
+        except (DivergenceError, EqPropWarning):  # a warning of ours that is an error
             raise
-        except (ValueError, TypeError) as error:
-            msg = f"scoring={scoring!r} does not work on the validation set: {error}"
+        except Exception as error:
+            problem = str(error).strip().rstrip(".")
+            remedy = _remedy(scoring, scorer, problem, targets) or about_classes
+            if remedy:  # instead of scikit-learn's own remedy, which is for callers of the metric
+                problem = re.split(r"\.\s*(?=[A-Z])", problem)[0]
+            else:
+                remedy = f"The scorer got X as {_described(X)} and y as {_described(y)}. "
+                if isinstance(error, LookupError) and not has_columns:
+                    remedy += "Columns have names only if X is a data frame. "
+                remedy += "Use another scorer, or None for accuracy or R²."
+            msg = (
+                f"scoring={scoring!r} does not work on the validation set. "
+                f"{type(error).__name__}: {problem}. {remedy}"
+            )
             raise ValueError(msg) from error
-        return _comparable(value, scoring)
+        return _comparable(value, scoring, about_classes)
 
     return score
 
 
-def _comparable(value: Any, scoring: Any) -> float:
-    """Return a score as a float.
+def _has_own_score(kind: type) -> bool:
+    """Return whether a subclass scores in its own way.
+
+    If it also has its own `fit`, the rows that training gets may be others than those that its
+    `predict` expects, for example because both of them transform X. Then the network is judged.
+    """
+    own = next(each for each in kind.__mro__ if each.__module__.startswith("sklearn_eqprop."))
+
+    def overrides(name: str) -> bool:
+        return getattr(kind, name) is not getattr(own, name)
+
+    return (overrides("predict") or overrides("score")) and not overrides("fit")
+
+
+def _taken(given: Any, index: np.ndarray | None) -> Any:
+    """Return rows of a table or a series of pandas, or of a table of another library."""
+    if index is None:
+        return given
+    return given.take(index) if hasattr(given, "take") else given[index]
+
+
+def _takes_weight(scorer: Any) -> bool:
+    """Return whether a scorer, or the metric that it was made from, has a parameter for weights."""
+    try:
+        parameters = signature(getattr(scorer, "_score_func", scorer)).parameters
+    except (TypeError, ValueError):  # functions of other languages may not say
+        return False
+    return "sample_weight" in parameters
+
+
+def _remedy(scoring: Any, scorer: Any, problem: str, targets: Targets) -> str:
+    """Return how to score such labels; empty if that is not known."""
+    if not isinstance(targets, Labels):
+        return ""
+    classes, made = targets.classes.tolist(), repr(scorer)
+    if "pos_label" in problem and made.startswith("make_scorer(") and len(classes) == 2:
+        for default in (", average=binary", ", response_method='predict'"):
+            made = made.replace(default, "")
+        named = f"{made.removesuffix(')')}, pos_label={classes[1]!r})"
+        return f"Name the label that counts as positive: scoring={named}."
+    variants = [
+        name
+        for name in get_scorer_names()
+        if name.startswith(f"{scoring}_") and (targets.multilabel or "samples" not in name)
+    ]
+    if "multi" in problem and variants:
+        return f"For these targets use one of the scorers {variants}."
+    return ""
+
+
+def _about_missing_classes(targets: Targets, y: np.ndarray) -> str:
+    """Return what to do if some classes are not held out; empty if all are."""
+    missing: list[Any] = []
+    if isinstance(targets, Labels) and not targets.multilabel:
+        missing = np.setdiff1d(targets.classes, y).tolist()
+    if not missing:
+        return ""
+    return (
+        f"The validation set holds no sample of the classes {missing}. Use scoring='loss', or pass "
+        "X_val and y_val with samples of all classes to fit."
+    )
+
+
+def _described(rows: Any) -> str:
+    return f"{type(rows).__name__} of shape {rows.shape}"
+
+
+def _comparable(value: Any, scoring: Any, remedy: str = "") -> float:
+    """Return a score as a float; the `remedy` is for messages.
 
     Raises
     ------
     ValueError
         If it is not a finite number.
     """
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value.item()
     if not isinstance(value, Real) or not math.isfinite(value):
+        remedy = remedy or (
+            "Use another scoring (None: accuracy or R²), or a larger validation set."
+        )
         msg = (
             f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
-            "compared. Use another scoring (None: accuracy or R²), or a larger validation set."
+            f"compared. {remedy}"
         )
         raise ValueError(msg)
     return float(value)
@@ -98,6 +207,8 @@ def _own_score(
             feed = backend.feed(held_out.X, target, network.dtype, factors)
         substrate = prediction_substrate(config, network)
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
+        if not np.isfinite(settled.residual).all():
+            raise DivergenceError(settled.finding)
         output = backend.to_host(settled.states[-1])
         if config.scoring is None:
             return _comparable(targets.score(output, held_out.y, held_out.weight), None)

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
@@ -100,7 +98,6 @@ def train(
     ended: EndedBy | DivergenceError
     try:
         with (
-            np.errstate(over="ignore", invalid="ignore", divide="ignore"),
             arrays.facing_scaled_inputs(state.input_scales),
             backend.explaining_full_memory(minibatches, remedy),
         ):

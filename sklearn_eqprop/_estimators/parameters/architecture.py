@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
@@ -66,11 +66,12 @@ def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layo
         # Dense layers read any input as a row, so that a search may hold input_shape fixed.
         return layout_of(wiring, (n_features,), config.hidden, n_outputs)
     if shape is None:
-        raise _wrong_shape(
-            config.input_shape,
-            f"hidden_layer_sizes={config.hidden!r} has convolutional layers, which must know how "
-            f"the {n_features} columns of X form an image",
+        msg = (
+            f"hidden_layer_sizes={config.hidden!r} has convolutional layers, but input_shape=None. "
+            "Set the 'input_shape' parameter to the (height, width) or (height, width, channels) "
+            f"of the images. Their product must be {n_features}, the number of columns of X."
         )
+        raise InvalidParameterError(msg)
     try:
         return layout_of(wiring, shape, config.hidden, n_outputs)
     except ValueError as error:
@@ -97,7 +98,7 @@ def requested_wiring(config: Config) -> Wiring:
     wiring = Wiring.of(_pairs(config.connections, n_layers))
     _check_every_layer_counts(wiring, config.connections, n_layers)
     if config.tied:
-        _check_partners(wiring)
+        _check_partners(wiring, config.hidden)
     if not config.rule.exact:
         _check_nudge_arrives(wiring, n_layers, config)
     return wiring
@@ -134,38 +135,56 @@ def _is_pair_of_integers(entry: Any) -> bool:
 
 
 def _check_every_layer_counts(wiring: Wiring, connections: Any, n_layers: int) -> None:
-    layers = set(range(1, n_layers + 1))
-    unreached = layers - reachable(wiring.pairs, 0)
-    if unreached:
-        raise _invalid(
-            connections,
-            f"no path leads from the input, layer 0, to {named(unreached)}; add a connection "
-            f"such as (0, {min(unreached)})",
-        )
-    against = [(target, source) for source, target in wiring.pairs]
-    useless = layers - reachable(against, n_layers)
-    if useless:
-        raise _invalid(
-            connections,
-            f"no path leads from {named(useless)} to the output, layer {n_layers}; add a "
-            f"connection such as ({min(useless)}, {n_layers})",
-        )
+    layers, pairs = set(range(1, n_layers + 1)), list(wiring.pairs)
+
+    def unreached() -> set[int]:
+        return layers - reachable(pairs, 0)
+
+    def useless() -> set[int]:
+        return layers - reachable([(target, source) for source, target in pairs], n_layers)
+
+    gaps = []
+    if unreached():
+        gaps.append(f"no path leads from the input, layer 0, to {named(unreached())}")
+    while left := unreached():
+        pairs.append((0, min(left)))
+    if useless():
+        gaps.append(f"no path leads from {named(useless())} to the output, layer {n_layers}")
+    while left := useless():
+        pairs.append((max(left), n_layers))
+    if gaps:
+        added = ", ".join(map(str, pairs[len(wiring.pairs) :]))
+        raise _invalid(connections, f"{'; '.join(gaps)}. Add connections such as {added}")
 
 
-def _check_partners(wiring: Wiring) -> None:
+def _check_partners(wiring: Wiring, hidden: Sequence[int | Conv2D]) -> None:
     """Refuse tied feedback without a forward connection whose weights it could share."""
     alone = [
         pair
         for pair, partner in zip(wiring.feedback, wiring.partners, strict=True)
         if partner is None
     ]
-    if alone:
-        msg = (
-            "feedback='tied' shares the weights of the forward connection that leads the other "
-            f"way, but connections has none for {', '.join(map(str, alone))}. Add it, remove these "
-            "pairs, or use feedback='untied'."
-        )
-        raise ValueError(msg)
+    if not alone:
+        return
+    # A layer has no other connection to itself, and a dense layer cannot drive a convolution.
+    missing = [
+        (target, source)
+        for source, target in alone
+        if source > target and not isinstance((*hidden, 0)[source - 1], Conv2D)
+    ]
+    remove = [pair for pair in alone if pair[::-1] not in missing]
+    steps = [f"add {', '.join(map(str, missing))}"] if missing else []
+    if remove:
+        steps.append(f"remove {', '.join(map(str, remove))}")
+    why = ""
+    if any(source == target for source, target in alone):
+        why = "Tied weights within a layer would have to be symmetric, which is not supported. "
+    msg = (
+        "feedback='tied' shares the weights of the forward connection that leads the other way, "
+        f"but connections has none for {', '.join(map(str, alone))}. {why}To keep tied feedback, "
+        f"{' and '.join(steps)}. Otherwise use feedback='untied'."
+    )
+    raise ValueError(msg)
 
 
 def _check_nudge_arrives(wiring: Wiring, n_layers: int, config: Config) -> None:
@@ -188,7 +207,7 @@ def needed_for_exact(config: Config) -> list[str]:
     changes = (
         ("objective='fixed_point'", config.averages),
         ("a finite beta", config.clamps),
-        ("credit_coordinates='auto'", config.credit_coordinates == "rate"),
+        ("credit_coordinates='auto'", config.credit_coordinates == "rate" and config.rates_differ),
     )
     return [change for change, is_needed in changes if is_needed]
 

@@ -2,11 +2,11 @@
 
 import math
 
-from sklearn_eqprop._estimators.parameters.architecture import named
+from sklearn_eqprop._estimators.parameters.architecture import named, requested_wiring
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Conv2D, Wiring, allowed_loop_product, reachable
-from sklearn_eqprop._rules import RULES
+from sklearn_eqprop._rules import NUDGINGS, RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
 
@@ -27,113 +27,98 @@ def check_pairs(config: Config, *, incremental: bool) -> None:
     """
     if config.averages:
         _check_trajectory(config)
-    if config.credit_coordinates == "rate" and RULES[config.gradient].in_states_only:
-        msg = (
-            f"credit_coordinates='rate' does not go with gradient={config.gradient!r}, whose "
-            "displacements are the exact gradient already. Use credit_coordinates='auto'."
-        )
-        raise ValueError(msg)
+    _check_coordinates(config)
     if config.clamps:
         _check_clamp(config)
     if incremental and config.early_stopping:
         msg = "partial_fit does not support early_stopping=True. Set it to False, or use fit."
         raise ValueError(msg)
-    for entry in config.hidden:
-        if isinstance(entry, Conv2D):
-            _check_convolution(config, entry)
+
+
+#: What an option does not go with, why, and what to use instead.
+Fault = tuple[str, str, str]
+
+_NO_CLAMPED_AVERAGES = "averages along a trajectory are defined for finite nudges only"
+
+
+def _refuse(option: str, faults: list[Fault], instead: str) -> None:
+    """Refuse an option, with all of its faults at once, so that the remedy mends them all."""
+    if faults:
+        found = ". Nor does it go with ".join(f"{what}: {why}" for what, why, _ in faults)
+        remedy = " with ".join(use for _, _, use in faults)
+        comma = "," if len(faults) > 1 else ""
+        msg = f"{option} does not go with {found}. Use {remedy}{comma} or {instead}."
+        raise ValueError(msg)
 
 
 def _check_trajectory(config: Config) -> None:
-    wrong = None
+    faults: list[Fault] = []
     if not config.relaxation_type.follows_trajectory:
-        wrong = ("relaxation", config.relaxation, "euler", "other methods follow no trajectory")
-    elif RULES[config.gradient].fixed_point_only:
-        wrong = (
-            "gradient",
-            config.gradient,
-            "vector_field",
-            "the other rules need a network that settles",
+        why = "only Euler steps follow the trajectory of the dynamics"
+        faults.append((f"relaxation={config.relaxation!r}", why, "relaxation='euler'"))
+    if RULES[config.gradient].fixed_point_only:
+        why = "this rule needs a network that settles"
+        faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
+    if config.beta == math.inf:
+        faults.append(("beta=inf", _NO_CLAMPED_AVERAGES, "a finite beta"))
+    for entry in pooled_by_maximum(config)[:1]:
+        why = "the winners of this max pooling change along a trajectory"
+        faults.append((repr(entry), why, "pooling='average'"))
+    _refuse("objective='trajectory'", faults, "objective='fixed_point'")
+
+
+def _check_coordinates(config: Config) -> None:
+    """Refuse displacements of rates, or of states, for rules that they would make wrong."""
+    if not config.rates_differ:
+        return
+    chosen, rule = config.credit_coordinates, RULES[config.gradient]
+    if chosen == "rate" and rule.in_states_only:
+        why = (
+            "this rule computes the exact gradient from displacements of states, and the slopes "
+            f"of activation={config.activation!r} would change its direction"
         )
-    if wrong is not None:
-        name, value, usable, reason = wrong
-        msg = (
-            f"objective='trajectory' does not go with {name}={value!r}: {reason}. Use "
-            f"{name}={usable!r} or objective='fixed_point'."
-        )
-        raise ValueError(msg)
-    check_clamped_objective(config, config.beta)
+        fault = (f"gradient={rule.name!r}", why, "gradient='vector_field'")
+        _refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
+    if chosen == "state" and config.clamps and config.tied:
+        why = "contrastive Hebbian learning is a difference of products of rates"
+        fault = ("credit_coordinates='state'", why, "credit_coordinates='auto'")
+        _refuse("beta=inf with feedback='tied'", [fault], "a finite beta")
 
 
 def _check_clamp(config: Config) -> None:
-    check_clamped_loss(config)
-    wrong = None
+    faults = _clamped_loss(config, "loss='squared_error'")
     if config.nudging != "one_sided":
-        reason = "the output cannot be held on both sides of its target"
-        wrong = ("nudging", config.nudging, "one_sided", reason)
-    elif not RULES[config.gradient].clampable:
-        wrong = ("gradient", config.gradient, "vector_field", "a clamped output has its own rule")
-    if wrong is not None:
-        name, value, usable, reason = wrong
-        msg = (
-            f"beta=inf does not go with {name}={value!r}: {reason}. Use {name}={usable!r} or a "
-            "finite beta."
-        )
-        raise ValueError(msg)
-    if config.tied and config.credit_coordinates == "state":
-        msg = (
-            "beta=inf with feedback='tied' does not go with credit_coordinates='state': "
-            "contrastive Hebbian learning is a difference of products of rates. Use "
-            "credit_coordinates='auto'."
-        )
-        raise ValueError(msg)
+        why = "the output cannot be held on both sides of its target"
+        faults.append((f"nudging={config.nudging!r}", why, "nudging='one_sided'"))
+    if not RULES[config.gradient].clampable:
+        why = "this rule is defined for finite nudges only"
+        faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
+    _refuse("beta=inf", faults, "a finite beta")
 
 
-def check_clamped_objective(config: Config, beta: float) -> None:
-    """Refuse β = ∞ for averages along a trajectory.
+def _clamped_loss(config: Config, remedy: str) -> list[Fault]:
+    if config.loss == "squared_error":
+        return []
+    why = (
+        "it holds the output at the target, which is the limit of a strong nudge for the squared "
+        "error only"
+    )
+    return [(f"loss={config.loss!r}", why, remedy)]
+
+
+def check_clamped_phase(config: Config) -> None:
+    """Refuse to hold the output of a fitted network, if its phases have no such limit.
 
     Raises
     ------
     ValueError
-        With the remedy.
+        For averages along a trajectory, and for every loss except the squared error.
     """
-    if config.averages and beta == math.inf:
-        msg = (
-            "objective='trajectory' does not go with beta=inf: an output that is held has no "
-            "trajectory to average. Use a finite beta or objective='fixed_point'."
-        )
-        raise ValueError(msg)
-
-
-def check_clamped_loss(config: Config) -> None:
-    """Refuse β = ∞ for losses whose nudged output does not converge to the target.
-
-    Raises
-    ------
-    ValueError
-        For every loss except the squared error.
-    """
-    if config.loss != "squared_error":
-        msg = (
-            f"beta=inf does not go with loss={config.loss!r}: it holds the output at the target, "
-            "which is the limit of a strong nudge under loss='squared_error' only. Use that loss "
-            "or a finite beta."
-        )
-        raise ValueError(msg)
-
-
-def _check_convolution(config: Config, entry: Conv2D) -> None:
-    if not config.feedback_rule.works_on_kernels and not config.tied:
-        msg = (
-            f"feedback_learning={config.feedback_learning!r} does not go with {entry!r}: it needs "
-            "synapses that have their own weight. Use feedback_learning='kolen_pollack'."
-        )
-        raise ValueError(msg)
-    if config.averages and entry.picks_winners:
-        msg = (
-            f"objective='trajectory' does not go with {entry!r}: along a trajectory the winners "
-            "of max pooling change. Use pooling='average' or objective='fixed_point'."
-        )
-        raise ValueError(msg)
+    faults = _clamped_loss(config, "an estimator fitted with loss='squared_error'")
+    if config.averages:
+        use = "an estimator fitted with objective='fixed_point'"
+        faults.append(("objective='trajectory'", _NO_CLAMPED_AVERAGES, use))
+    _refuse("beta=inf", faults, "a finite beta")
 
 
 def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, held: bool) -> None:
@@ -172,29 +157,67 @@ def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, he
         raise InvalidParameterError(msg)
     if not pushes_away:
         return
+    away = "the nudge away from the target"
     if math.isinf(loss.curvature):
         if not held:
             msg = (
-                f"beta={beta!r} is negative and the curvature of loss={config.loss!r} has no known "
-                "bound: outputs that are pushed away from the target could diverge. Use a positive "
-                "beta."
+                f"beta={beta!r} is negative, and the curvature of loss={config.loss!r} has no "
+                f"known bound: {away} could make the output diverge. Use a positive beta."
             )
             raise ValueError(msg)
     elif abs(beta) * loss.curvature >= 1:
-        remedy = "a positive beta" if beta < 0 else "nudging='one_sided' with a positive beta"
+        both = held and NUDGINGS[config.nudging].both_signs
+        remedy = "nudging='one_sided' with a positive beta" if both else "a positive beta"
         msg = (
-            f"beta={beta!r} is too large for loss={config.loss!r}: the phase that is nudged away "
-            f"from the target would diverge. Use |beta| < {1 / loss.curvature:g}, or {remedy}."
+            f"beta={beta!r} is too large for loss={config.loss!r}: {away} can make the free "
+            "equilibrium unstable, so that the nudged phase tells nothing about the gradient. "
+            f"Use |beta| < {_rounded_down(1 / loss.curvature)}, or {remedy}."
         )
         raise ValueError(msg)
 
 
 def pooled_by_maximum(config: Config) -> list[Conv2D]:
-    """Return the layers in which winners of max pooling may change while a network settles."""
-    entries = config.hidden
-    if config.connections is None:
-        entries = entries[1:]  # the first reads the input, which does not change
+    """Return the layers in which winners of max pooling may change while a network settles.
+
+    Winners among the inputs do not change.
+    """
+    hidden, pairs = config.hidden, requested_wiring(config).pairs
+    maps = {layer for layer, entry in enumerate(hidden, 1) if isinstance(entry, Conv2D)}
+    # Feedback beside a forward connection uses the convolution of that one in reverse.
+    reading = {t for s, t in pairs if s in maps and t in maps and (s <= t or (t, s) not in pairs)}
+    entries = [hidden[layer - 1] for layer in sorted(reading)]
     return [entry for entry in entries if isinstance(entry, Conv2D) and entry.picks_winners]
+
+
+def check_same_meaning(was: Config, config: Config, loss_was: Loss, loss: Loss) -> None:
+    """Refuse to continue the training of a network that the parameters now read differently.
+
+    Parameters
+    ----------
+    was, config : Config
+        Parameters of the last fit, and of this one.
+    loss_was, loss : Loss
+        Losses of the last fit, and of this one.
+
+    Raises
+    ------
+    ValueError
+        If the activation has changed, or the loss gives the output another meaning.
+    """
+    remedy = "Set it back, or use a fresh clone with warm_start=False."
+    if was.activation != config.activation:
+        msg = (
+            f"The network was trained with activation={was.activation!r}, but the parameter is now "
+            f"{config.activation!r}. {remedy}"
+        )
+        raise ValueError(msg)
+    thresholds_differ = abs(loss_was.label_threshold - loss.label_threshold) > 0  # NaN: unknown
+    if thresholds_differ or loss_was.predicts_log != loss.predicts_log:
+        msg = (
+            f"loss={config.loss!r} gives the output another meaning than loss={was.loss!r}, with "
+            f"which the network was trained. {remedy}"
+        )
+        raise ValueError(msg)
 
 
 def warn_beforehand(config: Config, loss: Loss, wiring: Wiring) -> None:
@@ -272,15 +295,25 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
             left = 1 - loop / left
         limit = (1 - loop / left) / curvature
         if abs(beta) > limit:
+            remedy = "a positive beta"
+            if NUDGINGS[config.nudging].both_signs:
+                remedy = "nudging='one_sided' with a positive beta"
             warn_at_call(
                 f"{nudge} may be too strong for loop_gain={bound}: the phase that is nudged away "
-                f"from the target is sure to settle only for |beta| <= {limit:.3g}. Use a smaller "
-                "|beta| or nudging='one_sided'."
+                f"from the target is sure to settle only for |beta| <= {_rounded_down(limit)}. Use "
+                f"a smaller |beta| or {remedy}."
             )
     explicit = config.relaxation_type.explicit_steps or config.rule.explicit_steps
     pulls = config.nudging != "one_sided" or beta > 0
     if explicit and pulls and config.step_size * (1 + pull) >= 2:
         warn_at_call(
             f"{nudge} and step_size={config.step_size:g} are too large: Euler steps would swing "
-            f"around the nudged output. Use step_size < {2 / (1 + pull):.3g} or a smaller |beta|."
+            f"around the nudged output. Use step_size < {_rounded_down(2 / (1 + pull))} or a "
+            "smaller |beta|."
         )
+
+
+def _rounded_down(limit: float) -> str:
+    """Return a positive number with about three digits, not above `limit`, which it replaces."""
+    digits = 2 - math.floor(math.log10(limit))
+    return f"{math.floor(limit * 10.0**digits) / 10.0**digits:g}"

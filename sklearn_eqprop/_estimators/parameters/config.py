@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
 import numpy as np
+from sklearn.base import clone
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
@@ -30,6 +31,16 @@ UNTIED_LOOP_GAIN = 0.2
 TIED_LOOP_GAIN = 0.9
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
+#: Parameters that say what a network computes. A fitted network keeps those of its last fit.
+OF_NETWORK = (
+    "hidden_layer_sizes",
+    "activation",
+    "feedback",
+    "objective",
+    "connections",
+    "loop_gain",
+    "loss",
+)
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,25 @@ class Config:
 
     @classmethod
     def of(cls, estimator: Any) -> Config:
-        """Return the parameters of an estimator.
+        """Return the parameters by which an estimator computes.
+
+        Those of `OF_NETWORK` are as in the last fit, whatever ``set_params`` has changed since. An
+        estimator that is not fitted has those of `requested`.
+
+        Raises
+        ------
+        InvalidParameterError
+            If a parameter has a wrong type or range.
+        """
+        config = cls.requested(estimator)
+        fitted = vars(estimator).get("_network_parameters", {})
+        if all(value is getattr(config, name) for name, value in fitted.items()):
+            return config
+        return replace(config, **fitted)
+
+    @classmethod
+    def requested(cls, estimator: Any) -> Config:
+        """Return the parameters of an estimator as they are set, for the next fit.
 
         scikit-learn validates types and ranges in ``fit`` and in the first ``partial_fit``. If
         ``set_params`` has changed a parameter of a fitted estimator, they are validated here.
@@ -100,6 +129,14 @@ class Config:
         if checked is None or any(map(operator.is_not, given, checked)):
             estimator._validate_params()
         return cls(*map(_plain, given))
+
+    @property
+    def of_network(self) -> dict[str, Any]:
+        """The parameters that a fitted network keeps."""
+        kept = {name: getattr(self, name) for name in OF_NETWORK}
+        if hasattr(self.loss, "get_params"):  # set_params(loss__tau=...) changes the user's object
+            kept["loss"] = clone(self.loss)
+        return kept
 
     @cached_property
     def hidden(self) -> tuple[int | Conv2D, ...]:
@@ -123,8 +160,11 @@ class Config:
 
     @property
     def clamps(self) -> bool:
-        """Whether the output is held at the target in the second phase."""
-        return self.beta == math.inf
+        """Whether the output is held at the target in the second phase.
+
+        A rule that is not nudged has no use for β, even if it is infinite.
+        """
+        return self.beta == math.inf and RULES[self.gradient].nudged
 
     @property
     def rule(self) -> type[CreditRule]:
@@ -190,6 +230,11 @@ class Config:
         number affects the time only.
         """
         return 0.5 * (UNTIED_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
+
+    @property
+    def rates_differ(self) -> bool:
+        """Whether displacements of some hidden units' rates differ from those of their states."""
+        return bool(self.hidden) and not self.rho.transmits_state
 
     @property
     def reads_rates(self) -> bool:
@@ -278,6 +323,11 @@ def given_parameters(estimator: Any) -> tuple[Any, ...]:
     A regressor has no `class_weight`: it counts as None.
     """
     return tuple(getattr(estimator, name, None) for name in _NAMES)
+
+
+def loss_of(estimator: Any) -> Any:
+    """Return the loss of the last fit; the parameter `loss` of an estimator that is not fitted."""
+    return vars(estimator).get("_network_parameters", vars(estimator))["loss"]
 
 
 def _plain(value: Any) -> Any:

@@ -41,8 +41,8 @@ connections : list of (int, int) or None, default
     connections. All other pairs are feedback, including lateral ones from a layer to itself.
 feedback : {'untied', 'tied'}, default
     Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
-    transposed forward weights (an energy-based network, Scellier & Bengio 2017). Tied weights work
-    best with 'hard_sigmoid'; see `loop_gain`.
+    transposed forward weights (an energy-based network, Scellier & Bengio 2017), so `connections`
+    cannot be lateral. Tied weights work best with 'hard_sigmoid'; see `loop_gain`.
 feedback_init : {'transpose', 'independent'}, default
     Network. Feedback starts at `feedback_scale` times the transposed forward weights, or at
     `feedback_scale` times its own random weights. Not used with tied feedback.

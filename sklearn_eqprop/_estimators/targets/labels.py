@@ -14,10 +14,13 @@ from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
+from sklearn_eqprop._estimators.data.rows import TELLING_ROWS
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, ClassificationLoss
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import type_of_target
+from sklearn_eqprop._warnings import warn_at_call
+from sklearn_eqprop.exceptions import EqPropWarning
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Labels:
             If y is not usable, or does not agree with `classes`.
         """
         y, multilabel = _clean(y, config)
+        if multilabel:
+            _warn_about_one_hot(y)
         if classes is None and incremental and not multilabel:
             msg = (
                 "classes must be passed on the first call to partial_fit. Pass all labels that "
@@ -192,8 +197,7 @@ class Labels:
                 f"{self.classes.tolist()} except one: at least two need a weight other than 0."
             )
             raise ValueError(msg)
-        with np.errstate(over="ignore"):  # `rows_that_count` refuses infinite weights
-            return weight * by_class[columns]
+        return weight * by_class[columns]  # `rows_that_count` refuses infinite weights
 
     def _weight_of_classes(
         self, y: np.ndarray, columns: np.ndarray, weight: np.ndarray
@@ -208,8 +212,8 @@ class Labels:
             return compute_class_weight(self.class_weight, classes=self.classes, y=y)
         except (ValueError, TypeError) as error:
             msg = (
-                f"class_weight={self.class_weight!r} is not usable: {error}. Pass a number for "
-                f"each of the classes {self.classes.tolist()}, or 'balanced'."
+                f"class_weight={self.class_weight!r} is not usable: {str(error).rstrip('.')}. Pass "
+                f"a number for each of the classes {self.classes.tolist()}, or 'balanced'."
             )
             raise ValueError(msg) from None
 
@@ -308,6 +312,13 @@ def _clean(y: Any, config: Config) -> tuple[np.ndarray, bool]:
     refuse_missing(y)
     _refuse_odd_labels(y)
     kind = type_of_target(y)
+    if kind == "continuous-multioutput":
+        msg = (
+            "y has several columns of numbers that are not whole, such as probabilities of the "
+            "classes. A classifier learns labels: pass y.argmax(axis=1), or use EqPropRegressor "
+            "to learn the numbers."
+        )
+        raise ValueError(msg)
     if kind not in ("binary", "multiclass", "multilabel-indicator"):
         check_classification_targets(y)  # it finds the type again, and explains the problem
     if kind == "multiclass-multioutput":
@@ -320,6 +331,18 @@ def _clean(y: Any, config: Config) -> tuple[np.ndarray, bool]:
     if multilabel:
         _check_multilabel(y, config)
     return y, multilabel
+
+
+def _warn_about_one_hot(y: np.ndarray) -> None:
+    """Warn if a 0/1 matrix may be one-hot labels. Independent labels hardly ever look so."""
+    if y.shape[0] >= TELLING_ROWS and (y.sum(axis=1) == 1).all():
+        warn_at_call(
+            f"Every row of y has exactly one 1 in its {y.shape[1]} columns, as one-hot labels do. "
+            f"The classifier learns them as {y.shape[1]} independent labels (multilabel), and may "
+            "predict none or several for a sample. If every sample has one class, pass the classes "
+            "instead: y.argmax(axis=1), where y is a NumPy array.",
+            EqPropWarning,
+        )
 
 
 def _check_multilabel(y: np.ndarray, config: Config) -> None:
@@ -402,10 +425,18 @@ def _checked_classes(classes: Any) -> np.ndarray:
     if labels.ndim != 1 or labels.size == 0:
         msg = f"classes={classes!r} must be a sequence of all class labels."
         raise ValueError(msg)
-    if labels.dtype.kind == "f" and np.isnan(labels).any():
-        msg = f"classes={classes!r} contains NaN, which is not a label: leave it out."
-        raise ValueError(msg)
-    return unique_labels(labels)
+    if labels.dtype.kind == "f" and (labels != np.trunc(labels)).any():  # NaN, too
+        held = f"{labels[labels != np.trunc(labels)][0]:g}, which is not a label"
+    else:
+        found = unique_labels(labels)
+        if found.shape == labels.shape:
+            return found
+        held = f"{labels.shape[0]} entries, of which only {found.shape[0]} differ"
+    msg = (
+        f"classes holds {held}. It must name every class label once. To weight samples, use the "
+        "name: sample_weight=..."
+    )
+    raise ValueError(msg)
 
 
 def _kind(multilabel: bool, y: np.ndarray) -> str:

@@ -36,11 +36,9 @@ class Numbers:
     single_output : bool
         Whether y has one dimension.
     mean, scale : ndarray of shape (n_outputs,)
-        The network is trained on ``(y - mean) / scale``.
+        The network is trained on ``(y - mean) / scale``. If the loss predicts a logarithm
+        (Poisson), the mean is 0 and the scale is the mean of the targets.
     loss : Loss
-    predicts_log : bool
-        Whether the output is the logarithm of the prediction (Poisson loss). The mean is then 0
-        and the scale is the mean of the targets.
     undecided : tuple of (ndarray, ndarray or None), or None
         Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
         targets vary.
@@ -50,7 +48,6 @@ class Numbers:
     mean: np.ndarray
     scale: np.ndarray
     loss: Loss
-    predicts_log: bool
     undecided: tuple[np.ndarray, np.ndarray | None] | None = None
 
     #: How far apart hidden units are when training starts. With few inputs Glorot's range leaves
@@ -88,7 +85,7 @@ class Numbers:
         n_outputs = _n_outputs(y)
         loss = config.loss_from(NUMBER_LOSSES)
         _check_sign(y, loss)
-        numbers = cls(y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss, loss.predicts_log)
+        numbers = cls(y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss)
         return numbers, y.reshape(-1, n_outputs)
 
     @classmethod
@@ -99,7 +96,6 @@ class Numbers:
             estimator.target_mean_,
             estimator.target_scale_,
             config.loss_from(NUMBER_LOSSES),
-            estimator._predicts_log,
             estimator._undecided_targets,
         )
 
@@ -116,7 +112,6 @@ class Numbers:
             "target_scale_": self.scale,
             "n_outputs_": self.n_outputs,
             "_single_output": self.single_output,
-            "_predicts_log": self.predicts_log,
             "_undecided_targets": self.undecided,
         }
 
@@ -131,17 +126,10 @@ class Numbers:
         Raises
         ------
         ValueError
-            If y has another number of outputs, or the loss gives the outputs another meaning.
+            If y has another number of outputs, or negative targets where `loss` allows none.
         """
         y = _clean(y)
         self.check_n_outputs(y)
-        if self.loss.predicts_log != self.predicts_log:
-            msg = (
-                f"loss={config.loss!r} gives the output another meaning than the loss that "
-                "training started with: only 'poisson' predicts a logarithm. Set loss back, or "
-                "fit a fresh clone."
-            )
-            raise ValueError(msg)
         _check_sign(y, self.loss)
         return y.reshape(-1, self.n_outputs)
 
@@ -185,7 +173,7 @@ class Numbers:
         unit = _magnitudes(y)  # in this unit nothing overflows
         moments = [_mean_and_spread(column, weight) for column in (y / unit).T]
         mean, spread = np.array(moments).T
-        if self.predicts_log:
+        if self.loss.predicts_log:
             scale = mean * unit
             mean, scale = np.zeros_like(mean), np.where(scale > 0, scale, 1.0)
         else:
@@ -222,11 +210,10 @@ class Numbers:
         ValueError
             If one of them is beyond the largest number of `dtype`.
         """
-        with np.errstate(over="ignore"):
-            # Near the largest number only halves can be subtracted. Halving is exact.
-            part = 0.5 if np.isinf(y - self.mean).any() else 1.0
-            standardised: np.ndarray = part * y - part * self.mean
-            standardised = (standardised / (part * self.scale)).astype(dtype)
+        # Near the largest number only halves can be subtracted. Halving is exact.
+        part = 0.5 if np.isinf(y - self.mean).any() else 1.0
+        standardised: np.ndarray = part * y - part * self.mean
+        standardised = (standardised / (part * self.scale)).astype(dtype)
         row, column = np.unravel_index(np.argmax(np.abs(standardised)), standardised.shape)
         if np.isinf(standardised[row, column]):
             msg = (
@@ -245,11 +232,10 @@ class Numbers:
         """
         scale, mean = (backend.from_host(x, x.dtype) for x in (self.scale, self.mean))
         limits = np.finfo(output.dtype)
-        with np.errstate(over="ignore"):
-            restored = self._standardised(output, backend.xp) * scale + mean
-            [largest] = backend.numbers([abs(restored).max()])
-            if largest <= float(limits.max) and self.scale.min() >= limits.tiny:
-                restored = restored.astype(output.dtype)
+        restored = self._standardised(output, backend.xp) * scale + mean
+        [largest] = backend.numbers([abs(restored).max()])
+        if largest <= float(limits.max) and self.scale.min() >= limits.tiny:
+            restored = restored.astype(output.dtype)
         if not backend.is_device and np.isinf(restored).any():
             most = np.finfo(restored.dtype).max
             warn_at_call(
@@ -261,14 +247,14 @@ class Numbers:
 
     def _standardised(self, output: Array, xp: Any) -> Array:
         """Return standardised predictions of output states."""
-        if not self.predicts_log:
+        if not self.loss.predicts_log:
             return output
-        with np.errstate(over="ignore"):  # `decode` and `score` report infinite predictions
-            return xp.exp(output.astype(np.float64))
+        # `decode` and `score` report infinite predictions.
+        return xp.exp(output.astype(np.float64))
 
     def score(self, output: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> float:
-        """Return R² of output states, computed in standardised units."""
-        return _r2(self.encode(y, np.float64), self._standardised(output, np), weight)
+        """Return R² of output states, as early stopping uses it."""
+        return r2(self.encode(y, np.float64), self._standardised(output, np), weight)
 
     def constant_score(self, y: np.ndarray, weight: np.ndarray | None) -> float:
         """Return -inf: R² sees every step of training, however small."""
@@ -296,8 +282,7 @@ def _clean(y: Any) -> np.ndarray:
     if sparse.issparse(y):
         msg = f"y is sparse, with {y.shape[1]} columns. Pass y.toarray()."
         raise ValueError(msg)
-    with np.errstate(over="ignore"):
-        y = np.asarray(y, dtype=np.float64)
+    y = np.asarray(y, dtype=np.float64)
     if np.isnan(y).any():
         msg = f"y holds None, NaN or NA {np.isnan(y).sum()} times: leave out those rows."
         raise ValueError(msg)
@@ -356,14 +341,22 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
     return mean, np.sqrt(np.average((values - mean) ** 2, weights=counts))
 
 
-def _r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return R² in units in which targets can be squared. Errors that cannot be are cut off."""
-    unit = np.maximum(np.abs(y).max(axis=0), 1.0)
-    y, predicted = y / unit, predicted.astype(np.float64) / unit
+def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """Return R² in units in which targets can be squared. Errors that cannot be are cut off.
+
+    Parameters
+    ----------
+    y, predicted : ndarray of shape (n_samples, n_outputs)
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
+    # Near the largest number only halves can be subtracted.
+    y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
     # Counted from the first target, a constant column is exactly 0.
-    y, predicted = y - y[0], predicted - y[0]
+    distances = y - y[0]
+    unit = _magnitudes(np.where(distances.any(axis=0), distances, y))
+    y, predicted = distances / unit, (predicted - y[0]) / unit
     error = predicted - y
-    largest = np.abs(error).max()
+    largest = np.abs(error).max(initial=0)
     if largest > LARGEST_ERROR:
         warn_at_call(
             f"Some predictions are wrong by {largest:.3g} times the scale of the targets. The "

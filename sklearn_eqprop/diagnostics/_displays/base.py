@@ -2,6 +2,8 @@
 
 from typing import Any, Self
 
+from sklearn_eqprop._backend import ignoring_float_errors
+
 
 class Display:
     """A picture of a result, with the interface of scikit-learn's displays.
@@ -19,6 +21,7 @@ class Display:
     #: Width and height of a new figure in inches.
     _size: tuple[float, float] = (6.4, 4.8)
 
+    @ignoring_float_errors
     def plot(self, ax: Any = None) -> Self:
         """Draw the picture.
 

@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop.diagnostics._displays.base import Display, layer_colours
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
@@ -59,6 +60,7 @@ class ErrorProcessesDisplay(Display):
         """
         return cls(error_processes(estimator, X, y, **settings)).plot(ax, kind=kind)
 
+    @ignoring_float_errors
     def plot(self, ax: Any = None, *, kind: str = "signals") -> Self:
         """Draw the picture.
 

@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop.diagnostics._displays.base import Display
 from sklearn_eqprop.diagnostics._subject import check_estimator
 
@@ -32,6 +33,7 @@ class WeightsDisplay(Display):
         self.images = images
 
     @classmethod
+    @ignoring_float_errors
     def from_estimator(
         cls,
         estimator: Any,

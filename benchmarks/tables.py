@@ -1,0 +1,239 @@
+"""Compare default settings on real tables: scores, log losses, processor times and ranks.
+
+    python benchmarks/tables.py --data FOLDER --output benchmarks/results/tables.md
+
+Every .npz file in FOLDER has X (numbers without gaps) and y: integers are classes, a matrix of
+integers holds one column per label, floats are targets. All models follow a StandardScaler and see
+the same splits: 70 % of the rows to train on. Targets of MLPRegressor are standardised too; ours
+does that itself. ``--set name=value`` changes a parameter of ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import threadpoolctl
+from datasets import Dataset
+from defaults import parse_setting
+from environment import describe_environment
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import log_loss
+from sklearn.model_selection import train_test_split
+from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.preprocessing import StandardScaler
+
+from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+
+#: Learning rate of our defaults, for a fair row of the MLP.
+OUR_RATE = 3e-3
+SIDES = ("ours", "MLP", f"MLP at {OUR_RATE:g}", "linear", "trees")
+#: A table counts as lost to the linear model if the score is lower by more than this.
+CLEARLY = 0.02
+
+
+def load_tables(folder: Path) -> list[Dataset]:
+    """Return one task per .npz file."""
+    tasks = []
+    for path in sorted(folder.glob("*.npz")):
+        with np.load(path) as archive:
+            X, y = archive["X"], archive["y"]
+        kind = "regression" if y.dtype.kind == "f" else "classification"
+        tasks.append(Dataset(path.stem, kind, X, y))
+    return tasks
+
+
+def make_model(side: str, task: Dataset, seed: int, settings: dict[str, Any]):
+    """Return one side of the comparison, without the StandardScaler."""
+    classifies, several = task.kind == "classification", task.y.ndim == 2
+    if side == "ours":
+        return (EqPropClassifier if classifies else EqPropRegressor)(random_state=seed, **settings)
+    if side.startswith("MLP"):
+        rate = {} if side == "MLP" else {"learning_rate_init": OUR_RATE}
+        if classifies:
+            return MLPClassifier(random_state=seed, **rate)
+        mlp = MLPRegressor(random_state=seed, **rate)
+        return TransformedTargetRegressor(mlp, transformer=StandardScaler())
+    if side == "linear":
+        if not classifies:
+            return RidgeCV()
+        model = LogisticRegression(max_iter=1000)
+        return MultiOutputClassifier(model) if several else model
+    if classifies:
+        model = HistGradientBoostingClassifier(random_state=seed)
+        return MultiOutputClassifier(model) if several else model
+    model = HistGradientBoostingRegressor(random_state=seed)
+    return MultiOutputRegressor(model) if several else model
+
+
+def mean_log_loss(model, X: np.ndarray, y: np.ndarray) -> float:
+    """Return the log loss; for several labels the mean over them."""
+    probabilities = model.predict_proba(X)
+    if y.ndim == 1:
+        return float(log_loss(y, probabilities, labels=model.classes_))
+    if isinstance(probabilities, list):  # MultiOutputClassifier: one array per label
+        columns = [
+            each[:, list(kind).index(1)] if 1 in kind else np.zeros(len(X))
+            for each, kind in zip(probabilities, model.classes_, strict=True)
+        ]
+        probabilities = np.stack(columns, axis=1)
+    labels = range(y.shape[1])
+    return float(np.mean([log_loss(y[:, k], probabilities[:, k], labels=[0, 1]) for k in labels]))
+
+
+def run_one(task: Dataset, side: str, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Fit one model on one split; return score, log loss, processor time and the warnings."""
+    stratify = task.y if task.kind == "classification" and task.y.ndim == 1 else None
+    X, X_test, y, y_test = train_test_split(
+        task.X, task.y, test_size=0.3, random_state=seed, stratify=stratify
+    )
+    scaler = StandardScaler().fit(X)
+    X, X_test = scaler.transform(X), scaler.transform(X_test)
+    model = make_model(side, task, seed, settings)
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        started = time.process_time()
+        model.fit(X, y)
+        seconds = time.process_time() - started
+        score = model.score(X_test, y_test)
+        loss = mean_log_loss(model, X_test, y_test) if task.kind == "classification" else np.nan
+    return {
+        "score": float(score),
+        "log_loss": loss,
+        "seconds": seconds,
+        "epochs": int(getattr(model, "n_iter_", 0)) if side == "ours" else 0,
+        "alpha": float(getattr(model, "alpha_", np.nan)),
+        "warnings": [str(each.message) for each in said],
+    }
+
+
+def compare(
+    tasks: list[Dataset], sides: tuple[str, ...], seeds: range, settings: dict, n_jobs: int
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """Return the outcomes by table and side, one per seed."""
+    jobs = [(task, side, seed) for task in tasks for side in sides for seed in seeds]
+    outcomes = joblib.Parallel(n_jobs=n_jobs)(
+        joblib.delayed(run_one)(task, side, seed, settings if side == "ours" else {})
+        for task, side, seed in jobs
+    )
+    results: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for (task, side, _), outcome in zip(jobs, outcomes, strict=True):
+        results.setdefault(task.name, {}).setdefault(side, []).append(outcome)
+    return results
+
+
+def means(results: dict, side: str, name: str) -> np.ndarray:
+    """Return the mean over the seeds of one number, for every table."""
+    return np.array([np.mean([one[name] for one in sides[side]]) for sides in results.values()])
+
+
+def by_table(results: dict) -> str:
+    """Return a Markdown table with one row per table."""
+    head = ["table", *SIDES, "log loss: ours", "MLP", "linear", "s: ours", "MLP"]
+    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    for index, name in enumerate(results):
+
+        def cell(side: str, what: str, digits: int = 3, index: int = index) -> str:
+            value = means(results, side, what)[index]
+            return "" if np.isnan(value) else f"{value:.{digits}f}"
+
+        cells = [cell(side, "score") for side in SIDES]
+        cells += [cell(side, "log_loss") for side in ("ours", "MLP", "linear")]
+        cells += [cell(side, "seconds", 2) for side in ("ours", "MLP")]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def summary(results: dict) -> str:
+    """Return the numbers that the defaults are judged by, as a list."""
+
+    def score(side: str) -> np.ndarray:
+        return means(results, side, "score")
+
+    names = np.array(list(results))
+    to_mlp, to_linear = score("ours") - score("MLP"), score("ours") - score("linear")
+    seconds = means(results, "ours", "seconds")
+    ratio = seconds / means(results, "MLP", "seconds")
+    loss = {side: means(results, side, "log_loss") for side in SIDES}
+    classifies = ~np.isnan(loss["ours"])
+    excess = (loss["ours"] - loss["linear"])[classifies]
+    above_mlp = (loss["ours"] > loss["MLP"])[classifies]
+    scores = np.stack([score(side) for side in SIDES])
+    ranks = (
+        (scores[None] > scores[:, None]).sum(axis=1)
+        + 1
+        + 0.5 * ((scores[None] == scores[:, None]).sum(axis=1) - 1)
+    )
+    limit = [
+        any("max_iter" in text for one in sides["ours"] for text in one["warnings"])
+        for sides in results.values()
+    ]
+    lost = to_linear < -CLEARLY
+    return "\n".join(
+        [
+            f"- ours minus MLP: mean {to_mlp.mean():+.3f}, worst {to_mlp.min():+.3f} "
+            f"({names[to_mlp.argmin()]})",
+            f"- ours minus linear: mean {to_linear.mean():+.3f}, worst {to_linear.min():+.3f} "
+            f"({names[to_linear.argmin()]}), below by more than {CLEARLY:g}: {lost.sum()} "
+            f"({', '.join(names[lost])})",
+            f"- log loss minus the linear model's: worst {excess.max():+.3f} "
+            f"({names[classifies][excess.argmax()]}); above MLP's on {above_mlp.sum()} of "
+            f"{classifies.sum()} tables ({', '.join(names[classifies][above_mlp])})",
+            "- mean rank by score: "
+            + ", ".join(
+                f"{side} {rank.mean():.2f}" for side, rank in zip(SIDES, ranks, strict=True)
+            ),
+            f"- processor time over MLP's: median {np.median(ratio):.2f}, worst {ratio.max():.2f} "
+            f"({names[ratio.argmax()]}); median {np.median(seconds):.2f} s",
+            f"- tables with the warning of max_iter: {sum(limit)} of {len(limit)}",
+        ]
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of .npz files")
+    parser.add_argument("--only", nargs="*", help="names of tables")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--others", type=Path, help="JSON file that keeps the other sides' results")
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    settings = dict(parse_setting(text) for text in arguments.set)
+    tasks = load_tables(arguments.data)
+    if arguments.only:
+        tasks = [task for task in tasks if task.name in arguments.only]
+    seeds = range(arguments.seeds)
+    if arguments.others and arguments.others.exists():
+        others = json.loads(arguments.others.read_text())
+    else:
+        others = compare(tasks, SIDES[1:], seeds, {}, arguments.jobs)
+        if arguments.others:
+            arguments.others.write_text(json.dumps(others))
+    ours = compare(tasks, SIDES[:1], seeds, settings, arguments.jobs)
+    results = {name: ours[name] | others[name] for name in ours}
+    changed = f"\nChanged from the defaults: {settings}" if settings else ""
+    text = (
+        "# Real tables, default settings\n\n"
+        f"70 % of the rows to train on, seeds {list(seeds)}; accuracy (all labels right, for "
+        f"several labels) or R², mean over the seeds; {arguments.jobs} fits at a time, one BLAS "
+        f"thread each.\n{describe_environment()}{changed}\n\n{by_table(results)}\n\n"
+        f"{summary(results)}\n"
+    )
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
