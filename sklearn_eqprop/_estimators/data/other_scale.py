@@ -23,7 +23,6 @@ FAR_BEYOND = 0.5
 OTHER_SPREAD = 2.5
 
 
-@np.errstate(all="ignore")  # columns may reach the largest and the smallest float
 def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None:
     """Warn if the unit of a column seems to have changed since the calls before.
 
@@ -72,7 +71,6 @@ def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
     return 2 * int(np.count_nonzero(numbers > bound)) >= n_needed
 
 
-@np.errstate(all="ignore")
 def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: str) -> None:
     """Warn if held-out rows are elsewhere than those of training, as if not preprocessed alike.
 

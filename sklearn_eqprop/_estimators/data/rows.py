@@ -91,8 +91,7 @@ class Columns:
     @property
     def varies(self) -> np.ndarray:
         """Which columns vary by more than rounding."""
-        with np.errstate(over="ignore"):
-            varies: np.ndarray = self.spread > SMALLEST_SPREAD * np.hypot(self.mean, self.spread)
+        varies: np.ndarray = self.spread > SMALLEST_SPREAD * np.hypot(self.mean, self.spread)
         return varies
 
     @property
