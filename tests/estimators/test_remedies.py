@@ -55,7 +55,17 @@ TABLE = [
         | {"hidden_layer_sizes": (Conv2D(2, 1), MAX)},
         [{"hidden_layer_sizes": (Conv2D(2, 1), MEAN)}, {"objective": "fixed_point"}],
     ),
+    (
+        C,
+        {"objective": "trajectory", "relaxation": "euler", **CLAMPED},
+        [{"beta": 0.3}, {"objective": "fixed_point", "loss": "squared_error"}],
+    ),
     # an output that is held
+    (
+        C,
+        CLAMPED | TIED | {"activation": "tanh", "credit_coordinates": "state"},
+        [{"loss": "squared_error", "credit_coordinates": "auto"}, {"beta": 0.1}],
+    ),
     (C, {"beta": INF}, [{"loss": "squared_error"}, {"beta": 0.1}]),
     (C, CLAMPED, [{"loss": "squared_error"}, {"beta": 0.1}]),
     (
