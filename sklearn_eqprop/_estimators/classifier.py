@@ -208,9 +208,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         backend = prediction_backend(self)
         probabilities, home = received(self.predict_proba(X), backend)
         xp = backend.xp if home.on_device else np
-        with np.errstate(divide="ignore"):  # a probability may be 0
-            return home.give_back(xp.log(probabilities))
+        return home.give_back(xp.log(probabilities))
 
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict`; with multilabel targets the accuracy of rows.
 

@@ -131,6 +131,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         numbers = Numbers.of(self, Config.of(self))
         return settled.give_back(numbers.decode(settled.output, settled.backend))
 
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R² of `predict`.
 
@@ -148,8 +149,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         float
         """
         refuse_unusable_targets(y)
-        with np.errstate(over="ignore", invalid="ignore"):  # scikit-learn computes the sum of y
-            y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
+        y = check_array(on_host(y), ensure_2d=False, dtype=np.float64, input_name="y")
         predicted = np.asarray(on_host(self.predict(X)))
         check_consistent_length(predicted, y)
         weight = weight_of_scores(sample_weight, predicted)

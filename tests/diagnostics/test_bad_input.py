@@ -117,7 +117,7 @@ def test_number_of_probes(n_probes, fitted):
 def test_a_network_that_runs_away(diagnostic):
     X, Y = random_task(2, (1, 1))
     model, y = twin(driven_loop(2.0), "squared_error", X, Y)
-    with pytest.raises(DivergenceError, match=r"not stay finite in float64.*Scale the inputs"):
+    with pytest.raises(DivergenceError, match=r"not stay finite in float64.*Set loop_gain"):
         diagnostic(model, X, y)
 
 

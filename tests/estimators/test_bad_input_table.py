@@ -500,7 +500,7 @@ CASES = {
         ["values [-1, 1]", "0 or 1"],
     ),
     "stream labels of columns": (
-        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, 1 - y]).partial_fit(X, 2 * np.c_[y, y]),
+        lambda X, y, fc, fr: c().partial_fit(X, np.c_[y, y]).partial_fit(X, 2 * np.c_[y, y]),
         ValueError,
         ["values [0, 2]", "0 or 1"],
     ),

@@ -254,12 +254,23 @@ def test_remedy_for_a_class_that_is_not_held_out(rare):
     assert np.isfinite(model.best_validation_score_)
 
 
+@pytest.mark.filterwarnings("ignore:Only one class is present")
+def test_remedy_for_a_score_that_needs_both_classes(rare):
+    X, y = rare
+    of_one_class = {"X_val": X[y == 0], "y_val": y[y == 0]}
+    model = EqPropClassifier(**SETTINGS, scoring="roc_auc")
+    with pytest.raises(ValueError, match=r"no sample of the classes \[1\]\. Use scoring='loss'"):
+        model.fit(X, y, **of_one_class)
+    model.set_params(scoring="loss").fit(X, y, **of_one_class)
+    assert np.isfinite(model.best_validation_score_)
+
+
 def test_remedy_for_a_class_of_one_row(rare):
     X, y = rare
     y = y.copy()
     y[0] = 2
     model = EqPropClassifier(**SETTINGS)
-    with pytest.raises(ValueError, match=r"only 1 sample of the classes \[2\].*leave them out"):
+    with pytest.raises(ValueError, match=r"classes in y, \[2\], have only 1 .*leave them out"):
         model.fit(X, y)
     model.fit(X[1:], y[1:])
     model.fit(X, y, X_val=X[:50], y_val=y[:50])

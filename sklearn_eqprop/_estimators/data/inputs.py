@@ -73,8 +73,7 @@ def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any
     if home.on_device:
         X, _ = array_home.validated_on_device(estimator, X, None, backend, reset=False)
         return X, home
-    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
-        return validate_data(estimator, X, reset=False, **_ACCEPTED), home
+    return validate_data(estimator, X, reset=False, **_ACCEPTED), home
 
 
 def validated_pair(
@@ -109,8 +108,7 @@ def validated_pair(
     if home.on_device and y is not None:
         X, y = array_home.validated_on_device(estimator, X, y, backend, reset=reset)
         return X, y, home
-    with np.errstate(invalid="ignore"):  # scikit-learn adds up all numbers to look for NaN
-        X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
+    X, y = validate_data(estimator, X, y, multi_output=True, reset=reset, **_ACCEPTED)
     return _stored_once(X), y, home
 
 
@@ -208,9 +206,8 @@ def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
     if not counts.any():
         msg = f"{name} gives every sample the weight 0; at least one must be positive."
         raise ValueError(msg)
-    with np.errstate(over="ignore", divide="ignore"):
-        total = weight.sum()
-        can_divide = 0 < 1 / total < np.inf
+    total = weight.sum()
+    can_divide = 0 < 1 / total < np.inf
     if not can_divide:
         remedy = "divide" if total > 1 else "multiply"
         msg = (

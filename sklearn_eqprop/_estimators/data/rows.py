@@ -48,6 +48,8 @@ SMALLEST_SPREAD = 1e-6
 LARGE_OFFSET = 10.0
 #: A column is also constant if its values differ by no more than this many roundings.
 ROUNDINGS = 16
+#: Columns count as standardised if at least this share of them is.
+MOSTLY = 0.9
 #: Warn if later data are this many times larger or smaller than the first.
 OTHER_SCALE = 1e3
 #: The network cannot tell entries apart if they are this much smaller than the largest.
@@ -85,6 +87,18 @@ class Columns:
         """Largest magnitude of each column."""
         largest: np.ndarray = np.maximum(self.highest, -self.lowest)
         return largest
+
+    @property
+    def standardised(self) -> bool:
+        """Whether nearly all columns that vary have a mean near 0 and a spread near 1.
+
+        A sparse matrix cannot be centred, so that its means do not count.
+        """
+        varies = self.spread > 0
+        near = (
+            (self.spread > 0.5) & (self.spread < 2) & (self.is_sparse | (np.abs(self.mean) < 0.5))
+        )
+        return bool(varies.any() and near[varies].mean() >= MOSTLY)
 
 
 class _Sums:
@@ -315,18 +329,7 @@ class Rows:
         return Rows(X, self.y[indices], weight, self.device, sample_weight, index)
 
     def that_count(self, name: str = "class_weight") -> Rows:
-        """The rows of positive weight.
-
-        Parameters
-        ----------
-        name : str, default='class_weight'
-            Parameter that the weights come from, for messages.
-
-        Raises
-        ------
-        ValueError
-            As `rows_that_count`.
-        """
+        """The rows of positive weight; messages call the weights `name`, see `rows_that_count`."""
         indices = rows_that_count(self.weight, name)
         return self if indices is None else self.part(indices)
 
@@ -366,15 +369,14 @@ def warn_about_columns(
     """
     divisors = np.ones(1) if scales is None else scales
     kind = "column"
-    with np.errstate(over="ignore", invalid="ignore"):  # columns may reach the largest float
-        mean, spread = columns.mean / divisors, columns.spread / divisors
-        if n_channels is not None:
-            kind, divisors = "channel", divisors[:n_channels]
-            mean, spread = _of_channels(mean, spread, n_channels)
-        size = np.hypot(mean, spread)
-        hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
-        spreads = spread[spread > SMALLEST_SPREAD * size]
-        is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
+    mean, spread = columns.mean / divisors, columns.spread / divisors
+    if n_channels is not None:
+        kind, divisors = "channel", divisors[:n_channels]
+        mean, spread = _of_channels(mean, spread, n_channels)
+    size = np.hypot(mean, spread)
+    hidden = _hidden_by_offset(columns, mean * divisors, spread * divisors)
+    spreads = spread[spread > SMALLEST_SPREAD * size]
+    is_uneven = spreads.size and size.max() > UNEVEN_RATIO * np.median(spreads)
     if hidden.size:
         column_warnings.warn_about_offset(
             hidden, mean * divisors, spread * divisors, kind, is_sparse=columns.is_sparse
@@ -444,8 +446,7 @@ def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> 
 
 def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
     """Warn if columns of later data are on another scale than those that `scales` come from."""
-    with np.errstate(over="ignore"):
-        sizes = columns.largest / (1.0 if scales is None else scales)
+    sizes = columns.largest / (1.0 if scales is None else scales)
     sizes = sizes[sizes > 0]
     if not sizes.size:
         return

@@ -1,6 +1,7 @@
 """How early stopping judges a network: by the default score, by the loss, or by a scorer."""
 
 import math
+import re
 from collections.abc import Callable
 from inspect import signature
 from numbers import Real
@@ -71,6 +72,8 @@ def judge(
     ):
         weight = {"sample_weight": held_out.weight}
 
+    about_classes = _about_missing_classes(targets, held_out.y)
+
     def score(network: Network) -> float:
         fitted = estimator_with(network)
         if not has_columns:  # a warning would say so in every epoch
@@ -81,20 +84,20 @@ def judge(
             raise
         except Exception as error:
             problem = str(error).strip().rstrip(".")
-            remedy = _remedy(scoring, scorer, problem, targets, y)
-            if remedy:
-                problem = problem.partition(". ")[0]  # without scikit-learn's own remedy
+            remedy = _remedy(scoring, scorer, problem, targets) or about_classes
+            if remedy:  # instead of scikit-learn's own remedy, which is for callers of the metric
+                problem = re.split(r"\.\s*(?=[A-Z])", problem)[0]
             else:
-                remedy = (
-                    f"The scorer got X as {_described(X)} and y as {_described(y)}. Columns have "
-                    "names only if X is a data frame. Use another scorer, or None."
-                )
+                remedy = f"The scorer got X as {_described(X)} and y as {_described(y)}. "
+                if isinstance(error, LookupError) and not has_columns:
+                    remedy += "Columns have names only if X is a data frame. "
+                remedy += "Use another scorer, or None for accuracy or R²."
             msg = (
                 f"scoring={scoring!r} does not work on the validation set. "
                 f"{type(error).__name__}: {problem}. {remedy}"
             )
             raise ValueError(msg) from error
-        return _comparable(value, scoring)
+        return _comparable(value, scoring, about_classes)
 
     return score
 
@@ -129,37 +132,45 @@ def _takes_weight(scorer: Any) -> bool:
     return "sample_weight" in parameters
 
 
-def _remedy(scoring: Any, scorer: Any, problem: str, targets: Targets, y: np.ndarray) -> str:
-    """Return what to do about a scorer that fails; empty if that is not known."""
-    if isinstance(targets, Labels):
-        classes, made = targets.classes.tolist(), repr(scorer)
-        missing = [] if targets.multilabel else sorted(set(classes) - set(np.asarray(y).tolist()))
-        variants = [
-            name
-            for name in get_scorer_names()
-            if name.startswith(f"{scoring}_") and (targets.multilabel or "samples" not in name)
-        ]
-        if "pos_label" in problem and made.startswith("make_scorer(") and len(classes) == 2:
-            for default in (", average=binary", ", response_method='predict'"):
-                made = made.replace(default, "")
-            named = f"{made.removesuffix(')')}, pos_label={classes[1]!r})"
-            return f"Name the label that counts as positive: scoring={named}."
-        if "multi" in problem and variants:
-            return f"For these targets use one of the scorers {variants}."
-        if missing:
-            return (
-                f"The validation set holds no sample of the classes {missing}. Use scoring='loss', "
-                "or pass X_val and y_val with samples of all classes to fit."
-            )
+def _remedy(scoring: Any, scorer: Any, problem: str, targets: Targets) -> str:
+    """Return how to score such labels; empty if that is not known."""
+    if not isinstance(targets, Labels):
+        return ""
+    classes, made = targets.classes.tolist(), repr(scorer)
+    if "pos_label" in problem and made.startswith("make_scorer(") and len(classes) == 2:
+        for default in (", average=binary", ", response_method='predict'"):
+            made = made.replace(default, "")
+        named = f"{made.removesuffix(')')}, pos_label={classes[1]!r})"
+        return f"Name the label that counts as positive: scoring={named}."
+    variants = [
+        name
+        for name in get_scorer_names()
+        if name.startswith(f"{scoring}_") and (targets.multilabel or "samples" not in name)
+    ]
+    if "multi" in problem and variants:
+        return f"For these targets use one of the scorers {variants}."
     return ""
+
+
+def _about_missing_classes(targets: Targets, y: np.ndarray) -> str:
+    """Return what to do if some classes are not held out; empty if all are."""
+    missing: list[Any] = []
+    if isinstance(targets, Labels) and not targets.multilabel:
+        missing = np.setdiff1d(targets.classes, y).tolist()
+    if not missing:
+        return ""
+    return (
+        f"The validation set holds no sample of the classes {missing}. Use scoring='loss', or pass "
+        "X_val and y_val with samples of all classes to fit."
+    )
 
 
 def _described(rows: Any) -> str:
     return f"{type(rows).__name__} of shape {rows.shape}"
 
 
-def _comparable(value: Any, scoring: Any) -> float:
-    """Return a score as a float.
+def _comparable(value: Any, scoring: Any, remedy: str = "") -> float:
+    """Return a score as a float; the `remedy` is for messages.
 
     Raises
     ------
@@ -169,9 +180,12 @@ def _comparable(value: Any, scoring: Any) -> float:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if not isinstance(value, Real) or not math.isfinite(value):
+        remedy = remedy or (
+            "Use another scoring (None: accuracy or R²), or a larger validation set."
+        )
         msg = (
             f"scoring={scoring!r} gives {value!r} on the validation set, which cannot be "
-            "compared. Use another scoring (None: accuracy or R²), or a larger validation set."
+            f"compared. {remedy}"
         )
         raise ValueError(msg)
     return float(value)
@@ -193,6 +207,8 @@ def _own_score(
             feed = backend.feed(held_out.X, target, network.dtype, factors)
         substrate = prediction_substrate(config, network)
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
+        if not np.isfinite(settled.residual).all():
+            raise DivergenceError(settled.finding)
         output = backend.to_host(settled.states[-1])
         if config.scoring is None:
             return _comparable(targets.score(output, held_out.y, held_out.weight), None)

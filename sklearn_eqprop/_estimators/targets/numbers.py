@@ -337,12 +337,11 @@ def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -
     """
     # Near the largest number only halves can be subtracted.
     y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
-    with np.errstate(over="ignore", under="ignore"):
-        # Counted from the first target, a constant column is exactly 0.
-        distances = y - y[0]
-        unit = _magnitudes(np.where(distances.any(axis=0), distances, y))
-        y, predicted = distances / unit, (predicted - y[0]) / unit
-        error = predicted - y
+    # Counted from the first target, a constant column is exactly 0.
+    distances = y - y[0]
+    unit = _magnitudes(np.where(distances.any(axis=0), distances, y))
+    y, predicted = distances / unit, (predicted - y[0]) / unit
+    error = predicted - y
     largest = np.abs(error).max(initial=0)
     if largest > LARGEST_ERROR:
         warn_at_call(
