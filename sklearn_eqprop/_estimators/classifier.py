@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 
-from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import (
@@ -211,7 +210,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         xp = backend.xp if home.on_device else np
         return home.give_back(xp.log(probabilities))
 
-    @ignoring_float_errors
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of `predict`; with multilabel targets the accuracy of rows.
 

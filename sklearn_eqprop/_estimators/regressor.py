@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.base import RegressorMixin
 from sklearn.utils import check_array, check_consistent_length
 
-from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
@@ -132,7 +131,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         numbers = Numbers.of(self, Config.of(self))
         return settled.give_back(numbers.decode(settled.output, settled.backend))
 
-    @ignoring_float_errors
+    @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R² of `predict`.
 

@@ -89,47 +89,49 @@ class Result:
         )
 
     @property
-    def reason(self) -> str:
-        """Why it stopped and, if it did not settle, how to change that, in a sentence."""
-        if self.n_averaged:
-            return self._reason_of_averages()
-        n_samples = self.converged.shape[0]
+    def finding(self) -> str:
+        """Why it stopped, in a sentence."""
+        n_samples, n_unsettled = int(self.converged.shape[0]), self._n_unsettled
         most_steps = int(self.n_steps.max()) if n_samples else 0
-        if not self._n_unsettled:
-            return f"All {n_samples} samples settled within {most_steps} steps."
-        return self._not_finite() or (
-            f"{self._n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
-            f"(largest residual {float(self.residual[~self.converged].max()):.2g}). Raise "
-            "max_relax_iter (in a nudged phase max_nudge_iter), change step_size, or set a "
-            "loop_gain or lower it and fit again."
-        )
-
-    def _reason_of_averages(self) -> str:
-        most_steps, largest = int(self.n_steps.max()), float(self.residual.max())
-        if not self._n_unsettled:
+        largest = float(self.residual.max()) if n_samples else 0.0
+        if n_unsettled and self._n_broken:
+            return f"States stopped being finite in {self._n_broken} of {n_samples} samples."
+        if self.n_averaged and n_unsettled:
+            return (
+                f"{n_unsettled} of {n_samples} samples ran away within {most_steps} steps (largest "
+                f"residual {largest:.2g}), so that their averages are useless."
+            )
+        if self.n_averaged:
             return (
                 f"The states are averages over the last {self.n_averaged} of {most_steps} steps "
                 f"(largest residual at the end {largest:.2g})."
             )
-        return self._not_finite() or (
-            f"{self._n_unsettled} of {self.converged.shape[0]} samples ran away within "
-            f"{most_steps} steps (largest residual {largest:.2g}), so that their averages are "
-            "useless. Set a loop_gain or lower it, change step_size, or scale the inputs; then "
-            "fit again."
-        )
+        if n_unsettled:
+            largest = float(self.residual[~self.converged].max())
+            return (
+                f"{n_unsettled} of {n_samples} samples had not settled after {most_steps} steps "
+                f"(largest residual {largest:.2g})."
+            )
+        return f"All {n_samples} samples settled within {most_steps} steps."
+
+    @property
+    def reason(self) -> str:
+        """Why it stopped and, if it did not settle, how to change that."""
+        if not self._n_unsettled:
+            return self.finding
+        if self._n_broken:
+            return f"{self.finding} Lower step_size, loop_gain or the weights."
+        if self.n_averaged:
+            remedy = "Set a loop_gain or lower it, change step_size, or scale the inputs; then fit"
+            return f"{self.finding} {remedy} again."
+        remedy = "Raise max_relax_iter or max_nudge_iter, lower loop_gain, or change step_size."
+        return f"{self.finding} {remedy}"
 
     @property
     def _n_unsettled(self) -> int:
         return int(self.converged.shape[0]) - int(self.converged.sum())
 
-    def _not_finite(self) -> str:
-        """The reason if some states are not finite; empty if all are."""
-        n_samples = self.residual.shape[0]
-        n_broken = n_samples - int((abs(self.residual) < math.inf).sum())
-        if not n_broken:
-            return ""
-        return (
-            f"States stopped being finite in {n_broken} of {n_samples} samples. The weights or the "
-            "inputs are too large for these dynamics. Scale the inputs, set a loop_gain or lower "
-            "it and fit again, or lower step_size."
-        )
+    @property
+    def _n_broken(self) -> int:
+        """Number of samples whose states are not finite."""
+        return int(self.residual.shape[0]) - int((abs(self.residual) < math.inf).sum())

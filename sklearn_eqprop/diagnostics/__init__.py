@@ -18,8 +18,8 @@ from sklearn_eqprop.diagnostics._displays.training import LossCurveDisplay, Rela
 from sklearn_eqprop.diagnostics._displays.weights import WeightsDisplay
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
-from sklearn_eqprop.diagnostics._health_checks import HealthCheck
 from sklearn_eqprop.diagnostics._processes import ErrorProcesses, error_processes
+from sklearn_eqprop.diagnostics._results import HealthCheck
 from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symmetry
 
 __all__ = [

@@ -2,21 +2,21 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
+from sklearn_eqprop._estimators.parameters import remedies as ways
+from sklearn_eqprop._estimators.parameters.remedies import changes, sentence
 from sklearn_eqprop._network import Network, feedback_gains, reachable
 from sklearn_eqprop.diagnostics._alignment import BlockAlignment, GradientAlignment
 from sklearn_eqprop.diagnostics._directions import carried_to_layers
 from sklearn_eqprop.diagnostics._health_evidence import Evidence
-from sklearn_eqprop.diagnostics._results import Readable, weights_name
+from sklearn_eqprop.diagnostics._health_of_fit import fit, learning_rate, overfitting
+from sklearn_eqprop.diagnostics._results import HealthCheck, judged, weights_name
 from sklearn_eqprop.diagnostics._subject import MAX_STEPS, Subject
 
-#: Verdicts, from best to worst.
-VERDICTS = ("good", "watch", "bad")
 #: The verdict is "watch" beyond the first limit and "bad" beyond the second.
 UNSETTLED_LIMITS = (0.0, 0.05)
 SATURATED_LIMITS = (0.5, 0.9)
@@ -32,53 +32,6 @@ RECURRENT = 1e-3
 EXACT_BETA = 0.005
 
 
-@dataclass(frozen=True, repr=False)
-class HealthCheck(Readable):
-    """One check of `health_report`.
-
-    Attributes
-    ----------
-    name : str
-        For example 'loop gain'.
-    value : float
-        The number that the verdict depends on. NaN if it could not be measured.
-    verdict : {'good', 'watch', 'bad'}
-    finding : str
-        The number in words.
-    remedy : str
-        What to do about it. Empty if there is nothing to do.
-    """
-
-    name: str
-    value: float
-    verdict: str
-    finding: str
-    remedy: str
-
-    def __str__(self) -> str:
-        """Return verdict, name and finding in one line, and the remedy in the next."""
-        remedy = f"\n{'':24}-> {self.remedy}" if self.remedy else ""
-        return f"{self.verdict:6} {self.name:17}{self.finding}{remedy}"
-
-
-def _judged(
-    name: str,
-    value: float,
-    limits: tuple[float, float],
-    finding: str,
-    remedy: str,
-    *,
-    high_is_good: bool = False,
-) -> HealthCheck:
-    """A check with the verdict that the limits give. If it is good, the remedy is left out.
-
-    The value is beyond a limit if it is above it or, if `high_is_good`, below it.
-    """
-    sign = -1 if high_is_good else 1
-    level = sum(sign * value > sign * limit for limit in limits)
-    return HealthCheck(name, float(value), VERDICTS[level], finding, remedy if level else "")
-
-
 def _no_equilibrium(name: str) -> HealthCheck:
     finding = "Not measured: samples diverge, so there is no equilibrium."
     return HealthCheck(name, math.nan, "watch", finding, "Fix settling first.")
@@ -92,6 +45,7 @@ def _no_signals(name: str) -> HealthCheck:
 def settling(evidence: Evidence) -> HealthCheck:
     """Whether the phases settle in prediction and in training."""
     subject, unsettled = evidence.subject, evidence.unsettled
+    situation = subject.situation
     record = subject.estimator.relaxation_
     trained = max(
         (record[name][-1] for name in ("free_unconverged", "nudged_unconverged") if record[name]),
@@ -110,7 +64,8 @@ def settling(evidence: Evidence) -> HealthCheck:
             max(unsettled, trained, share),
             "bad",
             f"{finding} {share:.1%} of the samples diverge within {MAX_STEPS} sweeps.",
-            "Set or lower loop_gain, scale the inputs, lower learning_rate_init, and fit again.",
+            sentence(situation, *ways.WEAKER_LOOPS, ways.SCALE_INPUTS, ways.LOWER_RATE)
+            + " Then fit again.",
         )
     if evidence.n_broken and subject.dtype != np.float64:
         # More sweeps would not help here either: the equilibrium is too large for the dtype.
@@ -120,15 +75,21 @@ def settling(evidence: Evidence) -> HealthCheck:
             max(unsettled, trained),
             "bad",
             f"{finding} {share:.1%} of the samples are not finite in {subject.dtype.name}.",
-            "Scale the inputs, or use dtype='float64'.",
+            sentence(situation, ways.SCALE_INPUTS, ways.FLOAT64),
         )
-    return _judged(
+    return judged(
         "settling",
         max(unsettled, trained),
         UNSETTLED_LIMITS,
         finding,
-        "Raise max_relax_iter and max_nudge_iter, lower loop_gain, change step_size, or use "
-        "relaxation='gauss_seidel'.",
+        sentence(
+            situation,
+            ways.RAISE_MAX_RELAX,
+            ways.RAISE_MAX_NUDGE,
+            *ways.WEAKER_LOOPS,
+            ways.CHANGE_STEP_SIZE,
+            ways.GAUSS_SEIDEL,
+        ),
     )
 
 
@@ -142,13 +103,18 @@ def saturation(evidence: Evidence) -> HealthCheck:
     activation = evidence.subject.network.activations[0]
     silent = activation.lower is not None and activation.upper is None
     where = "silent (at 0)" if silent else "at a bound" if activation.lower is not None else "flat"
-    return _judged(
+    return judged(
         "saturation",
         max(fractions),
         SILENT_LIMITS if silent else SATURATED_LIMITS,
         f"Hidden units are {where} in {_percentages(fractions)} of the cases, layer by layer.",
-        "Scale the inputs (StandardScaler), lower learning_rate_init, or raise alpha. "
-        "activation='relu' does not saturate.",
+        sentence(
+            evidence.subject.situation,
+            ways.SCALE_INPUTS,
+            ways.LOWER_RATE,
+            ways.RAISE_ALPHA,
+            ways.RELU,
+        ),
     )
 
 
@@ -159,14 +125,14 @@ def dead_units(evidence: Evidence) -> HealthCheck:
     fractions = [float((layer == 1).mean()) for layer in evidence.equilibria.flat]
     if not fractions:
         return HealthCheck("dead units", 0.0, "good", "There is no hidden layer.", "")
-    return _judged(
+    return judged(
         "dead units",
         max(fractions),
         DEAD_LIMITS,
         f"{_percentages(fractions)} of the hidden units, layer by layer, are flat in all "
         f"{evidence.subject.n_samples} samples, so that they do not learn.",
-        "Lower learning_rate_init, scale the inputs, or fit with another random_state. If X has "
-        "few rows, pass more rows first.",
+        sentence(evidence.subject.situation, ways.LOWER_RATE, ways.SCALE_INPUTS, ways.OTHER_SEED)
+        + " If X has few rows, pass more rows first.",
     )
 
 
@@ -180,14 +146,19 @@ def feedback(evidence: Evidence) -> HealthCheck:
         missing = "hidden layer" if network.n_layers == 1 else "feedback into the hidden layers"
         return HealthCheck("feedback gain", 1.0, "good", f"There is no {missing}.", "")
     weakest = min(hidden, key=lambda layer: carried[layer - 1])
-    return _judged(
+    return judged(
         "feedback gain",
         carried[weakest - 1],
         ATTENUATION_LIMITS,
         f"{_gains_in_words(network, gains)} {carried[weakest - 1]:.2g} of a nudge to layer "
         f"{weakest}.",
-        "Raise loop_gain or feedback_scale, use fewer hidden layers, or set "
-        "layerwise_rescale=True.",
+        sentence(
+            evidence.subject.situation,
+            ways.RAISE_LOOP_GAIN,
+            ways.RAISE_FEEDBACK_SCALE,
+            ways.FEWER_LAYERS,
+            ways.RESCALE_LAYERS,
+        ),
         high_is_good=True,
     )
 
@@ -230,7 +201,7 @@ def alignment(evidence: Evidence) -> HealthCheck:
             "Pass samples that the network has not learned, and see the check of dead units.",
         )
     lowest = min(blocks, key=attrgetter("now"))
-    return _judged(
+    return judged(
         "alignment",
         min(overall.now, lowest.now),
         COSINE_LIMITS,
@@ -244,13 +215,10 @@ def alignment(evidence: Evidence) -> HealthCheck:
 def _diverging_phases(found: GradientAlignment, subject: Subject) -> HealthCheck | None:
     if not math.isnan(found.update) or math.isnan(found.overall):
         return None
-    estimator = subject.estimator
-    loops = "set loop_gain" if estimator.loop_gain is None else "lower loop_gain"
-    ways = f"Lower |beta| or {loops}"
-    if estimator.nudging != "one_sided":
-        ways = f"Lower |beta|, {loops}, or use nudging='one_sided'"
-    finding = f"The phases of training diverge at beta={estimator.beta:g}, so there is no update."
-    return HealthCheck("alignment", math.nan, "bad", finding, f"{ways}.")
+    beta = subject.estimator.beta
+    finding = f"The phases of training diverge at beta={beta:g}, so there is no update."
+    remedy = sentence(subject.situation, ways.LOWER_BETA, *ways.WEAKER_LOOPS, ways.ONE_SIDED)
+    return HealthCheck("alignment", math.nan, "bad", finding, remedy)
 
 
 def _missed_update(found: GradientAlignment, subject: Subject) -> HealthCheck | None:
@@ -267,7 +235,7 @@ def _missed_update(found: GradientAlignment, subject: Subject) -> HealthCheck | 
         "bad",
         f"No update arrives at {', '.join(missed)} within "
         f"max_nudge_iter={subject.estimator.max_nudge_iter}.",
-        "Raise max_nudge_iter, or use relaxation='gauss_seidel'.",
+        sentence(subject.situation, ways.RAISE_MAX_NUDGE, ways.GAUSS_SEIDEL),
     )
 
 
@@ -294,10 +262,10 @@ def _remedy(subject: Subject, overall: _Cosine, blocks: Sequence[_Cosine]) -> st
     if farthest.limit > COSINE_LIMITS[0]:
         return _closer_to_the_limit(subject, min([overall, *blocks], key=attrgetter("now")))
     blocks_are_aligned = min(block.limit for block in blocks) > COSINE_LIMITS[0]
-    ways = _ways_to_another_limit(subject, blocks_are_aligned)
+    options = _ways_to_another_limit(subject, blocks_are_aligned)
     return (
         f"A smaller |beta| is not enough: as it goes to 0, the cosine {farthest.of} goes to "
-        f"{farthest.limit:.2f}. Options: {'; '.join(ways)}."
+        f"{farthest.limit:.2f}. Options: {'; '.join(options)}."
     )
 
 
@@ -319,26 +287,27 @@ def _closer_to_the_limit(subject: Subject, lowest: _Cosine) -> str:
 
 def _ways_to_another_limit(subject: Subject, blocks_are_aligned: bool) -> list[str]:
     """Options if even small nudges give a bad update."""
-    network = subject.network
-    ways = []
-    if not network.tied and blocks_are_aligned and not subject.estimator.layerwise_rescale:
-        ways.append("layerwise_rescale=True brings the layers into proportion")
+    network, config = subject.network, subject.config
+    options = []
+    if not network.tied and blocks_are_aligned and not config.layerwise_rescale:
+        options.append("layerwise_rescale=True brings the layers into proportion")
     if subject.rates_would_be_exact():
-        ways.append("credit_coordinates='rate' is exact for feedback aligned with forward weights")
+        options.append(
+            "credit_coordinates='rate' is exact for feedback aligned with forward weights"
+        )
     has_partners = any(partner is not None for partner in network.wiring.partners)
     if not network.tied and has_partners and not subject.keeps_feedback_transposed():
-        ways.append(
-            "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps feedback "
-            "aligned"
-        )
+        turned = changes(config, feedback_init="transpose", feedback_learning="kolen_pollack")
+        options.append(f"{' with '.join(turned)} keeps feedback aligned")
     needed = subject.needed_for_exact_gradient()
     also = f", with {' and '.join(needed)}" if needed else ""
-    small = [f"beta={EXACT_BETA:g}", *subject.needed_for_exact_gradient(beta=EXACT_BETA)]
-    ways.append(
-        f"gradient='recurrent_backprop'{also}, or 'asymmetric' with {' and '.join(small)}, is "
-        "exact with any feedback"
+    small = [*changes(config, beta=EXACT_BETA), *subject.needed_for_exact_gradient(beta=EXACT_BETA)]
+    with_small = f" with {' and '.join(small)}" if small else ""
+    options.append(
+        f"gradient='recurrent_backprop'{also}, or 'asymmetric'{with_small}, is exact with any "
+        "feedback"
     )
-    return ways
+    return options
 
 
 def signal(evidence: Evidence) -> HealthCheck:
@@ -357,13 +326,19 @@ def signal(evidence: Evidence) -> HealthCheck:
     # With relax_tol='auto', phases settle displacements, which lose nothing to the rounding of
     # states. A signal below the rounding is then only a warning.
     limits = (SIGNAL_LIMITS[1], 0.0) if subject.estimator.relax_tol == "auto" else SIGNAL_LIMITS
-    return _judged(
+    return judged(
         "nudge signal",
         ratios[weakest],
         limits,
         f"The nudge moves layer {weakest + 1} by {ratios[weakest]:.2g} times the rounding of its "
         f"{subject.dtype.name} states, the least of all layers.",
-        "Use dtype='float64', a larger beta or loop_gain, or fewer hidden layers.",
+        sentence(
+            subject.situation,
+            ways.FLOAT64,
+            ways.RAISE_BETA,
+            ways.RAISE_LOOP_GAIN,
+            ways.FEWER_LAYERS,
+        ),
         high_is_good=True,
     )
 
@@ -378,22 +353,26 @@ def loop_gain(evidence: Evidence) -> HealthCheck:
         f"size. The equilibrium differs from the feedforward pass by {found.recurrence:.2g} of "
         "its length."
     )
-    loops = evidence.subject.network.wiring.feedback
+    situation, loops = evidence.subject.situation, evidence.subject.network.wiring.feedback
     if loops and found.recurrence < RECURRENT and found.round_trip <= ROUND_TRIP_LIMITS[0]:
         finding += " The network is almost feedforward."
-        remedy = "Raise loop_gain if you want a recurrent network."
+        clause = sentence(situation, ways.RAISE_LOOP_GAIN, ways.RAISE_FEEDBACK_SCALE)
+        remedy = f"{clause[:-1]} if you want a recurrent network." if clause else ""
         return HealthCheck("loop gain", found.round_trip, "good", finding, remedy)
-    return _judged(
+    return judged(
         "loop gain",
         found.round_trip,
         ROUND_TRIP_LIMITS,
         finding,
-        "Set or lower loop_gain, or lower feedback_scale.",
+        sentence(situation, *ways.WEAKER_LOOPS, ways.LOWER_FEEDBACK_SCALE),
     )
 
 
 #: Every check, in the order of the report.
-CHECKS: tuple[Callable[[Evidence], HealthCheck], ...] = (
+CHECKS: tuple[Callable[[Evidence], HealthCheck | None], ...] = (
+    fit,
+    overfitting,
+    learning_rate,
     settling,
     saturation,
     dead_units,

@@ -1,17 +1,18 @@
 """Measurements for the health report."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField
+from sklearn_eqprop._relaxation import FreeField, Result
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
 from sklearn_eqprop.diagnostics._linearised import Jacobian
-from sklearn_eqprop.diagnostics._subject import Subject, diverged
+from sklearn_eqprop.diagnostics._subject import Quality, Subject, diverged
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: A unit of a smooth activation is flat if its slope ρ' is below this fraction of the largest.
@@ -47,6 +48,10 @@ class Evidence:
     Attributes
     ----------
     subject : Subject
+    quality : Quality
+        How well the network predicts.
+    held_out : Quality or None
+        The same on rows that it was not trained on. None: there are none.
     unsettled, n_sweeps : float
         Fraction of the samples that do not settle in `predict`, and the mean number of sweeps or
         steps per sample.
@@ -62,6 +67,8 @@ class Evidence:
     """
 
     subject: Subject
+    quality: Quality
+    held_out: Quality | None
     unsettled: float
     n_sweeps: float
     n_broken: int
@@ -71,8 +78,14 @@ class Evidence:
     alignment: GradientAlignment | None
 
 
-def gather(subject: Subject) -> Evidence:
+def gather(subject: Subject, held_out: Subject | None) -> Evidence:
     """Measure everything that the checks need.
+
+    Parameters
+    ----------
+    subject : Subject
+    held_out : Subject or None
+        The same network with rows that it was not trained on.
 
     Raises
     ------
@@ -87,6 +100,8 @@ def gather(subject: Subject) -> Evidence:
     directions = None if equilibria is None else _directions(subject)
     return Evidence(
         subject=subject,
+        quality=_quality(subject, predictions),
+        held_out=None if held_out is None else _quality(held_out, held_out.predictions()),
         unsettled=1 - float(converged.mean()),
         n_sweeps=float(n_steps.mean()),
         n_broken=int((~np.isfinite(residual)).sum()),
@@ -95,6 +110,10 @@ def gather(subject: Subject) -> Evidence:
         directions=directions,
         alignment=None if directions is None else alignment_of(subject, directions),
     )
+
+
+def _quality(subject: Subject, predictions: Iterable[Result]) -> Quality:
+    return subject.quality(np.concatenate([result.states[-1] for result in predictions]))
 
 
 def _directions(subject: Subject) -> Directions | None:
@@ -114,8 +133,9 @@ def _equilibria(subject: Subject) -> tuple[int, Equilibria | None]:
         n_diverged += int(diverged(free.result).sum())
         if n_diverged:
             continue  # only count them
+        assert free.result.drives is not None  # the free field keeps them
         for layer, count in enumerate(n_flat, start=1):
-            count += _flat(network, layer, free.result.states[layer - 1]).sum(axis=0)
+            count += _flat(network, layer, free.result.drives[layer - 1]).sum(axis=0)
         round_trip = max(round_trip, _round_trip_gain(subject, free))
         squares += _squared_distance(network, free)
     if n_diverged:
@@ -127,10 +147,14 @@ def _equilibria(subject: Subject) -> tuple[int, Equilibria | None]:
     )
 
 
-def _flat(network: Network, layer: int, state: np.ndarray) -> np.ndarray:
-    """Mask of the units that are flat."""
+def _flat(network: Network, layer: int, drive: np.ndarray) -> np.ndarray:
+    """Mask of the units that are flat where their drive puts them.
+
+    At an equilibrium this is their state. With a step size below 1, a state comes ever closer to a
+    bound, but does not reach it.
+    """
     activation = network.activations[layer - 1]
-    slope = activation.slope(np, state)
+    slope = activation.slope(np, network.project(layer, drive))
     if activation.lower is not None or activation.upper is not None:
         return slope == 0
     return slope < FLAT * activation.slope(np, np.zeros(1))  # steepest at 0

@@ -15,7 +15,7 @@ from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
 from sklearn_eqprop._substrates.phases import ConstantPush, network_at
 from sklearn_eqprop._substrates.seam import FreePhase
-from sklearn_eqprop.diagnostics._subject import TOLERANCE, Subject, check_finite
+from sklearn_eqprop.diagnostics._subject import TOLERANCE, Subject
 
 
 class TangentField(AdjointField):
@@ -120,5 +120,5 @@ def _solve(
     # Without a force the solution is 0, and any positive tolerance will do.
     tolerance = TOLERANCE * np.abs(force).max(axis=1) + np.finfo(np.float64).tiny
     result = subject.settle_field(field, None, tolerance, downward=True)
-    check_finite(result, "linearised nudged phase")
+    subject.check_finite(result, "linearised nudged phase")
     return result

@@ -1,6 +1,7 @@
 """How results print, and how blocks of parameters are named in them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sklearn_eqprop._network import Network, Pair, Wiring
@@ -68,3 +69,54 @@ def weights_name(wiring: Wiring, role: str, pair: Pair) -> str:
     source, target = pair
     only_neighbours = all(abs(s - t) == 1 for s, t in wiring.pairs)
     return f"{_LETTERS[role]}_{target if only_neighbours else f'{source}→{target}'}"
+
+
+#: Verdicts of a health check, from best to worst.
+VERDICTS = ("good", "watch", "bad")
+
+
+@dataclass(frozen=True, repr=False)
+class HealthCheck(Readable):
+    """One check of `health_report`.
+
+    Attributes
+    ----------
+    name : str
+        For example 'loop gain'.
+    value : float
+        The number that the verdict depends on. NaN if it could not be measured.
+    verdict : {'good', 'watch', 'bad'}
+    finding : str
+        The number in words.
+    remedy : str
+        What to do about it. Empty if there is nothing to do.
+    """
+
+    name: str
+    value: float
+    verdict: str
+    finding: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return verdict, name and finding in one line, and the remedy in the next."""
+        remedy = f"\n{'':24}-> {self.remedy}" if self.remedy else ""
+        return f"{self.verdict:6} {self.name:17}{self.finding}{remedy}"
+
+
+def judged(
+    name: str,
+    value: float,
+    limits: tuple[float, float],
+    finding: str,
+    remedy: str,
+    *,
+    high_is_good: bool = False,
+) -> HealthCheck:
+    """A check with the verdict that the limits give. If it is good, the remedy is left out.
+
+    The value is beyond a limit if it is above it or, if `high_is_good`, below it.
+    """
+    sign = -1 if high_is_good else 1
+    level = sum(sign * value > sign * limit for limit in limits)
+    return HealthCheck(name, float(value), VERDICTS[level], finding, remedy if level else "")

@@ -4,8 +4,10 @@ This is the only module of the diagnostics that uses private parts of an estimat
 `Subject`, or read public parameters and fitted attributes.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -17,6 +19,7 @@ from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
+from sklearn_eqprop._estimators.data.rows import look_over
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitted.settle import (
     chunks,
@@ -25,8 +28,11 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settle_rows,
 )
 from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
+from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
+from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
@@ -43,6 +49,33 @@ TOLERANCE = 1e-12
 #: Maximum number of sweeps or steps of every phase here.
 MAX_STEPS = 2000
 LIMITS = SettlingLimits(TOLERANCE, TOLERANCE, MAX_STEPS, MAX_STEPS, literal=False)
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How well a network predicts.
+
+    Attributes
+    ----------
+    measure : str
+        Name of the score.
+    score, constant_score : float
+        Score of the network, and of the best constant prediction.
+    loss, constant_loss : float
+        The same for the mean loss.
+    """
+
+    measure: str
+    score: float
+    constant_score: float
+    loss: float
+    constant_loss: float
+
+    @property
+    def skill(self) -> float:
+        """Share of what a constant prediction leaves to gain in score; 1 is perfect."""
+        left = 1 - self.constant_score
+        return (self.score - self.constant_score) / left if left > 0 else math.nan
 
 
 @dataclass(frozen=True)
@@ -65,6 +98,10 @@ class Subject:
     loss : Loss
     shares : ndarray of shape (n_samples, 1)
         Weight of each sample in the objective J. Class weights are included; the sum is 1.
+    targets : Labels or Numbers
+        What the output layer stands for.
+    y : ndarray or None
+        Clean targets, before they are encoded.
     """
 
     estimator: BaseEqProp
@@ -74,6 +111,8 @@ class Subject:
     target: Any
     loss: Loss
     shares: np.ndarray
+    targets: Targets
+    y: Any
 
     @property
     def n_samples(self) -> int:
@@ -130,9 +169,42 @@ class Subject:
         substrate = prediction_substrate(self.config, network)
         for rows in self.chunks():
             inputs = self.inputs(rows).astype(network.dtype)
-            yield settle_rows(substrate, inputs, must_be_finite=False)
+            yield settle_rows(substrate, inputs)
+
+    # How well it predicts, and how training went
+
+    def quality(self, output: np.ndarray) -> Quality:
+        """How well outputs predict y, compared with a constant prediction."""
+        output = output.astype(np.float64)
+        loss = float(self.loss.value(np, output, self.target) @ self.shares[:, 0])
+        constant_loss = self.loss.constant_loss(self.target, self.shares[:, 0])
+        score = self.targets.score(output, self.y, None) if np.isfinite(output).all() else math.nan
+        measure, constant = "R²", 0.0
+        if isinstance(self.targets, Labels):
+            # The most frequent class, or for each label the more frequent of 0 and 1.
+            measure, codes = "accuracy", np.unique(self.y, return_inverse=True)[1]
+            constant = np.bincount(codes.ravel()).max() / len(codes)
+            if self.targets.multilabel:
+                measure, share = "accuracy per label", self.y.mean(axis=0)
+                constant = float(np.maximum(share, 1 - share).mean())
+        return Quality(measure, score, float(constant), loss, constant_loss)
+
+    @property
+    def losses_in_training(self) -> tuple[list[float], float]:
+        """Loss of each epoch, and the loss of a constant prediction on the training rows."""
+        return self.estimator.loss_curve_, self.estimator._training_state.constant_loss
 
     # What remedies depend on
+
+    @property
+    def took_all_epochs(self) -> bool:
+        """Whether the last call of fit reached `max_iter`."""
+        return bool(self.estimator.n_iter_ >= self.config.max_iter)
+
+    @cached_property
+    def situation(self) -> Situation:
+        """What decides whether a remedy can help."""
+        return Situation(self.config, self.dtype, look_over(self.X).standardised)
 
     def keeps_feedback_transposed(self) -> bool:
         """Whether untied feedback starts as the transpose of the forward weights and stays so."""
@@ -175,12 +247,28 @@ class Subject:
             If a state is not finite.
         """
         free = self.free_phase(rows)
-        check_finite(free.result, "free phase")
+        self.check_finite(free.result, "free phase")
         return free
 
     def free_phase(self, rows: slice) -> FreePhase:
         """Free phase of some rows. It may have settled or diverged."""
         return self.substrate().settle(self.inputs(rows))
+
+    def check_finite(self, result: Result, phase: str) -> None:
+        """Check that a phase has stayed finite.
+
+        Raises
+        ------
+        DivergenceError
+            If a residual is not finite.
+        """
+        if not np.isfinite(result.residual).all():
+            remedies = (ways.SCALE_INPUTS, *ways.WEAKER_LOOPS)
+            msg = (
+                f"The {phase} does not stay finite in float64: the weights or the inputs are too "
+                f"large. {sentence(self.situation, *remedies)} Then fit again."
+            )
+            raise DivergenceError(msg)
 
     def settle_field(
         self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
@@ -251,7 +339,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     refuse_broken_weights(network)
     X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     shares = _shares(weight, X.shape[0])
-    return Subject(estimator, config, network, X, target, targets.loss, shares)
+    return Subject(estimator, config, network, X, target, targets.loss, shares, targets, y)
 
 
 def check_estimator(caller: str, estimator: Any) -> None:
@@ -305,22 +393,6 @@ def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
         )
         raise ValueError(msg)
     return (weight / total)[:, None]
-
-
-def check_finite(result: Result, phase: str) -> None:
-    """Check that a phase has stayed finite.
-
-    Raises
-    ------
-    DivergenceError
-        If a residual is not finite.
-    """
-    if not np.isfinite(result.residual).all():
-        msg = (
-            f"The {phase} does not stay finite in float64: the weights or the inputs are too "
-            "large. Scale the inputs, or set a loop_gain or lower it and fit again."
-        )
-        raise DivergenceError(msg)
 
 
 def diverged(result: Result) -> np.ndarray:

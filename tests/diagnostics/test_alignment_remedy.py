@@ -131,9 +131,9 @@ def test_the_limit_of_misaligned_feedback_is_told():
     assert lowest.limit_cosine < 0
     assert remedy == (
         f"A smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
-        f"{lowest.limit_cosine:.2f}. Options: feedback_init='transpose' with "
-        "feedback_learning='kolen_pollack' keeps feedback aligned; gradient='recurrent_backprop', "
-        "or 'asymmetric' with beta=0.005, is exact with any feedback."
+        f"{lowest.limit_cosine:.2f}. Options: feedback_learning='kolen_pollack' keeps feedback "
+        "aligned; gradient='recurrent_backprop', or 'asymmetric' with beta=0.005, is exact with "
+        "any feedback."
     )
 
 
@@ -142,7 +142,11 @@ def test_what_is_done_already_is_not_advised():
     assert "kolen_pollack" not in remedy
     assert "credit_coordinates" not in remedy
     assert "gradient='recurrent_backprop', or 'asymmetric' with beta=0.005, is exact" in remedy
-    assert "feedback_init='transpose'" in _misaligned(feedback_init="independent")[0]
+    turned = _misaligned(feedback_init="independent")[0]
+    assert "Options: feedback_init='transpose' keeps feedback aligned" in turned
+    both = _misaligned(feedback_init="independent", feedback_learning="local")[0]
+    assert "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps" in both
+    assert "or 'asymmetric', is exact" in _misaligned(beta=0.005)[0]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What the diagnostics refuse, and what they say."""
 
+import copy
+
 import numpy as np
 import pytest
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -52,9 +54,11 @@ def test_no_estimator_of_ours(diagnostic, wrong, name, fitted):
 @pytest.mark.parametrize("diagnostic", ALL)
 def test_a_network_that_need_not_settle(diagnostic, fitted):
     model, X, y = fitted
-    model.set_params(objective="trajectory")
+    settings = {"objective": "trajectory", "relaxation": "euler", "max_iter": 1}
+    model = EqPropRegressor((4,), **settings, random_state=0).partial_fit(X, y)
     with pytest.raises(ValueError, match=r"objective='trajectory'.*set_params"):
         diagnostic(model, X, y)
+    diagnostic(copy.deepcopy(model).set_params(objective="fixed_point"), X, y)  # as it says
 
 
 @pytest.mark.parametrize("diagnostic", ALL)
@@ -113,7 +117,7 @@ def test_number_of_probes(n_probes, fitted):
 def test_a_network_that_runs_away(diagnostic):
     X, Y = random_task(2, (1, 1))
     model, y = twin(driven_loop(2.0), "squared_error", X, Y)
-    with pytest.raises(DivergenceError, match=r"not stay finite in float64.*Scale the inputs"):
+    with pytest.raises(DivergenceError, match=r"not stay finite in float64.*Set loop_gain"):
         diagnostic(model, X, y)
 
 

@@ -14,6 +14,8 @@ from tests.dense_truth import ACTIVATIONS, CLIPPED, LOSSES, DenseNet, random_net
 from tests.diagnostics.twins import N_SAMPLES, jacobians, problem, twin
 
 NAMES = [
+    "fit",
+    "learning rate",
     "settling",
     "saturation",
     "dead units",
@@ -42,16 +44,16 @@ def test_all_is_well(activation, loss):
     net, X, Y = problem(activation, loss, tied=True)
     report = _report(net, X, Y, loss)
     assert [check.name for check in report.checks] == NAMES
-    assert [check.verdict for check in report.checks] == ["good"] * len(NAMES)
-    assert report.verdict == "good"
+    settled = report.checks[1:]  # the network has not learned anything
+    assert [check.verdict for check in settled] == ["good"] * len(settled)
     assert report.n_samples == N_SAMPLES
-    assert all(check.remedy == "" for check in report.checks)
+    assert all(check.remedy == "" for check in settled)
     lines = str(report).splitlines()
-    assert len(lines) == 1 + len(NAMES)
-    for line, check in zip(lines[1:], report.checks, strict=True):
+    for line, check in zip(lines[-1 - len(settled) : -1], settled, strict=True):
         assert line.startswith(check.verdict)
         assert check.name in line
         assert check.finding in line
+    assert lines[-1].startswith("Overfitting was not looked at")
     assert repr(report) == str(report)
 
 
@@ -78,6 +80,25 @@ def test_dead_units(activation):
     _only_trouble(report, "dead units", "watch")
     net.biases[0][:] = -100.0
     _only_trouble(_report(net, X, Y), "dead units", "bad")
+
+
+@pytest.mark.parametrize("activation", CLIPPED)
+@pytest.mark.parametrize("relaxation", ["gauss_seidel", "euler"])
+def test_the_step_size_does_not_change_the_verdicts(activation, relaxation):
+    # A state that is moved by half of its way never reaches the bound.
+    net, X, Y = problem(activation)
+    net.biases[0][:3] = [-100.0, 0.5, -0.2]
+    net.coefs[0] *= 5
+    at_bounds = ~net.interior(net.equilibrium(X))
+    flat = [at_bounds[:, net.span(layer)] for layer in (1, 2)]
+    for step_size in (1.0, 0.5, 0.2):
+        settings = {"relaxation": relaxation, "step_size": step_size, "max_relax_iter": 1000}
+        report = _report(net, X, Y, **settings)
+        saturated = max(layer.mean() for layer in flat)
+        dead = max(layer.all(axis=0).mean() for layer in flat)
+        assert report["saturation"].value == pytest.approx(saturated, abs=1e-12)
+        assert report["dead units"].value == pytest.approx(dead, abs=1e-12)
+        assert min(saturated, dead) > 0.1
 
 
 @pytest.mark.parametrize("activation", ["hard_sigmoid", "tanh", "logistic"])
@@ -213,10 +234,11 @@ def test_distance_from_the_feedforward_pass():
 
 def test_a_network_that_is_practically_feedforward():
     net, X, Y = problem("tanh", loop=1e-4)
-    check = _report(net, X, Y)["loop gain"]
-    assert check.verdict == "good"
-    assert "The network is almost feedforward." in check.finding
-    assert "Raise loop_gain" in check.remedy
+    for loop_gain, advised in ((0.2, "Raise loop_gain (now 0.2)"), (None, "Raise feedback_scale")):
+        check = _report(net, X, Y, loop_gain=loop_gain)["loop gain"]
+        assert check.verdict == "good"
+        assert "The network is almost feedforward." in check.finding
+        assert check.remedy.startswith(advised)
 
 
 def test_a_network_that_does_not_settle():
@@ -292,7 +314,7 @@ def test_no_hidden_layer():
     net = random_net((4, 2), "relu")
     X, Y = random_task(6, (4, 2))
     report = _report(net, X, Y)
-    assert report.verdict == "good"
+    assert {check.verdict for check in report.checks if check.name != "fit"} == {"good"}
     assert report["loop gain"].value == 0
 
 
@@ -309,7 +331,7 @@ def test_many_rows():
 
 def test_asking_for_a_check_there_is_not():
     net, X, Y = problem("tanh")
-    with pytest.raises(KeyError, match=r"No check is named 'mood'\. The checks are settling"):
+    with pytest.raises(KeyError, match=r"No check is named 'mood'\. The checks are fit"):
         _report(net, X, Y)["mood"]
 
 

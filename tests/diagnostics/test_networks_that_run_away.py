@@ -144,7 +144,7 @@ def test_what_only_the_own_type_cannot_hold():
     assert check.verdict == "bad"
     assert check.value == 1 / 2
     assert ". 50.0% of the samples are not finite in float32." in check.finding
-    assert check.remedy == "Scale the inputs, or use dtype='float64'."
+    assert check.remedy == "Scale the inputs (StandardScaler) or use dtype='float64'."
     model, y = twin(net, "squared_error", np.ones((4, 1)), Y)
     assert "finite" not in health_report(model, X, y)["settling"].finding
 

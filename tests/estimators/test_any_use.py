@@ -17,10 +17,8 @@ from hypothesis import strategies as st
 from scipy import sparse
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import accuracy_score, r2_score
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from tests.estimators.test_failures_leave_no_trace import Saboteur
 
 CONNECTIONS = [(0, 1), (1, 2), (2, 1), (0, 2), (1, 1)]
 
@@ -52,6 +50,7 @@ PARAMETERS = {
     "alpha": st.sampled_from([1e-4, 0.0, 1e3]),
     "batch_size": st.sampled_from(["auto", 1, 5, 1000]),
     "early_stopping": st.sampled_from([False, False, True]),
+    "scoring": st.sampled_from([None, "loss"]),
     "restore_best_weights": st.booleans(),
     "validation_fraction": st.sampled_from([0.1, 0.5]),
     "shuffle": st.booleans(),
@@ -62,37 +61,6 @@ PARAMETERS = {
 LOSSES = {
     EqPropClassifier: ["log_loss", "squared_error"],
     EqPropRegressor: ["squared_error", "absolute_error", "huber", "poisson"],
-}
-
-
-class FirstClass(EqPropClassifier):
-    """Predicts the first class, or no label, for every row."""
-
-    def predict(self, X):
-        predicted = super().predict(X)
-        return (
-            np.zeros_like(predicted)
-            if predicted.ndim == 2
-            else np.full_like(predicted, self.classes_[0])
-        )
-
-
-class Halved(EqPropRegressor):
-    """Predicts half as much."""
-
-    def predict(self, X):
-        return super().predict(X) / 2
-
-
-def without_weights(model, X, y):
-    """A scorer that takes no weights."""
-    return float(np.mean(model.predict(X) == y))
-
-
-SUBCLASSES = {EqPropClassifier: FirstClass, EqPropRegressor: Halved}
-SCORINGS = {
-    EqPropClassifier: [None, "loss", "accuracy", "f1", "neg_log_loss", without_weights],
-    EqPropRegressor: [None, "loss", "r2", "neg_max_error", without_weights],
 }
 
 
@@ -161,7 +129,7 @@ def targets(rng, estimator, n_samples, kind):
 CALLS = st.lists(
     st.sampled_from(
         [
-            *("fit", "partial_fit", "predict", "transform", "relax", "score", "interrupt"),
+            *("fit", "partial_fit", "predict", "transform", "relax", "score"),
             *("clone", "pickle", "copy", "set_params", "weights"),
         ]
     ),
@@ -198,12 +166,10 @@ def check_fitted(model):
 
 def use(drawn):
     """Make the calls; anything but a ValueError or an answer is a failure."""
-    estimator, (rng, X, layout), kind, options, calls, parameters, later, _ = drawn
-    weighted, own, validated = options
+    estimator, (rng, X, layout), kind, weighted, calls, parameters, later, _ = drawn
     y = targets(rng, estimator, X.shape[0], kind)
     weight = rng.randint(0, 3, size=X.shape[0]) if weighted else None
-    model = (SUBCLASSES[estimator] if own else estimator)(max_iter=3, random_state=0)
-    model.set_params(**parameters)
+    model = estimator(max_iter=3, random_state=0).set_params(**parameters)
     classes = {}
     if estimator is EqPropClassifier and np.ndim(y) == 1:
         classes = {"classes": np.unique(np.append(y, y[0] + y[0]))}
@@ -212,10 +178,7 @@ def use(drawn):
         before = copy.deepcopy(model)
         try:
             if call == "fit":
-                validation = {"X_val": given_X, "y_val": y} if validated else {}
-                model.fit(given_X, y, sample_weight=weight, **validation)
-            elif call == "interrupt":
-                interrupt_fit(model, rng.randint(1, 4000), given_X, y, weight)
+                model.fit(given_X, y, sample_weight=weight)
             elif call == "partial_fit":
                 model.partial_fit(given_X, y, sample_weight=weight, **classes)
             elif call == "clone":
@@ -239,39 +202,19 @@ def use(drawn):
                 assert all(np.isfinite(state).all() for state in result.states)
             elif call == "score":
                 if X.shape[0] > 1:
-                    check_score(model, in_C, y)
+                    assert np.isfinite(model.score(in_C, y, sample_weight=None))
             elif call == "weights":
                 model.coefs_ = [0.9 * coef for coef in model.coefs_]
         except ValueError as error:
             assert str(error)  # noqa: PT017
             diverged = "diverged" in str(error)
-            if call in ("fit", "partial_fit", "interrupt") and not (
-                diverged and call != "partial_fit"
-            ):
+            if call in ("fit", "partial_fit") and not (diverged and call == "fit"):
                 assert_same_state(model, before)
         except (TypeError, OverflowError) as error:
             # scikit-learn's own answers to containers it does not take.
             assert "sparse" in str(error).lower() or "feature names" in str(error).lower(), error  # noqa: PT017
         if hasattr(model, "coefs_"):
             check_fitted(model)
-
-
-def check_score(model, X, y):
-    score, predicted = model.score(X, y), model.predict(X)
-    assert np.isfinite(score)
-    if isinstance(model, EqPropClassifier):
-        assert score == accuracy_score(y, predicted)
-    elif 1e-100 < np.abs(y).max() < 1e100 and float(np.abs(predicted).max()) < 1e100:
-        assert np.isclose(score, r2_score(y, predicted), rtol=1e-6, atol=1e-6)
-
-
-def interrupt_fit(model, nth, X, y, weight):
-    """Press Ctrl-C in some function of the package: the model is as before, or usable."""
-    before = copy.deepcopy(model)
-    try:
-        Saboteur(nth, KeyboardInterrupt).run(lambda: model.fit(X, y, sample_weight=weight))
-    except KeyboardInterrupt:
-        assert_same_state(model, before)
 
 
 def assert_same_state(model, before):
@@ -295,14 +238,13 @@ def some(parameters, most):
 def uses(draw):
     estimator = draw(st.sampled_from([EqPropClassifier, EqPropRegressor]))
     ways = PARAMETERS | {"loss": st.sampled_from(LOSSES[estimator])}
-    ways = ways | {"scoring": st.sampled_from(SCORINGS[estimator])}
     if estimator is EqPropClassifier:
         ways = ways | {"class_weight": st.sampled_from([None, "balanced"])}
     return (
         estimator,
         draw(data()),
         draw(st.sampled_from(["plain", "plain", "plain", "huge", "tiny", "columns", "constant"])),
-        draw(st.tuples(st.booleans(), st.booleans(), st.booleans())),
+        draw(st.booleans()),
         draw(CALLS),
         draw(some(ways, 6)),
         draw(some(ways, 2)),

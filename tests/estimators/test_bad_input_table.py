@@ -234,6 +234,16 @@ CASES = {
         ValueError,
         ["class_weight={0: 'a', 1: 1}", "a number for each"],
     ),
+    "class_weight of arrays": (
+        lambda X, y, fc, fr: c(class_weight={0: np.ones(2), 1: 1}).fit(X, y),
+        ValueError,
+        ["class_weight={0: array", "with a sequence. Pass a number for each"],
+    ),
+    "weights in a dict": (
+        lambda X, y, fc, fr: c().fit(X, y, sample_weight={0: 1.0}),
+        ValueError,
+        ["sample_weight does not fit these 40 samples", "'dict'"],
+    ),
     "class_weight of one class": (
         lambda X, y, fc, fr: c(class_weight={0: 0}).fit(X, y),
         ValueError,

@@ -161,7 +161,7 @@ def test_poisson_of_nothing_but_zeros(counts):
 def test_relax_refuses_a_push_away_that_may_run_off(counts, loss):
     X, y = counts
     model = EqPropRegressor(loss=loss, **SETTINGS | {"max_iter": 2}).fit(X, y)
-    with pytest.raises(ValueError, match=r"beta=-0\.1 is negative and the curvature of loss="):
+    with pytest.raises(ValueError, match=r"beta=-0\.1 is negative, and the curvature of loss="):
         model.relax(X, y, beta=-0.1)
 
 

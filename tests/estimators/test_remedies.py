@@ -11,8 +11,10 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import sparse
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.multioutput import MultiOutputClassifier
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.exceptions import DivergenceError
@@ -210,9 +212,9 @@ def test_connections_that_follow_the_messages_become_a_network(feedback):
 
 
 RUNS_AWAY = [
-    ({"relaxation": "euler", "step_size": 1.0}, 40.0, "beta=40 .* samples ran away"),
-    ({"relaxation": "euler", "step_size": 1.0, "max_nudge_iter": 3}, 1.5, "beta=1.5 .* 3 steps"),
-    ({"max_nudge_iter": 2, "loop_gain": 0.9}, -0.9, "beta=-0.9 .* had not settled after 2 steps"),
+    ({"relaxation": "euler", "step_size": 1.0}, 40.0, "beta=40, .* samples ran away"),
+    ({"relaxation": "euler", "step_size": 1.0, "max_nudge_iter": 3}, 1.5, "beta=1.5, .* 3 steps"),
+    ({"max_nudge_iter": 2, "loop_gain": 0.9}, -0.9, "beta=-0.9, .* had not settled after 2 steps"),
 ]
 
 
@@ -249,3 +251,165 @@ def test_forces_within_bounds_do_not_run_to_infinity():
         R((4,), beta=-2.5, loss="huber", max_iter=1).fit(X, y)
     assert "infinity" not in str(caught.value)
     assert "diverge" not in str(caught.value)
+
+
+def fitted(kind=C, data=(X, y), **parameters):
+    return kind(**{"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0} | parameters).fit(
+        *data
+    )
+
+
+BIG, DAYS = np.full(40, 1e307), np.datetime64("2020-01-01") + np.arange(40)
+MANY = np.c_[y + 1, y]
+LONG = y * np.longdouble("1e4000")
+#: What was wrong, a part of the message that is its remedy, and calls that follow it.
+DATA = {
+    "integers among objects": (
+        lambda: fitted(data=(X, y.astype(object))),
+        "y.astype(int)",
+        [lambda: fitted(data=(X, y.astype(object).astype(int)))],
+    ),
+    "labels of two kinds": (
+        lambda: fitted(data=(X, np.where(y, "a", y.astype(object)))),
+        "y.astype(str)",
+        [lambda: fitted(data=(X, np.where(y, "a", y.astype(object)).astype(str)))],
+    ),
+    "text and numbers in a list": (
+        lambda: fitted(data=(X, ["a", 1] * 20)),
+        "Convert everything to text",
+        [lambda: fitted(data=(X, ["a", "1"] * 20))],
+    ),
+    "several columns of labels": (
+        lambda: fitted(data=(X, MANY)),
+        "MultiOutputClassifier",
+        [lambda: MultiOutputClassifier(C((4,), max_iter=1)).fit(X, MANY)],
+    ),
+    "sparse targets": (
+        lambda: fitted(R, (X, sparse.csr_matrix(MANY))),
+        "Pass y.toarray()",
+        [lambda: fitted(R, (X, sparse.csr_matrix(MANY).toarray()))],
+    ),
+    "weights beyond any sum": (
+        lambda: fitted(data=(X, y, BIG)),
+        "divide all weights",
+        [lambda: fitted(data=(X, y, BIG / 1e307))],
+    ),
+    "weights below any sum": (
+        lambda: fitted(data=(X, y, np.full(40, 1e-320))),
+        "multiply all weights",
+        [lambda: fitted(data=(X, y, np.full(40, 1e-320) * 1e300))],
+    ),
+    "inputs beyond float32": (
+        lambda: fitted(data=(X * 1e50, y), dtype="float32"),
+        "Set dtype='float64', or divide the column",
+        [
+            lambda: fitted(data=(X * 1e50, y), dtype="float64"),
+            lambda: fitted(data=(X * 1e50 / 1e50, y), dtype="float32"),
+        ],
+    ),
+    "targets beyond float64": (
+        lambda: fitted(R, (X, LONG)),
+        "Divide it by a constant",
+        [lambda: fitted(R, (X, LONG / np.longdouble("1e4000")))],
+    ),
+    "negative counts": (
+        lambda: fitted(R, (X, y - 1), loss="poisson"),
+        "Use another loss",
+        [lambda: fitted(R, (X, y - 1), loss="huber")],
+    ),
+    "masked inputs": (
+        lambda: fitted(data=(np.ma.masked_greater(X, 1.5), y)),
+        "X.filled(...)",
+        [lambda: fitted(data=(np.ma.masked_greater(X, 1.5).filled(0.0), y))],
+    ),
+    "dates": (
+        lambda: fitted(data=(DAYS[:, None], y)),
+        "days since the first day",
+        [lambda: fitted(data=((DAYS - DAYS[0]).astype(int)[:, None], y))],
+    ),
+    "missing labels": (
+        lambda: fitted(data=(X, [None, *y[1:]])),
+        "leave out those rows",
+        [lambda: fitted(data=(X[1:], [*y[1:]]))],
+    ),
+    "balanced weights of a stream": (
+        lambda: C(class_weight="balanced").partial_fit(X, y, [0, 1]),
+        "Pass a dict of weights, or sample_weight",
+        [
+            lambda: C(class_weight={0: 1, 1: 2}).partial_fit(X, y, [0, 1]),
+            lambda: C().partial_fit(X, y, [0, 1], sample_weight=1.0 + y),
+        ],
+    ),
+    "classes of a stream": (
+        lambda: C().partial_fit(X, y),
+        "Pass all labels",
+        [lambda: C().partial_fit(X, y, classes=[0, 1])],
+    ),
+    "early stopping of a stream": (
+        lambda: R(early_stopping=True).partial_fit(X, y),
+        "Set it to False, or use fit",
+        [
+            lambda: R(early_stopping=False).partial_fit(X, y),
+            lambda: R(early_stopping=True).fit(X, y),
+        ],
+    ),
+    "no hidden layer to transform to": (
+        lambda: fitted(hidden_layer_sizes=()).transform(X),
+        "transform_layers=1",
+        [lambda: fitted(hidden_layer_sizes=(), transform_layers=1).transform(X)],
+    ),
+    "a nudge without targets": (
+        lambda: fitted().relax(X, beta=0.1),
+        "pass the targets",
+        [lambda: fitted().relax(X, y, beta=0.1)],
+    ),
+    "a clamped output under another loss": (
+        lambda: fitted().relax(X, y, beta=INF),
+        "Use an estimator fitted with loss='squared_error' or a finite beta",
+        [
+            lambda: fitted(loss="squared_error").relax(X, y, beta=INF),
+            lambda: fitted().relax(X, y, beta=3.0),
+        ],
+    ),
+    "a negative nudge without a bound": (
+        lambda: fitted(R, loss="poisson").relax(X, y, beta=-0.1),
+        "Use a positive beta",
+        [lambda: fitted(R, loss="poisson").relax(X, y, beta=0.1)],
+    ),
+    "a missing class in a warm start": (
+        lambda: fitted(warm_start=True).fit(X, 0 * y),
+        "use partial_fit",
+        [lambda: fitted(warm_start=True).partial_fit(X, 0 * y)],
+    ),
+    "other classes in a warm start": (
+        lambda: fitted(warm_start=True).fit(X, y + 1),
+        "leave out those rows",
+        [lambda: fitted(warm_start=True).partial_fit(X[y == 0], (y + 1)[y == 0])],
+    ),
+    "validation without targets": (
+        lambda: fitted(early_stopping=True, data=(X, y)).fit(X, y, X_val=X),
+        "Pass X_val and y_val together",
+        [lambda: fitted(early_stopping=True).fit(X, y, X_val=X, y_val=y)],
+    ),
+    "validation without early stopping": (
+        lambda: fitted().fit(X, y, X_val=X, y_val=y),
+        "Set early_stopping=True, or leave them out",
+        [lambda: fitted(early_stopping=True).fit(X, y, X_val=X, y_val=y)],
+    ),
+    "tied feedback assigned": (
+        lambda: setattr(fitted(feedback="tied"), "feedback_coefs_", []),
+        "assign coefs_ instead",
+        [lambda: setattr(fitted(feedback="tied"), "coefs_", fitted().coefs_)],
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("case", DATA)
+def test_remedy_for_data(case):
+    wrong, remedy, followed_by = DATA[case]
+    with pytest.raises((ValueError, AttributeError)) as caught:
+        wrong()
+    assert remedy in str(caught.value)
+    for follow in followed_by:
+        follow()

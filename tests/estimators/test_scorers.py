@@ -270,7 +270,7 @@ def test_remedy_for_a_class_of_one_row(rare):
     y = y.copy()
     y[0] = 2
     model = EqPropClassifier(**SETTINGS)
-    with pytest.raises(ValueError, match=r"only 1 sample of the classes \[2\].*leave them out"):
+    with pytest.raises(ValueError, match=r"classes in y, \[2\], have only 1 .*leave them out"):
         model.fit(X, y)
     model.fit(X[1:], y[1:])
     model.fit(X, y, X_val=X[:50], y_val=y[:50])

@@ -74,8 +74,8 @@ def split_rows(
         if counts.min() < 2:
             msg = (
                 "early_stopping=True trains on one part of each class and holds out another, but "
-                f"there is only 1 sample of the classes {labels[counts < 2].tolist()}. Add "
-                f"samples of them, leave them out, {_OTHER_WAYS}"
+                f"the least populated classes in y, {labels[counts < 2].tolist()}, have only 1 "
+                f"member. Add samples of them, leave them out, {_OTHER_WAYS}"
             )
             raise ValueError(msg)
     n_val, fewest = math.ceil(fraction * n_samples), max(n_classes, 2)

@@ -159,7 +159,7 @@ def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight")
     refuse_unusable(sample_weight, name)
     try:
         return _check_sample_weight(_on_host(sample_weight), rows, dtype=np.float64)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         if name in str(error):
             raise
         msg = f"{name} does not fit these {rows.shape[0]} samples: {error}"

@@ -48,6 +48,8 @@ SMALLEST_SPREAD = 1e-6
 LARGE_OFFSET = 10.0
 #: A column is also constant if its values differ by no more than this many roundings.
 ROUNDINGS = 16
+#: Columns count as standardised if at least this share of them is.
+MOSTLY = 0.9
 #: Warn if later data are this many times larger or smaller than the first.
 OTHER_SCALE = 1e3
 #: The network cannot tell entries apart if they are this much smaller than the largest.
@@ -85,6 +87,18 @@ class Columns:
         """Largest magnitude of each column."""
         largest: np.ndarray = np.maximum(self.highest, -self.lowest)
         return largest
+
+    @property
+    def standardised(self) -> bool:
+        """Whether nearly all columns that vary have a mean near 0 and a spread near 1.
+
+        A sparse matrix cannot be centred, so that its means do not count.
+        """
+        varies = self.spread > 0
+        near = (
+            (self.spread > 0.5) & (self.spread < 2) & (self.is_sparse | (np.abs(self.mean) < 0.5))
+        )
+        return bool(varies.any() and near[varies].mean() >= MOSTLY)
 
 
 class _Sums:
@@ -315,18 +329,7 @@ class Rows:
         return Rows(X, self.y[indices], weight, self.device, sample_weight, index)
 
     def that_count(self, name: str = "class_weight") -> Rows:
-        """The rows of positive weight.
-
-        Parameters
-        ----------
-        name : str, default='class_weight'
-            Parameter that the weights come from, for messages.
-
-        Raises
-        ------
-        ValueError
-            As `rows_that_count`.
-        """
+        """The rows of positive weight; messages call the weights `name`, see `rows_that_count`."""
         indices = rows_that_count(self.weight, name)
         return self if indices is None else self.part(indices)
 

@@ -26,12 +26,15 @@ from sklearn_eqprop._estimators.data.inputs import (
     rows_of,
     validated_inputs,
 )
+from sklearn_eqprop._estimators.data.rows import look_over
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import FEWEST_ROWS_TO_DECIDE, Network, enough_to_decide
 from sklearn_eqprop._network.certainty import IsDecided
-from sklearn_eqprop._relaxation import RUNAWAY, Enough, Result
+from sklearn_eqprop._relaxation import Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -218,11 +221,11 @@ def settle_validated(
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
         if not result.converged.all():
-            reason = result.reason
+            beta = None
             if nudge is not None:
                 free = _equilibria(config, arrays, backend, X, None, None, outputs_only=True)
-                reason = free.reason if not free.converged.all() else _too_strong(nudge, result)
-            warn_at_call(reason + _about_winners(config))
+                beta = nudge.beta if free.converged.all() else None
+            warn_at_call(_explained(config, arrays, X, result, beta) + _about_winners(config))
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
 
@@ -238,7 +241,48 @@ def _equilibria(
     network = arrays.network(config.activation, backend)
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
     substrate = prediction_substrate(config, network, enough)
-    return settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+    result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
+    if not np.isfinite(result.residual).all():
+        refuse_broken_weights(network)
+        beta = None
+        if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
+            beta = nudge.beta
+        raise DivergenceError(_explained(config, arrays, X, result, beta))
+    return result
+
+
+def _explained(
+    config: Config, arrays: FittedArrays, X: Any, result: Result, beta: float | None
+) -> str:
+    """Return why some rows did not settle, and what to do.
+
+    `beta` is the nudge if there is one and the free phase settles without it.
+    """
+    finding, diverged = result.finding, not np.isfinite(result.residual).all()
+    remedies: tuple[Remedy, ...]
+    if beta is not None:
+        finding = (
+            f"The free phase settles, but with beta={beta:g}, {finding[0].lower()}{finding[1:]}"
+        )
+        remedies = (Remedy("use a smaller |beta|"), ways.LOWER_STEP_SIZE, ways.RAISE_MAX_NUDGE)
+        if diverged or config.averages:
+            remedies = remedies[:2]
+    elif diverged:
+        finding += " The weights or the inputs are too large for these dynamics."
+        remedies = (ways.SCALE_INPUTS, ways.FLOAT64, *ways.WEAKER_LOOPS, ways.LOWER_STEP_SIZE)
+    elif config.averages:  # they ran away, which no further step ends
+        remedies = (*ways.WEAKER_LOOPS, ways.CHANGE_STEP_SIZE, ways.SCALE_INPUTS)
+    else:
+        unsettled = (ways.CHANGE_STEP_SIZE, ways.GAUSS_SEIDEL)
+        remedies = (ways.RAISE_MAX_RELAX, *ways.WEAKER_LOOPS, *unsettled)
+    then = " Then fit again." if diverged and beta is None else ""
+    return f"{finding} {sentence(_situation(config, arrays, X), *remedies)}{then}"
+
+
+def _situation(config: Config, arrays: FittedArrays, X: Any) -> Situation:
+    """Return what decides which remedies can help."""
+    on_host = isinstance(X, np.ndarray) or sparse.issparse(X)
+    return Situation(config, arrays.dtype, on_host and look_over(X).standardised)
 
 
 def _about_winners(config: Config) -> str:
@@ -283,11 +327,11 @@ def settle_rows(
     nudge: NudgeRequest | None = None,
     feed: Feed | None = None,
     outputs_only: bool = False,
-    must_be_finite: bool = True,
 ) -> Result:
     """Return the equilibrium of every row, computed in chunks, as host arrays.
 
-    If X lives on the backend's device, the states stay there.
+    States that are not finite only show in the residual. If X lives on the backend's device, the
+    states stay there.
 
     Parameters
     ----------
@@ -301,13 +345,6 @@ def settle_rows(
         only tells how many there are, and where they live.
     outputs_only : bool, default=False
         Whether to keep the states of the output only.
-    must_be_finite : bool, default=True
-        Whether states that are not finite are an error, or only show in the residual.
-
-    Raises
-    ------
-    DivergenceError
-        If a state is not finite, but must be.
     """
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
@@ -317,26 +354,7 @@ def settle_rows(
         if outputs_only:
             result.states = result.states[-1:]
         parts.append(_reported(network, result, states_stay=on_device))
-    merged = parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
-    if must_be_finite and not np.isfinite(merged.residual).all():
-        refuse_broken_weights(network)
-        if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
-            raise DivergenceError(_too_strong(nudge, merged))
-        raise DivergenceError(merged.reason)
-    return merged
-
-
-def _too_strong(nudge: NudgeRequest, result: Result) -> str:
-    """Return what happened in a nudged phase that does not settle although the free one does."""
-    failed = result.residual[~result.converged]
-    happened = f"had not settled after {int(result.n_steps.max())} steps"
-    if result.n_averaged or not (failed <= RUNAWAY).all():
-        happened = "ran away"
-    return (
-        f"The free phase settles, but with beta={nudge.beta:g} {len(failed)} of "
-        f"{len(result.residual)} samples {happened} (largest residual {failed.max():.2g}). Use a "
-        "smaller |beta| or step_size, or raise max_nudge_iter."
-    )
+    return parts[0] if len(parts) == 1 else Result.concatenate(parts, network.backend.xp)
 
 
 def _settled_chunk(

@@ -39,6 +39,7 @@ from sklearn_eqprop._estimators.parameters.checks import (
     warn_beforehand,
 )
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
+from sklearn_eqprop._estimators.parameters.remedies import Situation
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
@@ -117,13 +118,14 @@ def fit(estimator: Any, call: Call) -> None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
     if not isinstance(ended, DivergenceError):
+        state = trained.fitted.state
         warn_about_training(
-            config,
-            trained.fitted.state,
+            Situation(config, trained.fitted.arrays.dtype, state.standardised),
+            state,
             ended,
             trained.n_epochs,
-            trained.fitted.arrays.dtype,
             incremental=call.incremental,
+            own_validation=call.validation[0] is not None,
         )
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
@@ -358,6 +360,7 @@ def network_to_train(
         arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
         state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
+    state.standardised = rows.columns.standardised
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")

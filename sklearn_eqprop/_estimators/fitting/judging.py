@@ -207,6 +207,8 @@ def _own_score(
             feed = backend.feed(held_out.X, target, network.dtype, factors)
         substrate = prediction_substrate(config, network)
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
+        if not np.isfinite(settled.residual).all():
+            raise DivergenceError(settled.finding)
         output = backend.to_host(settled.states[-1])
         if config.scoring is None:
             return _comparable(targets.score(output, held_out.y, held_out.weight), None)

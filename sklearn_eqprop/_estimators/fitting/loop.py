@@ -10,13 +10,22 @@ from types import FrameType
 from typing import Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop._network import SMALLEST_GAIN, Network, attenuations, feedback_gains
 from sklearn_eqprop._training import SCHEDULES, Schedule
 from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
+DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (
+    ways.SCALE_INPUTS,
+    ways.LOWER_RATE,
+    ways.SET_LOOP_GAIN,
+    ways.LOWER_LOOP_GAIN,
+)
+DIVERGENCE_REMEDIES += (ways.LOWER_FEEDBACK_SCALE, ways.LOWER_BETA, ways.LOWER_STEP_SIZE)
 #: A loss counts as better than that of a constant prediction if it is smaller by more than this
 #: share of it.
 LITTLE = 1e-3
@@ -24,6 +33,9 @@ LITTLE = 1e-3
 SEARCHING = ("dask", "distributed", "multiprocessing", "optuna", "hyperopt", "skopt", "ray")
 #: Modules of scikit-learn that call `fit` once.
 CALLING_ONCE = ("base", "callback", "compose", "frozen", "pipeline", "utils")
+#: Number of epochs after which training must be better than a constant prediction. Fewer epochs do
+#: not show a trend.
+PATIENT_EPOCHS = 10
 
 
 class Observer(Protocol):
@@ -120,7 +132,8 @@ def run_training(
         while n_done < run.max_iter:
             if observer is not None:
                 observer.epoch_begins()
-            with _restoring_on_divergence(network, last_good, state.n_epochs + 1):
+            situation = Situation(config, network.dtype, state.standardised)
+            with _restoring_on_divergence(network, last_good, state.n_epochs + 1, situation):
                 epoch = _finite_epoch(trainer, data, state, run)
                 held_out = None if validation_score is None else validation_score(network)
             state.record(epoch, data.n_samples_given)
@@ -147,11 +160,13 @@ def run_training(
             raise
         _restore(network, last_good)
         ended_by = EndedBy.INTERRUPT
-    state.kept_loss = None
     if best_weights is not None:
         _restore(network, best_weights)
-        if n_to_best <= 1 < n_done:  # training has not found better weights
-            state.kept_loss = _loss_if_in_doubt(trainer, data, state, run, n_done - n_to_best)
+    state.kept_epoch = n_done if best_weights is None else n_to_best
+    if n_done and not run.incremental:
+        had_time = ended_by is EndedBy.PATIENCE or n_done >= PATIENT_EPOCHS
+        n_since = n_done - state.kept_epoch
+        state.kept_loss = _loss_of_kept(trainer, data, state, run, n_since, had_time)
     _remember(trainer, state, config)
     return ended_by
 
@@ -188,22 +203,33 @@ def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:
         state.signal = config.nudge_strength * carried
 
 
-def _loss_if_in_doubt(
-    trainer: Trainer, data: TrainingData, state: TrainingState, run: Run, n_since: int
-) -> float | None:
-    """Return the loss of weights of `n_since` epochs ago if they may be no better than a constant.
+def _loss_of_kept(
+    trainer: Trainer,
+    data: TrainingData,
+    state: TrainingState,
+    run: Run,
+    n_since: int,
+    had_time: bool,
+) -> float:
+    """Return the loss of the weights that are kept, those of `n_since` epochs ago.
 
-    This takes a free phase of all rows, so it is done only if the recorded losses leave a doubt.
+    The recorded losses of the epochs before and after are enough after a few epochs, or if they
+    leave no doubt that the weights are better than a constant prediction. Otherwise all rows take a
+    free phase.
     """
     n_epochs = len(state.loss_curve) - n_since
-    around = state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1]
-    in_doubt = min(around) >= (1 - LITTLE) * state.constant_loss
-    return mean_loss(trainer, data, run.batch_size) if in_doubt else None
+    around = min(state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1])
+    if not had_time or around < (1 - LITTLE) * state.constant_loss:
+        return around
+    try:
+        return mean_loss(trainer, data, run.batch_size)
+    except DivergenceError:  # the epoch itself stayed finite
+        return math.inf
 
 
 @contextmanager
 def _restoring_on_divergence(
-    network: Network, last_good: list[Any] | None, epoch: int
+    network: Network, last_good: list[Any] | None, epoch: int, situation: Situation
 ) -> Iterator[None]:
     """If numbers stop being finite inside, restore the last good weights and name the remedies."""
     try:
@@ -212,10 +238,8 @@ def _restoring_on_divergence(
         if last_good is not None:
             _restore(network, last_good)
         msg = (
-            f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. Likely causes: inputs "
-            "that are not scaled (put a StandardScaler in front), learning_rate_init too large, "
-            "feedback too strong (set or lower loop_gain, lower feedback_scale), or a nudge too "
-            "strong for its steps (lower |beta| or step_size)."
+            f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. "
+            f"{sentence(situation, *DIVERGENCE_REMEDIES)}"
         )
         if epoch > 1:
             msg += " The weights of the last good epoch are kept."

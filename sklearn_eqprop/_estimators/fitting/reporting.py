@@ -1,119 +1,200 @@
 """Warnings after a fit: training that did not learn, dynamics that did not settle."""
 
 import math
-from typing import Any
+from itertools import pairwise
+from statistics import fmean
 
 import numpy as np
 
-from sklearn_eqprop._estimators.fitting.loop import LITTLE
+from sklearn_eqprop._estimators.fitting.loop import LITTLE, PATIENT_EPOCHS
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters import remedies as ways
+from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, advice, sentence
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._warnings import warn_at_call
 from sklearn_eqprop.exceptions import EqPropWarning
 
 #: Fraction of unsettled samples in the last epoch from which a fit warns.
 UNSETTLED_WARNING = 0.01
-#: Number of epochs after which training must be better than a constant prediction.
-PATIENT_EPOCHS = 10
+#: More epochs help if the last tenth brought more than this share of all progress. A tenth brings
+#: 0.1 if every epoch brings the same (docs/defaults.md has measurements).
+WORTHWHILE = 0.05
+#: The learning rate is too large if the loss rose by this factor within one epoch, to more than
+#: this many times the loss of a constant prediction.
+RISE, HIGH = 1.1, 2.0
+#: A loss this close to that of a constant prediction, relative to it, may be at its minimum.
+CLOSE = 0.01
 #: Weight decay, relative to the loss of a sample, that may be the reason why nothing was learned.
 STRONG_DECAY = 0.05
 
+FEEDBACK_REMEDIES: tuple[Remedy, ...] = (ways.FLOAT64, ways.FEWER_LAYERS, ways.RAISE_LOOP_GAIN)
+FEEDBACK_REMEDIES += (ways.RAISE_FEEDBACK_SCALE,)
+
 
 def warn_about_training(
-    config: Config,
+    situation: Situation,
     state: TrainingState,
     ended_by: EndedBy,
     n_epochs: int,
-    dtype: Any,
     *,
     incremental: bool,
+    own_validation: bool,
 ) -> None:
     """Warn about a fit that was interrupted, did not learn, did not end or did not settle.
 
     Parameters
     ----------
-    config : Config
+    situation : Situation
     state : TrainingState
     ended_by : EndedBy
     n_epochs : int
         Epochs of this call.
-    dtype : dtype
-        Of the weights.
     incremental : bool
         Whether this was ``partial_fit``.
+    own_validation : bool
+        Whether the user passed a validation set.
     """
     if ended_by is EndedBy.INTERRUPT:
         warn_at_call("Training interrupted by user.", EqPropWarning)
     if not n_epochs:
         return
     if not incremental:  # a later slice may be a more difficult one
-        _warn_about_loss(config, state, ended_by, n_epochs)
-    _warn_about_settling(state, n_epochs, averages=config.averages)
-    _warn_about_weak_feedback(state, dtype, averages=config.averages)
+        _warn_about_loss(situation, state, ended_by, n_epochs, own_validation)
+    _warn_about_settling(situation, state, n_epochs)
+    # Weights that have grown without limit leave no room for feedback.
+    if not _rate_is_too_large(state, state.loss_curve[-n_epochs:]):
+        _warn_about_weak_feedback(situation, state)
 
 
 def _warn_about_loss(
-    config: Config, state: TrainingState, ended_by: EndedBy, n_epochs: int
+    situation: Situation,
+    state: TrainingState,
+    ended_by: EndedBy,
+    n_epochs: int,
+    own_validation: bool,
 ) -> None:
-    curve, tol = state.loss_curve, config.tol
-    first, last, best = curve[0], curve[-1], min(curve)
-    # A fit may continue after slices of other data, which were easier, or after all was learned.
-    of_fit = curve[-n_epochs:]
-    fell = max(first - best, of_fit[0] - min(of_fit))
-    flat = len(curve) > 1 and fell <= tol < best
-    enough = (1 - LITTLE) * state.constant_loss
-    no_better = last - state.penalty >= enough and state.constant_loss > tol
-    had_time = len(curve) >= PATIENT_EPOCHS
-    over = had_time and last - best > tol  # not only slow
-    useless = no_better and (over or ended_by is EndedBy.PATIENCE)
-    kept = -math.inf if state.kept_loss is None else state.kept_loss
-    no_use = kept >= enough and state.constant_loss > tol
+    config, tol, constant = situation.config, situation.config.tol, state.constant_loss
+    curve = state.loss_curve[-n_epochs:]  # epochs of earlier calls may have seen other data
+    is_fresh = n_epochs == len(state.loss_curve)
+    had_time = n_epochs >= PATIENT_EPOCHS or ended_by is EndedBy.PATIENCE
+    is_flat = is_fresh and n_epochs > 1 and curve[0] - min(curve) <= tol < min(curve)
+    loss = state.kept_loss
+    if config.early_stopping and state.kept_epoch > 1:
+        # The score has risen. It may like weights that have a bad loss, such as certain labels.
+        loss = min(loss, min(curve) - state.penalty)
+    if _rate_is_too_large(state, curve):
+        loss += state.penalty  # which the steps have brought
+    unlearned = constant > tol and loss >= (1 - LITTLE) * constant
     by_loss = ended_by is EndedBy.PATIENCE and not config.early_stopping
-    constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
-    if by_loss and 0 < state.constant_loss <= tol:
+    if by_loss and 0 < constant <= tol:
         warn_at_call(
             f"Training stopped before it could learn: tol={tol:g} is too large. A constant "
-            f"prediction already has a loss of no more than {state.constant_loss:.4g}. Lower tol."
+            f"prediction already has a loss of no more than {constant:.4g}. Lower tol."
         )
-    elif flat or useless:
-        warn_at_call(
-            f"Training did not learn: the loss was {first:.4g} in the first epoch, {best:.4g} at "
-            f"best and {last:.4g} in the last of {len(curve)}; {constant}. "
-            f"{_remedy_for_decay(state)}Scale the inputs (StandardScaler), change "
-            "learning_rate_init, use fewer hidden layers, or check that the targets depend on the "
-            "inputs."
-        )
-    elif no_use and (had_time or ended_by is EndedBy.PATIENCE):
-        measure = "validation score" if config.early_stopping else "loss"
-        warn_at_call(
-            f"Training did not learn: the {measure} was never better than in the beginning. The "
-            f"weights from there are kept, with a loss of {kept:.4g} on the training rows; "
-            f"{constant}. Change learning_rate_init, raise n_iter_no_change or "
-            "validation_fraction, or scale the inputs (those of your own validation set too)."
-        )
-    elif ended_by is EndedBy.LIMIT and (
-        # A cosine schedule ends by design, but training should be better than a constant by then.
-        config.learning_rate != "cosine" or (no_better and had_time)
-    ):
-        measure = "validation score" if config.early_stopping else "loss"
-        warn_at_call(
-            f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
-            "improving: raise max_iter, raise tol, or raise learning_rate_init."
-            f"{_other_remedy_than_epochs(config, state)}"
-        )
+    elif is_flat or (unlearned and had_time):
+        _warn_about_learning(situation, state, ended_by, curve, own_validation)
+    elif ended_by is EndedBy.LIMIT and config.learning_rate != "cosine":  # which ends by design
+        _warn_about_epochs(situation, state, curve)
 
 
-def _other_remedy_than_epochs(config: Config, state: TrainingState) -> str:
-    """Return what to change if more epochs would not help."""
-    if state.decay >= STRONG_DECAY:
-        return f" But {_remedy_for_decay(state).rstrip()}"
+def _warn_about_learning(
+    situation: Situation,
+    state: TrainingState,
+    ended_by: EndedBy,
+    curve: list[float],
+    own_validation: bool,
+) -> None:
+    """Warn that the network is no better than a constant prediction, or never improved."""
+    config = situation.config
+    constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
+    rate = _change_of_rate(state, curve, config.tol)
+    remedies = [ways.SCALE_INPUTS, rate, ways.FEWER_LAYERS, ways.CHECK_TARGETS]
+    what = "Training did not learn"
+    if rate is ways.LOWER_RATE:
+        remedies = [rate, ways.SCALE_INPUTS]
+    elif ended_by is EndedBy.LIMIT and _is_falling(state, curve, config.tol):
+        what = f"Training reached max_iter={config.max_iter} epochs and did not learn"
+        remedies.insert(0, ways.RAISE_MAX_ITER)
+    restores = config.early_stopping or config.restore_best_weights
+    if restores and state.kept_epoch <= 1 < len(curve) and rate is not ways.LOWER_RATE:
+        measure = "validation score" if config.early_stopping else "loss"
+        text = (
+            f"the {measure} was never better than in the beginning. The weights from there are "
+            f"kept, with a loss of {state.kept_loss:.4g} on the training rows; {constant}."
+        )
+        remedies = [rate, ways.RAISE_PATIENCE, ways.SCALE_INPUTS]
+        if config.early_stopping:
+            remedies.append(ways.SCALE_VALIDATION if own_validation else ways.RAISE_FRACTION)
+    else:
+        text = (
+            f"the loss was {curve[0]:.4g} in the first epoch, {min(curve):.4g} at best and "
+            f"{curve[-1]:.4g} in the last of {len(curve)}; {constant}."
+        )
+    warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
+
+
+def _warn_about_epochs(situation: Situation, state: TrainingState, curve: list[float]) -> None:
+    """Warn that training reached `max_iter` epochs, if more of them would help."""
+    config = situation.config
+    measure, values = "loss", curve
+    start = state.constant_loss + state.penalty
     if config.early_stopping:
-        return ""
-    return (
-        " If the score of other samples no longer improves (noisy targets), set "
-        "early_stopping=True or raise alpha instead."
+        measure, values = "validation score", [-s for s in state.validation_scores[-len(curve) :]]
+        start = values[0]
+    n_last = max(1, len(values) // 10)
+    gain, last = _recent_gain(values)
+    progress = (start if math.isfinite(start) else values[0]) - last
+    told = ""
+    if len(values) >= PATIENT_EPOCHS:
+        if gain <= max(config.tol, WORTHWHILE * progress):
+            return
+        told = f" (the last {n_last} epochs brought {gain:.2g})"
+    rate = ways.LOWER_RATE if _rate_is_too_large(state, curve) else ways.RAISE_RATE
+    text = (
+        f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
+        f"improving{told}: {advice(situation, ways.RAISE_MAX_ITER, rate)}."
     )
+    if state.decay >= STRONG_DECAY:
+        text += f" But {_remedy_for_decay(state).rstrip()}"
+    elif not config.early_stopping:
+        others = advice(situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA)
+        text += (
+            f" If the score of other samples no longer improves (noisy targets), {others} instead."
+        )
+    warn_at_call(text)
+
+
+def _recent_gain(values: list[float]) -> tuple[float, float]:
+    """Return by how much the values fell in the last tenth of the epochs, and their mean there."""
+    n_last = max(1, len(values) // 10)
+    last = fmean(values[-n_last:])
+    before = values[-2 * n_last : -n_last]
+    return (fmean(before) - last if before else math.inf), last
+
+
+def _change_of_rate(state: TrainingState, curve: list[float], tol: float) -> Remedy:
+    """Return how to change the learning rate, as far as the losses tell."""
+    if _rate_is_too_large(state, curve):
+        return ways.LOWER_RATE
+    # Slow training falls all the time, and is not yet where a constant prediction is.
+    constant = state.constant_loss
+    is_elsewhere = abs(curve[-1] - state.penalty - constant) > CLOSE * constant
+    is_slow = is_elsewhere and _is_falling(state, curve, tol) and state.decay < STRONG_DECAY
+    return ways.RAISE_RATE if is_slow else ways.CHANGE_RATE
+
+
+def _rate_is_too_large(state: TrainingState, curve: list[float]) -> bool:
+    return largest_after_rise(curve) > HIGH * state.constant_loss
+
+
+def largest_after_rise(curve: list[float]) -> float:
+    """Return the largest loss of an epoch in which the loss rose by `RISE`; 0 if it never did."""
+    return max((after for now, after in pairwise(curve) if after > RISE * now), default=0.0)
+
+
+def _is_falling(state: TrainingState, curve: list[float], tol: float) -> bool:
+    """Return whether the loss has never been better than now, except for noise."""
+    return curve[-1] <= min(curve) + max(tol, LITTLE * state.constant_loss)
 
 
 def _remedy_for_decay(state: TrainingState) -> str:
@@ -126,40 +207,40 @@ def _remedy_for_decay(state: TrainingState) -> str:
     )
 
 
-def _warn_about_settling(state: TrainingState, n_epochs: int, *, averages: bool) -> None:
-    for phase, limit in (("free", "max_relax_iter"), ("nudged", "max_nudge_iter")):
+def _warn_about_settling(situation: Situation, state: TrainingState, n_epochs: int) -> None:
+    for phase, limit in (("free", ways.RAISE_MAX_RELAX), ("nudged", ways.RAISE_MAX_NUDGE)):
         fractions = state.relaxation[f"{phase}_unconverged"][-n_epochs:]
         residuals = state.relaxation[f"{phase}_residual"][-n_epochs:]
         unsettled = [size for size, share in zip(residuals, fractions, strict=True) if share]
+        nudge: tuple[Remedy, ...] = () if phase == "free" else (ways.LOWER_BETA,)
         # Averages count as unsettled only if they run away, however small in units of beta.
-        if unsettled and (averages or max(unsettled) > RUNAWAY):
-            nudge = "" if phase == "free" else "use a smaller |beta|, "
+        if unsettled and (situation.config.averages or max(unsettled) > RUNAWAY):
+            remedies = (*ways.WEAKER_LOOPS, *nudge, ways.CHANGE_STEP_SIZE, ways.SCALE_INPUTS)
             warn_at_call(
                 f"In the {phase} phase samples ran away (up to a residual of "
-                f"{max(unsettled):.2g}), and the updates with them. Set loop_gain, or lower it, "
-                f"{nudge}change step_size, scale the inputs, and fit anew."
+                f"{max(unsettled):.2g}), and the updates with them. "
+                f"{sentence(situation, *remedies)} Then fit anew."
             )
             break  # the later phase starts from there
         if fractions[-1] > UNSETTLED_WARNING:
-            more = ""
-            if phase == "nudged":
-                more = ", or use a smaller |beta| (with gradient='continual' learning_rate_init)"
+            if nudge and situation.config.gradient == "continual":
+                nudge = (*nudge, ways.LOWER_RATE)
+            remedies = (limit, *ways.WEAKER_LOOPS, ways.CHANGE_STEP_SIZE, ways.GAUSS_SEIDEL, *nudge)
             warn_at_call(
                 f"The {phase} phase did not settle for {fractions[-1]:.1%} of the samples in the "
-                f"last epoch (largest residual {residuals[-1]:.2g}). Raise {limit}, lower "
-                f"loop_gain, change step_size or relaxation{more}."
+                f"last epoch (largest residual {residuals[-1]:.2g}). "
+                f"{sentence(situation, *remedies)}"
             )
 
 
-def _warn_about_weak_feedback(state: TrainingState, dtype: Any, *, averages: bool) -> None:
-    limits = np.finfo(dtype)
+def _warn_about_weak_feedback(situation: Situation, state: TrainingState) -> None:
+    limits = np.finfo(situation.dtype)
     # Averages hold the nudge as a difference of states. Displacements keep their own accuracy, down
     # to the smallest numbers.
-    smallest = limits.eps if averages else limits.tiny / limits.eps
+    smallest = limits.eps if situation.config.averages else limits.tiny / limits.eps
     if state.signal < smallest:
         warn_at_call(
             f"Feedback carries only {state.signal:.1g} of a nudge to the hidden layer farthest "
-            f"from the output. This is below the rounding of {np.dtype(dtype).name}, so that such "
-            "layers hardly learn. Use dtype='float64', fewer hidden layers, or a larger loop_gain "
-            "or feedback_scale."
+            f"from the output. This is below the rounding of {np.dtype(situation.dtype).name}, so "
+            f"that such layers hardly learn. {sentence(situation, *FEEDBACK_REMEDIES)}"
         )

@@ -67,9 +67,13 @@ class TrainingState:
         Part of the last training loss that is the penalty on the weights.
     decay : float
         α divided by the mean total weight of a minibatch.
-    kept_loss : float or None
-        Loss on the training rows of restored weights from before or after the first epoch, if they
-        may be no better than a constant prediction.
+    kept_loss : float
+        Loss on the training rows, without the penalty, of the weights that training ended with.
+        For restored weights it is an estimate if they are certainly better than a constant.
+    kept_epoch : int
+        Epoch of the last call that these weights come from. 0: they are older.
+    standardised : bool
+        Whether the columns of X had means near 0 and standard deviations near 1.
     signal : float
         β times the factor by which feedback attenuates the nudge on its way to the layer that it
         reaches most weakly.
@@ -98,7 +102,9 @@ class TrainingState:
     constant_loss: float = math.inf
     penalty: float = 0.0
     decay: float = 0.0
-    kept_loss: float | None = None
+    kept_loss: float = math.inf
+    kept_epoch: int = 0
+    standardised: bool = False
     signal: float = math.inf
 
     def __getstate__(self) -> dict[str, Any]:

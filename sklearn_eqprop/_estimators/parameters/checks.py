@@ -74,8 +74,8 @@ def _check_coordinates(config: Config) -> None:
     chosen, rule = config.credit_coordinates, RULES[config.gradient]
     if chosen == "rate" and rule.in_states_only:
         why = (
-            "this rule computes the exact gradient from displacements of states, and slopes of "
-            f"activation={config.activation!r} would bend it"
+            "this rule computes the exact gradient from displacements of states, and the slopes "
+            f"of activation={config.activation!r} would change its direction"
         )
         fault = (f"gradient={rule.name!r}", why, "gradient='vector_field'")
         _refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
@@ -161,8 +161,8 @@ def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, he
     if math.isinf(loss.curvature):
         if not held:
             msg = (
-                f"beta={beta!r} is negative, and loss={config.loss!r} may curve without bound: "
-                f"{away} could carry the output away without end. Use a positive beta."
+                f"beta={beta!r} is negative, and the curvature of loss={config.loss!r} has no "
+                f"known bound: {away} could make the output diverge. Use a positive beta."
             )
             raise ValueError(msg)
     elif abs(beta) * loss.curvature >= 1:

@@ -212,8 +212,8 @@ class Labels:
             return compute_class_weight(self.class_weight, classes=self.classes, y=y)
         except (ValueError, TypeError) as error:
             msg = (
-                f"class_weight={self.class_weight!r} is not usable: {error}. Pass a number for "
-                f"each of the classes {self.classes.tolist()}, or 'balanced'."
+                f"class_weight={self.class_weight!r} is not usable: {str(error).rstrip('.')}. Pass "
+                f"a number for each of the classes {self.classes.tolist()}, or 'balanced'."
             )
             raise ValueError(msg) from None
 

@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from sklearn_eqprop.diagnostics._displays.base import Display
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
-from sklearn_eqprop.diagnostics._health_checks import HealthCheck
+from sklearn_eqprop.diagnostics._results import HealthCheck
 
 #: Colour and marker of each verdict. Colour alone would not be accessible.
 _LOOKS = {"good": ("tab:green", "o"), "watch": ("tab:orange", "^"), "bad": ("tab:red", "X")}
@@ -35,12 +35,21 @@ class HealthReportDisplay(Display):
         self._size = (9.5, 0.5 + 0.2 * sum(self._heights))
 
     @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> Self:
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        X_test: Any = None,
+        y_test: Any = None,
+        ax: Any = None,
+    ) -> Self:
         """Measure and draw the result.
 
         Parameters
         ----------
-        estimator, X, y
+        estimator, X, y, X_test, y_test
             As for `health_report`.
         ax : matplotlib Axes, default=None
             Axes to draw in, about 10 by 6 inches. None: a new figure.
@@ -49,7 +58,7 @@ class HealthReportDisplay(Display):
         -------
         HealthReportDisplay
         """
-        return cls(health_report(estimator, X, y)).plot(ax)
+        return cls(health_report(estimator, X, y, X_test=X_test, y_test=y_test)).plot(ax)
 
     def _draw(self, ax: Any) -> None:
         top = 0.0
@@ -64,6 +73,7 @@ class HealthReportDisplay(Display):
             ax.axhline(top, color="lightgrey", linewidth=0.8)
         ax.set(xlim=(0, 1), ylim=(top, 0), xticks=[], yticks=[])
         ax.set_title(f"{self.report.verdict}, {self.report.n_samples} samples", loc="left")
+        ax.set_xlabel(self.report.note)
         ax.spines[:].set_visible(False)
 
 
