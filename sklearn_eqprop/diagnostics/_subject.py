@@ -273,6 +273,16 @@ class Subject:
             )
             raise DivergenceError(msg)
 
+    def warn_about_unsettled(self, caller: str, n_unsettled: int) -> None:
+        """Warn if some states that a diagnostic used are not equilibria."""
+        if n_unsettled:
+            remedies = (ways.GAUSS_SEIDEL, ways.CHANGE_STEP_SIZE, *ways.WEAKER_LOOPS)
+            warn_at_call(
+                f"{caller}: {n_unsettled} of {self.n_samples} samples did not settle within "
+                f"{MAX_STEPS} steps, so results for them do not describe an equilibrium. "
+                f"{sentence(self.situation, *remedies)} good_parameter and health_report tell more."
+            )
+
     def settle_field(
         self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
     ) -> Result:
@@ -407,14 +417,3 @@ def diverged(result: Result) -> np.ndarray:
 def n_unsettled(converged: np.ndarray) -> int:
     """Number of samples that did not settle."""
     return int((~converged).sum())
-
-
-def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
-    """Warn if some states that a diagnostic used are not equilibria."""
-    if n_unsettled:
-        warn_at_call(
-            f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
-            "steps, so results for them do not describe an equilibrium. Use "
-            "relaxation='gauss_seidel' or another step_size, or fit with a lower loop_gain. "
-            "good_parameter and health_report tell more.",
-        )

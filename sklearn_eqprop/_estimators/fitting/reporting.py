@@ -27,9 +27,6 @@ CLOSE = 0.01
 #: Weight decay, relative to the loss of a sample, that may be the reason why nothing was learned.
 STRONG_DECAY = 0.05
 
-FEEDBACK_REMEDIES: tuple[Remedy, ...] = (ways.FLOAT64, ways.FEWER_LAYERS, ways.RAISE_LOOP_GAIN)
-FEEDBACK_REMEDIES += (ways.RAISE_FEEDBACK_SCALE,)
-
 
 def warn_about_training(
     situation: Situation,
@@ -242,5 +239,6 @@ def _warn_about_weak_feedback(situation: Situation, state: TrainingState) -> Non
         warn_at_call(
             f"Feedback carries only {state.signal:.1g} of a nudge to the hidden layer farthest "
             f"from the output. This is below the rounding of {np.dtype(situation.dtype).name}, so "
-            f"that such layers hardly learn. {sentence(situation, *FEEDBACK_REMEDIES)}"
+            "that such layers hardly learn. "
+            f"{sentence(situation, ways.FLOAT64, *ways.STRONGER_FEEDBACK)}"
         )

@@ -226,17 +226,19 @@ def _warn_about_winners(config: Config) -> None:
     They settle for certain if rates are not negative and feedback is γ F^T: settling then lowers
     an energy (docs/design.md).
     """
-    names = []
+    names, others = [], []
     if config.rho.rate_is_signed:
         names.append(f"activation={config.activation!r}")
+        others.append("activation='relu'")
     if not config.tied and config.feedback_init == "independent":
         names.append(f"feedback_init={config.feedback_init!r}")
+        others.append("feedback_init='transpose'")
     pooled = pooled_by_maximum(config)
     if pooled and names:
         warn_at_call(
             f"{pooled[0]!r} pools by the maximum. With {' and '.join(names)} its winners may "
             "change for ever in some samples, which then never settle. Use pooling='average', or "
-            "activation='relu' with feedback_init='transpose'."
+            f"{' with '.join(others)}."
         )
 
 
@@ -272,10 +274,11 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
             left = 1 - loop / left
         limit = (1 - loop / left) / curvature
         if abs(beta) > limit:
+            other = "a positive beta" if config.nudging == "one_sided" else "nudging='one_sided'"
             warn_at_call(
                 f"{nudge} may be too strong for loop_gain={bound}: the phase that is nudged away "
                 f"from the target is sure to settle only for |beta| <= {limit:.3g}. Use a smaller "
-                "|beta| or nudging='one_sided'."
+                f"|beta| or {other}."
             )
     explicit = config.relaxation_type.explicit_steps or config.rule.explicit_steps
     pulls = config.nudging != "one_sided" or beta > 0
