@@ -27,6 +27,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
     refuse_broken_weights,
     settle_rows,
 )
+from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
@@ -192,9 +193,10 @@ class Subject:
         return Quality(measure, score, float(constant), loss, constant_loss)
 
     @property
-    def losses_in_training(self) -> tuple[list[float], float]:
-        """Loss of each epoch, and the loss of a constant prediction on the training rows."""
-        return self.estimator.loss_curve_, self.estimator._training_state.constant_loss
+    def training(self) -> TrainingState:
+        """The memory of training, for its losses."""
+        state: TrainingState = self.estimator._training_state
+        return state
 
     # What remedies depend on
 

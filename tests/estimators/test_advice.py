@@ -110,6 +110,22 @@ def test_a_loss_that_still_falls_from_far_above_a_constant_prediction():
     assert message.endswith("Lower learning_rate_init (now 10.0).")
 
 
+def test_a_loss_that_falls_in_every_epoch_but_jumped_in_the_first():
+    # The minibatches of the first epoch blow the network up; then nothing ever rises.
+    rng = np.random.RandomState(2)
+    X = rng.standard_normal((400, 20))
+    y = X[:, 0] + X[:, 1] ** 2
+    settings = {"learning_rate_init": 10.0, "batch_size": 100, "max_iter": 15, "random_state": 1}
+    model = EqPropRegressor((20,), **settings)
+    [message] = fit_and_listen(model, X, y)
+    assert model.loss_curve_ == sorted(model.loss_curve_, reverse=True)
+    assert model.loss_curve_[0] > 1e3
+    assert model.loss_ > 0.5
+    assert "did not learn" in message
+    assert "Lower learning_rate_init (now 10.0)" in message
+    assert "aise" not in message
+
+
 @pytest.mark.parametrize("rate", [1e-9, 1e-6, 1e-5])
 def test_a_rate_that_is_too_small_is_to_be_raised(rate):
     X, y = scaled(load_iris)
