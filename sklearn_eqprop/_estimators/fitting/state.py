@@ -63,6 +63,9 @@ class TrainingState:
     relaxation : dict of str to list of float
     constant_loss : float
         Loss of the best constant prediction on the training rows.
+    untrained_loss : float
+        Loss of outputs of 0, which is about that of an untrained network, or `constant_loss` if
+        that is larger. Infinity if it is not known.
     penalty : float
         Part of the last training loss that is the penalty on the weights.
     decay : float
@@ -100,6 +103,7 @@ class TrainingState:
         default_factory=lambda: {name: [] for name in RELAXATION_RECORDS}
     )
     constant_loss: float = math.inf
+    untrained_loss: float = math.inf
     penalty: float = 0.0
     decay: float = 0.0
     kept_loss: float = math.inf

@@ -153,7 +153,11 @@ def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bo
     target = start.targets.encode(rows.y, arrays.dtype)
     if isinstance(loss, WrappedLoss):
         loss.try_out(backend.xp, backend.from_host(target, target.dtype))
-    state.constant_loss = loss.constant_loss(target, rows.weight)
+    state.constant_loss = state.untrained_loss = loss.constant_loss(target, rows.weight)
+    if math.isfinite(state.constant_loss):
+        losses = loss.value(np, np.zeros_like(target), target)
+        at_zero = float(np.average(losses, weights=rows.weight))
+        state.untrained_loss = max(state.constant_loss, at_zero)
     X, weight = rows.X, rows.weight
     if lone and rows.device is None:
         X, target, weight = merged_rows(X, target, weight)

@@ -250,17 +250,19 @@ def _warn_about_winners(config: Config) -> None:
     They settle for certain if rates are not negative and feedback is γ F^T: settling then lowers
     an energy (docs/design.md).
     """
-    names = []
+    names, others = [], []
     if config.rho.rate_is_signed:
         names.append(f"activation={config.activation!r}")
+        others.append("activation='relu'")
     if not config.tied and config.feedback_init == "independent":
         names.append(f"feedback_init={config.feedback_init!r}")
+        others.append("feedback_init='transpose'")
     pooled = pooled_by_maximum(config)
     if pooled and names:
         warn_at_call(
             f"{pooled[0]!r} pools by the maximum. With {' and '.join(names)} its winners may "
             "change for ever in some samples, which then never settle. Use pooling='average', or "
-            "activation='relu' with feedback_init='transpose'."
+            f"{' with '.join(others)}."
         )
 
 
