@@ -23,7 +23,7 @@ class ContinualRule(CreditRule):
     explicit_steps = True
     moves_weights = True
     needs = ("flow",)
-    # An error of the free equilibrium would go into the weights.
+    # An error of the free equilibrium would go into the weights. A β below 0.5 lowers it further.
     free_tolerance = 5e-6
 
     def credit(self, substrate: FlowingSubstrate, batch: Minibatch) -> Credit:
