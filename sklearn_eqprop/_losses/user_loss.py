@@ -34,8 +34,8 @@ class UserLoss(Protocol):
     curvature : float, optional
         Upper bound, >= 0, of the eigenvalues of ∂²C/∂output². If it is given, the output settles
         in damped steps, and a β too large for a stable negative nudge is refused. If it is not
-        given, the output settles by Newton's method, and a negative nudge uses the constant force
-        at the free equilibrium.
+        given, the output settles by a search that needs more calls of `derivative`, and nudging
+        with both signs or a negative β uses the constant force at the free equilibrium.
     label_threshold : float, optional
         Needed for multilabel targets only: a label is predicted if its output is larger.
 
