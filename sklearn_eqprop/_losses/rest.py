@@ -8,9 +8,11 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
 
-#: Directions in turn, if outputs act on each other; trials along each direction; and after how many
-#: of them the rest of the way is only halved.
-MOST_LINES, MOST_TRIALS, MOST_SECANTS = 4, 80, 8
+#: Directions in turn, if outputs act on each other; trials along each direction, before the rest of
+#: the way is halved at most so many times.
+MOST_LINES, MOST_TRIALS, MOST_HALVINGS = 4, 8, 60
+#: A kink is found to this share of the outputs, or to rounding.
+FINEST = 2.0**-33
 #: A search ends when the velocity is below this fraction of the first one.
 RESOLVED = 1e-2
 #: Points on a line through the outputs of a sample, on which its steepest place is looked for; and
@@ -116,11 +118,11 @@ def output_at_rest(
     with np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore"):
         moved, velocity = start, velocity_at(start)
         direction, first = velocity, total(velocity * velocity)
-        eps = float(xp.finfo(velocity.dtype).eps)
+        finest = max(float(xp.finfo(velocity.dtype).eps), FINEST if shape.kinked else 0.0)
         for _ in range(MOST_LINES if couples else 1):
             size = largest(xp.abs(direction))
             unit = direction / xp.where(size > 0, size, 1)
-            rounding = eps * largest(xp.abs(origin) + xp.abs(moved) + xp.minimum(size, 1))
+            rounding = finest * largest(xp.abs(origin) + xp.abs(moved) + xp.minimum(size, 1))
 
             def speed_after(way: Array) -> Array:
                 return total(velocity_at(moved + way * unit) * unit)  # noqa: B023
@@ -178,25 +180,31 @@ def _way_to_rest(
     high = width = low + math.inf
     speed_high = -high
     waiting = speed > 0
-    for n_trials in range(MOST_TRIALS):
+    for _ in range(MOST_TRIALS):
         if not read(xp, waiting.any()):
             break
         found = speed_after(trial)
         # A speed that is not a number means that the way was too long.
         short, long = waiting & (found > 0), waiting & ~(found > 0)
-        low, high = xp.where(short, trial, low), xp.where(long, trial, high)
-        before, width = width, high - low
-        if n_trials >= MOST_SECANTS:
-            waiting = waiting & (width > xp.maximum(rounding, share * low))
-            trial = 0.5 * (low + high)
-            continue
-        speed_low = xp.where(short, found, speed_low)
+        low, speed_low = xp.where(short, trial, low), xp.where(short, found, speed_low)
         found = xp.where(xp.isfinite(found), found, -math.inf)
-        speed_high = xp.where(long, found, speed_high)
-        waiting = waiting & (xp.abs(found) > RESOLVED * speed)
-        waiting = waiting & (width > xp.maximum(rounding, share * low))
+        high, speed_high = xp.where(long, trial, high), xp.where(long, found, speed_high)
+        before, width = width, high - low
+        enough = xp.maximum(2 * rounding, share * low)
+        waiting = waiting & (xp.abs(found) > RESOLVED * speed) & (width > enough)
         secant = low + width * (speed_low / (speed_low - speed_high))
         halved = (width <= 0.5 * before) & xp.isfinite(speed_high)
         trial = xp.where(halved, secant, 0.5 * (low + high))
         trial = xp.where(xp.isfinite(high), trial, xp.where(low < full, full, 2 * low))
-    return xp.where(speed_low <= -speed_high, low, high)
+    # At a jump none of the two speeds is small. The lower end then stays where the search began.
+    nearer = (speed_low <= -speed_high) | (width <= 2 * rounding)
+    found = xp.where(nearer, low, high)
+    enough = xp.maximum(rounding, share * low)
+    left = float(read(xp, xp.where(waiting, width / enough, 1).max()))
+    n_halvings = math.ceil(math.log2(left)) if math.isfinite(left) else MOST_HALVINGS
+    for _ in range(min(n_halvings, MOST_HALVINGS)):
+        # Each way ends on its own, so that results do not depend on the batch.
+        trial = xp.where(high - low > enough, 0.5 * (low + high), low)
+        short = speed_after(trial) > 0
+        low, high = xp.where(short, trial, low), xp.where(short, high, trial)
+    return xp.where(waiting, low, found)
