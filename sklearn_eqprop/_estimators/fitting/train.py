@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
