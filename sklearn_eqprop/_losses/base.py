@@ -111,6 +111,24 @@ class Loss(ABC):
         return step
 
 
+class HeldForce(Loss):
+    """C = -target · s_L: the target of each sample is a force that is the same at every output."""
+
+    curvature = 0.0
+
+    def value(self, xp: Any, output: Array, target: Array) -> Array:
+        return -(target * output).sum(axis=1)
+
+    def force(self, xp: Any, output: Array, target: Array) -> Array:
+        return target.copy()
+
+    def resolve(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """The exact solution drive + β target, see `Loss.resolve`."""
+        return drive + beta * target
+
+
 class ClassificationLoss(Loss):
     """A loss whose output can be read as probabilities of classes or labels."""
 

@@ -7,17 +7,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
-from sklearn_eqprop._losses.base import ClassificationLoss
+from sklearn_eqprop._losses.base import ClassificationLoss, Loss
+from sklearn_eqprop._losses.rest import LossShape, output_at_rest, shape_of
 
-#: If the curvature is unknown: Newton steps per sweep, how often a step may be shortened, and by
-#: which factor.
-MOST_STEPS, MOST_CUTS, CUT = 8, 8, 0.3
-#: Newton's method ends when the velocity is below this fraction of the first one.
-RESOLVED = 1e-3
 #: The test before training: number of rows, and step of the finite differences.
 TRIAL_ROWS, TRIAL_STEP = 5, 1e-2
 #: Relative deviation from finite differences that rounding and curvature may cause.
 TRIAL_TOLERANCE = 1e-2
+#: If β times the curvature is above this, the output is moved to its resting point by a search.
+#: Damped steps are good enough below it.
+STEEP = 2.0
+#: If outputs act on each other and β times the curvature is above this, the search would be slow.
+TOO_STEEP = 100.0
 
 
 class UserLoss(Protocol):
@@ -33,8 +34,8 @@ class UserLoss(Protocol):
     curvature : float, optional
         Upper bound, >= 0, of the eigenvalues of ∂²C/∂output². If it is given, the output settles
         in damped steps, and a β too large for a stable negative nudge is refused. If it is not
-        given, the output settles by Newton's method, and a negative nudge uses the constant force
-        at the free equilibrium.
+        given, the output settles by a search that needs more calls of `derivative`, and nudging
+        with both signs or a negative β uses the constant force at the free equilibrium.
     label_threshold : float, optional
         Needed for multilabel targets only: a label is predicted if its output is larger.
 
@@ -86,6 +87,7 @@ class WrappedLoss(ClassificationLoss):
         self.name = type(loss).__qualname__
         self.curvature = math.inf if curvature is None else float(curvature)
         self.label_threshold = float(threshold)
+        self._shape: LossShape | None = None
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         found = self._loss.value(xp.array(output), xp.array(target))
@@ -104,42 +106,59 @@ class WrappedLoss(ClassificationLoss):
         """Infinity, because the best constant output of an unknown loss is not known."""
         return math.inf
 
+    def velocity(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """Velocity of `Loss.velocity`; if the loss is steep, the distance to the resting point.
+
+        A force that jumps need not vanish anywhere, and steps along a steep force would swing
+        around the resting point.
+        """
+        if self._is_flat(beta) or not self._is_steep(self._shape_of(xp, target), beta):
+            return super().velocity(xp, drive, displacement, origin, target, beta)
+        moved = self.resolve(xp, drive, displacement, origin, target, beta)
+        moved -= displacement
+        return moved
+
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """Damped step of `Loss.resolve`, or Newton steps if the curvature has no known bound.
+        """Damped step of `Loss.resolve`; a search if the curvature is large or not known.
 
-        Newton's slopes are finite differences of the derivative. A step that does not reduce the
-        velocity of a sample is shortened until it does.
+        If outputs act on each other, a force that jumps or is very steep allows no such search.
+        The force at the origin, the free output, is then held.
         """
-        if math.isfinite(self.curvature):
+        if self._is_flat(beta):
             return super().resolve(xp, drive, displacement, origin, target, beta)
+        shape = self._shape_of(xp, target)
+        if shape.couples and (shape.kinked or abs(beta) * shape.steepest > TOO_STEEP):
+            return drive + beta * self.force(xp, origin, target)
 
         def velocity_at(moved: Array) -> Array:
-            return self.velocity(xp, drive, moved, origin, target, beta)
+            return Loss.velocity(self, xp, drive, moved, origin, target, beta)
 
-        velocity = velocity_at(displacement)
-        speed = _row_norm(velocity)
-        enough = RESOLVED * speed
-        for _ in range(MOST_STEPS):
-            # Each sample stops on its own, so that results do not depend on the batch.
-            waiting = speed > enough
-            if not read(xp, waiting.any()):
-                break
-            step = _newton_step(xp, velocity_at, displacement, velocity)
-            for _ in range(MOST_CUTS):
-                trial = displacement + step
-                trial_velocity = velocity_at(trial)
-                trial_speed = _row_norm(trial_velocity)
-                better = waiting & (trial_speed < speed)  # False for NaN
-                displacement = xp.where(better, trial, displacement)
-                velocity = xp.where(better, trial_velocity, velocity)
-                speed = xp.where(better, trial_speed, speed)
-                waiting &= ~better
-                if not read(xp, waiting.any()):
-                    break
-                step *= CUT
-        return displacement
+        steep = self._is_steep(shape, beta)
+        return output_at_rest(xp, velocity_at, displacement, origin, shape, steep=steep)
+
+    def _is_flat(self, beta: Any) -> bool:
+        """Whether a known bound of the curvature makes damped steps good enough.
+
+        They always are if phases are stacked: |β| times the curvature is then below 1.
+        """
+        return not isinstance(beta, float) or abs(beta) * self.curvature <= STEEP
+
+    def _is_steep(self, shape: LossShape, beta: float) -> bool:
+        return shape.kinked or not abs(beta) * shape.steepest <= STEEP
+
+    def _shape_of(self, xp: Any, target: Array) -> LossShape:
+        """How steep the loss is and whether outputs act on each other; measured once."""
+        if self._shape is None:
+
+            def slope(output: np.ndarray, targets: np.ndarray) -> np.ndarray:
+                return -read(xp, self.force(xp, xp.asarray(output), xp.asarray(targets)))
+
+            self._shape = shape_of(slope, read(xp, target[:TRIAL_ROWS]))
+        return self._shape
 
     def try_out(self, xp: Any, target: Array) -> None:
         """Test the loss at a few outputs before training.
@@ -253,21 +272,3 @@ def _checked(xp: Any, name: str, found: Any, shape: tuple[int, ...], dtype: Any)
         )
         raise ValueError(msg)
     return found.astype(dtype, copy=False)
-
-
-def _newton_step(xp: Any, velocity_at: Any, displacement: Array, velocity: Array) -> Array:
-    """Newton step: each sample's velocity would be 0 after it if the slope were constant."""
-    reach = math.sqrt(float(xp.finfo(velocity.dtype).eps))
-    columns = []
-    for unit in range(velocity.shape[1]):
-        shifted = displacement.copy()
-        shifted[:, unit] += reach
-        columns.append((velocity - velocity_at(shifted)) / reach)
-    slopes = xp.stack(columns, axis=2)
-    step: Array = xp.linalg.solve(slopes, velocity[:, :, None])[:, :, 0]
-    return step
-
-
-def _row_norm(rows: Array) -> Array:
-    """Euclidean norm of each row, shape (n_samples, 1)."""
-    return (rows * rows).sum(axis=1, keepdims=True) ** 0.5

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._losses.base import HeldForce, Loss
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.seam import FreePhase
 
@@ -36,6 +36,8 @@ class Minibatch:
     move : callable or None, default=None
         For rules with `CreditRule.moves_weights`. ``move(changes, leverages)`` moves the weights
         by the changes measured in one step, which it overwrites; see `Flow` for the leverages.
+    xp : module, default=numpy
+        Array module of the loss.
     """
 
     inputs: Array
@@ -44,6 +46,12 @@ class Minibatch:
     weights: Any
     rng: np.random.RandomState
     move: Callable[[list[Array], list[float]], None] | None = None
+    xp: Any = np
+
+    def holding_force(self, free: FreePhase) -> Minibatch:
+        """The same samples, pushed in every state by their force at a free equilibrium."""
+        force = free.force(self.xp, self.loss, self.target)
+        return replace(self, loss=HeldForce(), target=force)
 
 
 @dataclass

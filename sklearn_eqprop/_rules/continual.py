@@ -1,5 +1,7 @@
 """Continual plasticity: weights move while the network settles."""
 
+import math
+
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FlowingSubstrate
@@ -11,7 +13,8 @@ class ContinualRule(CreditRule):
     A synapse changes by ρ(s_j) ds_i in every step, as in spike-timing dependent plasticity, and
     the next step uses the new weight. If the weights move little, the changes integrated over the
     phase and divided by β are the two-phase rule (section 5). Centred nudging runs one phase for
-    each sign, both from the free equilibrium, and each with half of the plasticity.
+    each sign, both from the free equilibrium, and each with half of the plasticity. The force of a
+    loss of unbounded curvature is held at the free equilibrium.
     """
 
     name = "continual"
@@ -20,12 +23,14 @@ class ContinualRule(CreditRule):
     explicit_steps = True
     moves_weights = True
     needs = ("flow",)
-    # An error of the free equilibrium would go into the weights.
+    # An error of the free equilibrium would go into the weights. A β below 0.5 lowers it further.
     free_tolerance = 5e-6
 
     def credit(self, substrate: FlowingSubstrate, batch: Minibatch) -> Credit:
         """Sum of the local changes over the steps; `batch.move` moves the weights in each step."""
         free = substrate.settle(batch.inputs)
+        if math.isinf(batch.loss.curvature):
+            batch = batch.holding_force(free)
         strengths = self.nudging.strengths(self.beta, batch.rng)
         totals: list[Array] = []
         nudged = []

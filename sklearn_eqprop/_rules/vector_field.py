@@ -1,5 +1,6 @@
 """The paper's rule: two phases of the vector field, and how they are nudged."""
 
+import math
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -101,7 +102,10 @@ NUDGINGS: dict[str, Nudging] = {
 class VectorFieldRule(CreditRule):
     """The paper's rule, Δθ ∝ (∂μ/∂θ(s^0))^T ds^β/dβ (Eqs. 18-19, Scellier et al. 2018).
 
-    ds^β/dβ is estimated from a free phase and one or two nudged phases.
+    ds^β/dβ is estimated from a free phase and one or two nudged phases. A push away from the target
+    by a loss of unbounded curvature is unstable at any β. Nudging with both signs, or with a
+    negative β, then holds the force of the free equilibrium in every phase. ds^β/dβ at β = 0 is the
+    same.
     """
 
     name = "vector_field"
@@ -114,6 +118,8 @@ class VectorFieldRule(CreditRule):
 
     def credit(self, substrate: Substrate, batch: Minibatch) -> Credit:
         free = substrate.settle(batch.inputs)
+        if math.isinf(batch.loss.curvature) and (self.nudging.both_signs or self.beta < 0):
+            batch = batch.holding_force(free)
         strengths = self.nudging.strengths(self.beta, batch.rng)
         nudged = self._settle(substrate, free, batch, strengths)
         deltas = []

@@ -7,7 +7,6 @@ of an oscillation. The average of the product, <ρ_pre(t)^T (s_t^β - s_t^0)>, d
 changes the period, the two runs lose step, and their difference at equal times grows.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -16,8 +15,8 @@ from typing import Any, cast
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Push, Result, trajectory
-from sklearn_eqprop._substrates.phases import ConstantPush, FreePhase, Nudge, stacked_strengths
+from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Result, trajectory
+from sklearn_eqprop._substrates.phases import FreePhase, Nudge, stacked_strengths
 from sklearn_eqprop._substrates.probes import local_asymmetries
 
 
@@ -76,6 +75,10 @@ class AveragedPhase(FreePhase):
     def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
         """Average of C along the run, which is not C of the average output."""
         return self.average(lambda output: loss.value(xp, output, target))
+
+    def force(self, xp: Any, loss: Loss, target: Array) -> Array:
+        """Average of the force along the run."""
+        return self.average(lambda output: loss.force(xp, output, target))
 
 
 @dataclass(eq=False)
@@ -156,13 +159,7 @@ class AveragingNetwork:
             return xp.concatenate([array] * n_phases) if array.ndim > 1 else array
 
         beta = stacked_strengths(network, strengths, n_samples)
-        push: Push
-        if min(strengths) < 0 and math.isinf(loss.curvature):
-            # Away from the target, a loss of unbounded curvature is unstable at any β.
-            force = free.average(lambda output: loss.force(xp, output, target))
-            push = ConstantPush(beta * stacked(force))
-        else:
-            push = Nudge(loss, stacked(target), beta, 0.0, xp)
+        push = Nudge(loss, stacked(target), beta, 0.0, xp)
         clamped = [stacked(drive) for drive in network.clamp(free.inputs)]
         field = FreeField(network, clamped, n_phases * n_samples, push)
         start = [stacked(state) for state in free.start]

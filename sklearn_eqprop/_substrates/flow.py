@@ -9,7 +9,7 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._relaxation import FreeField, Result, euler_step, flow
 from sklearn_eqprop._substrates.limits import above_rounding
-from sklearn_eqprop._substrates.phases import FreePhase, network_at, relative_tolerance
+from sklearn_eqprop._substrates.phases import FreePhase, Nudge, network_at, relative_tolerance
 
 if TYPE_CHECKING:
     from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -27,7 +27,6 @@ class EulerFlow:
         The parameters of its network may change between two steps.
     free : FreePhase
     loss : Loss
-        If its curvature is unbounded, its force at the free equilibrium is used in every step.
     target : array of shape (n_samples, n_outputs)
     strength : float
         β.
@@ -51,7 +50,7 @@ class EulerFlow:
     ) -> None:
         states, limits = free.result.states, substrate.limits
         self._network = network = network_at(free)
-        self._push = substrate.push(loss, target, strength, states[-1], 0.0, steep_is_constant=True)
+        self._push = Nudge(loss, target, strength, 0.0, network.backend.xp)
         nudge: Any = limits.nudged_tolerance * abs(strength)
         if not limits.literal:
             force = self._push.velocity(states[-1], states[-1])

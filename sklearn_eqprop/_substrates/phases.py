@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
-from sklearn_eqprop._losses import Loss
+from sklearn_eqprop._losses.base import HeldForce, Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS
@@ -35,6 +35,10 @@ class FreePhase:
     def loss(self, xp: Any, loss: Loss, target: Array) -> Array:
         """C of each sample at the free equilibrium, shape (n_samples,)."""
         return loss.value(xp, self.result.states[-1], target)
+
+    def force(self, xp: Any, loss: Loss, target: Array) -> Array:
+        """-∂C/∂s_L at the free equilibrium, shape (n_samples, n_outputs)."""
+        return loss.force(xp, self.result.states[-1], target)
 
 
 @dataclass
@@ -104,27 +108,9 @@ class Nudge:
         return Nudge(self._loss, self._target[rows], of(self._beta), of(self._origin), self._xp)
 
 
-class ConstantPush:
-    """A force on the output that does not depend on its state.
-
-    Parameters
-    ----------
-    force : array of shape (n_samples, n_outputs)
-    """
-
-    def __init__(self, force: Array) -> None:
-        self._force = force
-
-    def velocity(self, drive: Array, output: Array) -> Array:
-        velocity = drive - output
-        velocity += self._force
-        return velocity
-
-    def resolve(self, drive: Array, output: Array) -> Array:
-        return drive + self._force
-
-    def take(self, rows: Array) -> ConstantPush:
-        return ConstantPush(self._force[rows])
+def held_push(force: Array, xp: Any) -> Nudge:
+    """A push by a force that does not depend on the output."""
+    return Nudge(HeldForce(), force, 1.0, 0.0, xp)
 
 
 def faintest(dtype: Any, beta: float = 1.0) -> float:

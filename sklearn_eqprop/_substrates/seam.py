@@ -128,6 +128,8 @@ class ClampableSubstrate(Substrate, Protocol):
     ) -> list[Array]:
         """Change that each block measures between two equilibria that may be far apart.
 
-        Tied weights measure the products of the rates at their two ends, ρ^c ρ^c - ρ^f ρ^f;
-        others the free rate times the displacement. `weights` is the share of each sample.
+        In a tied network, weights with a feedback partner measure the products of the rates at
+        their two ends, ρ^c ρ^c - ρ^f ρ^f; others ½ (ρ_j^f + ρ_j^c) (ρ_i^c - ρ_i^f). In an untied
+        one, all measure the free rate times the displacement. `weights` is the share of each
+        sample.
         """

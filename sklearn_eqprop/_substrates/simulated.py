@@ -1,6 +1,5 @@
 """The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
@@ -26,15 +25,13 @@ from sklearn_eqprop._relaxation.device_samples import Pacing
 from sklearn_eqprop._substrates.flow import EulerFlow
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
 from sklearn_eqprop._substrates.phases import (
-    ConstantPush,
     FreePhase,
     Nudge,
     SimulatedFreePhase,
+    held_push,
     network_at,
     relative_tolerance,
-    size_of,
     stacked_strengths,
-    without_faint,
 )
 from sklearn_eqprop._substrates.probes import local_asymmetries
 
@@ -142,7 +139,7 @@ class SimulatedNetwork:
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of A^T λ + force = 0, to a residual relative to each sample's force."""
         origin = self.origin(free, with_slopes=True)
-        push = ConstantPush(without_faint(self.network.backend.xp, force))
+        push = held_push(force, self.network.backend.xp)
         field = AdjointField(network_at(free), origin, force.shape[0], push)
         tolerance = relative_tolerance(self.network.backend, self.limits.nudged_tolerance, force)
         return self.settle_second(field, None, tolerance)
@@ -210,28 +207,6 @@ class SimulatedNetwork:
             literal=self.limits.literal,
             with_slopes=with_slopes,
         )
-
-    def push(
-        self,
-        loss: Loss,
-        target: Array,
-        beta: Any,
-        output: Array,
-        origin: Any,
-        *,
-        steep_is_constant: bool,
-    ) -> Nudge | ConstantPush:
-        """The push of a nudged phase that starts at `output`.
-
-        With `steep_is_constant`, a loss of unbounded curvature pushes with its force at `output`
-        in every state. Its own push away from the target is unstable at any β. ds/dβ at β = 0 is
-        the same.
-        """
-        xp = self.network.backend.xp
-        if steep_is_constant and math.isinf(loss.curvature):
-            force = beta * loss.force(xp, output, target)
-            return ConstantPush(without_faint(xp, force, size_of(xp, beta)))
-        return Nudge(loss, target, beta, origin, xp)
 
     def measured_change(
         self, free: FreePhase, states: Sequence[Array], deltas: Sequence[Array]
@@ -318,7 +293,7 @@ class SimulatedNetwork:
 
             origin, network = origin.each(stacked), network.each(stacked)
         output, pulls_only = origin.states[-1], min(strengths) >= 0
-        push = self.push(loss, target, beta, output, output, steep_is_constant=not pulls_only)
+        push = Nudge(loss, target, beta, output, xp)
         limits, allowances = self.limits, None
         if limits.literal:
             nudge = limits.nudged_tolerance * abs(strengths[0])

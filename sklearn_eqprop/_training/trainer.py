@@ -199,7 +199,7 @@ class Trainer:
         rng: np.random.RandomState,
     ) -> Credit:
         """Credit for a minibatch; if the rule moves weights in its phases, they are moved back."""
-        batch = Minibatch(inputs, target, self.loss, shares, rng)
+        batch = Minibatch(inputs, target, self.loss, shares, rng, xp=self.network.backend.xp)
         if not self._rule.moves_weights:
             return self._rule.credit(self.substrate, batch)
         # Within the phase, weights move at the plain learning rate. Then they are set back, and the

@@ -16,7 +16,7 @@ from sklearn_eqprop.diagnostics._directions import (
     norm,
 )
 from sklearn_eqprop.diagnostics._results import Readable, blocks_of, number, table
-from sklearn_eqprop.diagnostics._subject import Subject, subject_of, warn_about_unsettled
+from sklearn_eqprop.diagnostics._subject import Subject, subject_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -174,7 +174,7 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
     """
     subject = subject_of("gradient_alignment", estimator, X, y, needs_y=True)
     directions = learning_directions(subject)
-    warn_about_unsettled("gradient_alignment", directions.n_unsettled, subject.n_samples)
+    subject.warn_about_unsettled("gradient_alignment", directions.n_unsettled)
     return alignment_of(subject, directions)
 
 

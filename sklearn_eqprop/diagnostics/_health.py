@@ -70,7 +70,7 @@ def health_report(
     =============  ====================================================  ===============
     fit            part of a constant prediction's loss that is gone     0.1, 0.001 [#]_
     overfitting    part of the fit that is lost on X_test                0.25, 0.5 [#]_
-    learning rate  largest loss after a rise / a constant's loss         2 [#]_
+    learning rate  largest loss after a rise / loss of outputs of 0      2 [#]_
     settling       fraction of unsettled samples or phases               above 0, 0.05
     saturation     largest fraction of flat units in a hidden layer      0.5, 0.9 [#]_
     dead units     largest fraction of units flat in every sample        0.1, 0.5

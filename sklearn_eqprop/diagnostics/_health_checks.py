@@ -152,13 +152,7 @@ def feedback(evidence: Evidence) -> HealthCheck:
         ATTENUATION_LIMITS,
         f"{_gains_in_words(network, gains)} {carried[weakest - 1]:.2g} of a nudge to layer "
         f"{weakest}.",
-        sentence(
-            evidence.subject.situation,
-            ways.RAISE_LOOP_GAIN,
-            ways.RAISE_FEEDBACK_SCALE,
-            ways.FEWER_LAYERS,
-            ways.RESCALE_LAYERS,
-        ),
+        sentence(evidence.subject.situation, *ways.STRONGER_FEEDBACK, ways.RESCALE_LAYERS),
         high_is_good=True,
     )
 
@@ -332,13 +326,7 @@ def signal(evidence: Evidence) -> HealthCheck:
         limits,
         f"The nudge moves layer {weakest + 1} by {ratios[weakest]:.2g} times the rounding of its "
         f"{subject.dtype.name} states, the least of all layers.",
-        sentence(
-            subject.situation,
-            ways.FLOAT64,
-            ways.RAISE_BETA,
-            ways.RAISE_LOOP_GAIN,
-            ways.FEWER_LAYERS,
-        ),
+        sentence(subject.situation, ways.FLOAT64, ways.RAISE_BETA, *ways.STRONGER_FEEDBACK),
         high_is_good=True,
     )
 

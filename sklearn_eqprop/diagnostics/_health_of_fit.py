@@ -2,12 +2,11 @@
 
 import math
 
-from sklearn_eqprop._estimators.fitting.reporting import HIGH, largest_after_rise
+from sklearn_eqprop._estimators.fitting.reporting import HIGH, highest_rise
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.remedies import sentence
 from sklearn_eqprop.diagnostics._health_evidence import Evidence
 from sklearn_eqprop.diagnostics._results import VERDICTS, HealthCheck, judged
-from sklearn_eqprop.diagnostics._subject import Subject
 
 #: The verdict is "watch" beyond the first limit and "bad" beyond the second.
 FIT_LIMITS = (0.1, 0.001)
@@ -30,7 +29,8 @@ def fit(evidence: Evidence) -> HealthCheck:
         finding += " All targets are equal, so that a constant is perfect."
         return HealthCheck("fit", math.nan, "watch", finding, "Pass rows with other targets.")
     remedies = [ways.SCALE_INPUTS, ways.LOWER_RATE]
-    if _rise(evidence.subject) <= HIGH:
+    training = evidence.subject.training
+    if highest_rise(training, training.loss_curve) <= HIGH:
         more = [ways.RAISE_MAX_ITER] if evidence.subject.took_all_epochs else []
         remedies = [ways.SCALE_INPUTS, *more, ways.CHANGE_RATE, ways.CHECK_TARGETS]
     remedy = sentence(situation, *remedies)
@@ -59,21 +59,16 @@ def overfitting(evidence: Evidence) -> HealthCheck | None:
 
 def learning_rate(evidence: Evidence) -> HealthCheck:
     """Whether the loss of training rose by so much that the steps must be too large."""
-    losses, constant = evidence.subject.losses_in_training
-    rise = _rise(evidence.subject)
+    state = evidence.subject.training
+    rise = highest_rise(state, state.loss_curve)
     if rise <= HIGH:
-        finding = f"The loss never rose above {HIGH:g} times that of a constant prediction."
+        finding = f"The loss never rose above {HIGH:g} times that of an untrained network."
         return HealthCheck("learning rate", rise, "good", finding, "")
+    last = state.loss_curve[-1]
     finding = (
-        f"In training the loss rose to {rise * constant:.4g}, and was {losses[-1]:.4g} in the last "
-        f"epoch. A constant prediction has {constant:.4g}."
+        f"In training the loss rose to {rise * state.untrained_loss:.4g}, and was {last:.4g} in "
+        f"the last epoch. A constant prediction has {state.constant_loss:.4g}."
     )
-    verdict = "watch" if losses[-1] < constant else "bad"
+    verdict = "watch" if last < state.constant_loss else "bad"
     remedy = sentence(evidence.subject.situation, ways.LOWER_RATE)
     return HealthCheck("learning rate", rise, verdict, finding, remedy)
-
-
-def _rise(subject: Subject) -> float:
-    """Largest loss after an epoch in which it rose, relative to a constant prediction's."""
-    losses, constant = subject.losses_in_training
-    return largest_after_rise(losses) / constant if constant > 0 else 0.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from sklearn_eqprop._network import arrival_scales
 from sklearn_eqprop._relaxation import AdjointField, DisplacementField, Origin, Result
-from sklearn_eqprop._substrates.phases import ConstantPush, network_at
+from sklearn_eqprop._substrates.phases import held_push, network_at
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._subject import TOLERANCE, Subject
 
@@ -56,7 +56,12 @@ class Jacobian:
     def __init__(self, subject: Subject, free: FreePhase) -> None:
         self._origin = subject.origin(free)
         output = self._origin.states[-1]
-        arguments = network_at(free), self._origin, len(output), ConstantPush(np.zeros_like(output))
+        arguments = (
+            network_at(free),
+            self._origin,
+            len(output),
+            held_push(np.zeros_like(output), np),
+        )
         self._forward, self._reverse = TangentField(*arguments), AdjointField(*arguments)
 
     def restricted(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -115,7 +120,7 @@ def _solve(
     force: np.ndarray,
     scales: Sequence[float] | None,
 ) -> Result:
-    push = ConstantPush(force)
+    push = held_push(force, np)
     field = kind(network_at(free), subject.origin(free), len(force), push, scales=scales)
     # Without a force the solution is 0, and any positive tolerance will do.
     tolerance = TOLERANCE * np.abs(force).max(axis=1) + np.finfo(np.float64).tiny

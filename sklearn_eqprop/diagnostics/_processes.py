@@ -19,7 +19,6 @@ from sklearn_eqprop.diagnostics._subject import (
     Subject,
     n_unsettled,
     subject_of,
-    warn_about_unsettled,
 )
 
 #: Maximum number of rows. The processes of all samples are in memory together.
@@ -152,7 +151,7 @@ def error_processes(
         raise ValueError(msg + "rows. Pass fewer rows.")
     free = subject.settle(slice(0, subject.n_samples))
     unsettled = n_unsettled(free.result.converged)
-    warn_about_unsettled("error_processes", unsettled, subject.n_samples)
+    subject.warn_about_unsettled("error_processes", unsettled)
     processes = _Processes(subject, free, step_size)
     n_steps = max(1, round(max_time / step_size))
     steps_to_record = _record_steps(n_steps, n_records)

@@ -27,6 +27,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
     refuse_broken_weights,
     settle_rows,
 )
+from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
@@ -190,9 +191,10 @@ class Subject:
         return Quality(measure, score, float(constant), loss, constant_loss)
 
     @property
-    def losses_in_training(self) -> tuple[list[float], float]:
-        """Loss of each epoch, and the loss of a constant prediction on the training rows."""
-        return self.estimator.loss_curve_, self.estimator._training_state.constant_loss
+    def training(self) -> TrainingState:
+        """The memory of training, for its losses."""
+        state: TrainingState = self.estimator._training_state
+        return state
 
     # What remedies depend on
 
@@ -269,6 +271,16 @@ class Subject:
                 f"large. {sentence(self.situation, *remedies)} Then fit again."
             )
             raise DivergenceError(msg)
+
+    def warn_about_unsettled(self, caller: str, n_unsettled: int) -> None:
+        """Warn if some states that a diagnostic used are not equilibria."""
+        if n_unsettled:
+            remedies = (ways.GAUSS_SEIDEL, ways.CHANGE_STEP_SIZE, *ways.WEAKER_LOOPS)
+            warn_at_call(
+                f"{caller}: {n_unsettled} of {self.n_samples} samples did not settle within "
+                f"{MAX_STEPS} steps, so results for them do not describe an equilibrium. "
+                f"{sentence(self.situation, *remedies)} good_parameter and health_report tell more."
+            )
 
     def settle_field(
         self, field: Field, start: list[Any] | None, tolerance: Any, *, downward: bool = False
@@ -403,14 +415,3 @@ def diverged(result: Result) -> np.ndarray:
 def n_unsettled(converged: np.ndarray) -> int:
     """Number of samples that did not settle."""
     return int((~converged).sum())
-
-
-def warn_about_unsettled(caller: str, n_unsettled: int, n_samples: int) -> None:
-    """Warn if some states that a diagnostic used are not equilibria."""
-    if n_unsettled:
-        warn_at_call(
-            f"{caller}: {n_unsettled} of {n_samples} samples did not settle within {MAX_STEPS} "
-            "steps, so results for them do not describe an equilibrium. Try another relaxation or "
-            "step_size, or set a loop_gain or lower it and fit again. "
-            "good_parameter and health_report tell more.",
-        )

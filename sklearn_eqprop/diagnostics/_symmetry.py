@@ -16,7 +16,6 @@ from sklearn_eqprop.diagnostics._subject import (
     check_count,
     n_unsettled,
     subject_of,
-    warn_about_unsettled,
 )
 
 
@@ -109,7 +108,7 @@ def jacobian_symmetry(
         jacobian = Jacobian(subject, free)
         probes = _units(subject, rows) if exact else _signs(subject, rows, int(n_probes), rng)
         parts.append(np.stack([_squares(jacobian, probe) for probe in probes]))
-    warn_about_unsettled("jacobian_symmetry", unsettled, subject.n_samples)
+    subject.warn_about_unsettled("jacobian_symmetry", unsettled)
     squares = np.concatenate(parts, axis=2)  # (probe, quantity, sample)
     return _summary(squares, exact=exact, unsettled=unsettled)
 

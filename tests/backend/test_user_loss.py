@@ -8,13 +8,23 @@ from sklearn_eqprop import EqPropClassifier
 
 
 class Softplus:
-    """A loss whose curvature is not known: its output is brought to rest by Newton's method."""
+    """A loss whose curvature is not known: its output is brought to rest by a search."""
 
     def value(self, output, target):
         return ((target - output) ** 4).sum(axis=1) + 0.5 * ((target - output) ** 2).sum(axis=1)
 
     def derivative(self, output, target):
         return -4 * (target - output) ** 3 - (target - output)
+
+
+class Kinked:
+    """A loss whose derivative jumps."""
+
+    def value(self, output, target):
+        return abs(target - output).sum(axis=1)
+
+    def derivative(self, output, target):
+        return 2.0 * (output > target) - 1
 
 
 class LogCosh:
@@ -44,8 +54,10 @@ def _fitted(backend, loss):
     return model.fit(X[:120] / 16, y[:120])
 
 
-@pytest.mark.filterwarnings("ignore:Training reached max_iter")
-@pytest.mark.parametrize("loss", [Softplus(), LogCosh()], ids=lambda loss: type(loss).__name__)
+@pytest.mark.filterwarnings("ignore:Training")
+@pytest.mark.parametrize(
+    "loss", [Softplus(), Kinked(), LogCosh()], ids=lambda loss: type(loss).__name__
+)
 def test_a_cost_of_the_users_own_works_on_the_device(installed, loss):
     installed.answers_numpy = isinstance(loss, LogCosh)
     here, there = (_fitted(backend, loss) for backend in ("numpy", "cupy"))

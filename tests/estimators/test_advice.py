@@ -8,12 +8,12 @@ import pytest
 from sklearn.datasets import load_diabetes, load_iris, make_blobs, make_regression
 from sklearn.preprocessing import StandardScaler
 
-from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop.exceptions import DivergenceError
-from tests.estimators.listening import fit_and_listen
+from tests.estimators.listening import assert_nothing_in_force, fit_and_listen
 
 REMEDIES = {name: value for name, value in vars(ways).items() if isinstance(value, Remedy)}
 
@@ -108,6 +108,22 @@ def test_a_loss_that_still_falls_from_far_above_a_constant_prediction():
     assert model.loss_ == model.best_loss_ > 0.5
     assert "did not learn" in message
     assert message.endswith("Lower learning_rate_init (now 10.0).")
+
+
+def test_a_loss_that_falls_in_every_epoch_but_jumped_in_the_first():
+    # The minibatches of the first epoch blow the network up; then nothing ever rises.
+    rng = np.random.RandomState(2)
+    X = rng.standard_normal((400, 20))
+    y = X[:, 0] + X[:, 1] ** 2
+    settings = {"learning_rate_init": 10.0, "batch_size": 100, "max_iter": 15, "random_state": 1}
+    model = EqPropRegressor((20,), **settings)
+    [message] = fit_and_listen(model, X, y)
+    assert model.loss_curve_ == sorted(model.loss_curve_, reverse=True)
+    assert model.loss_curve_[0] > 1e3
+    assert model.loss_ > 0.5
+    assert "did not learn" in message
+    assert "Lower learning_rate_init (now 10.0)" in message
+    assert "aise" not in message
 
 
 @pytest.mark.parametrize("rate", [1e-9, 1e-6, 1e-5])
@@ -227,21 +243,6 @@ def test_unsettled_predictions_name_the_limit_that_helps(binary):
 # ---- remedies in force -------------------------------------------------------------------------
 
 
-def _named_settings(text):
-    """Pairs of name and value in a text, such as dtype='float64'."""
-    return re.findall(r"(\w+)=('\w+'|True|False|None|[\d.e+-]*\d)", text)
-
-
-def _no_setting_is_in_force(text, model):
-    now = model.get_params()
-    for name, value in _named_settings(text):
-        assert repr(now[name]) != value, (name, value, text)
-    if Config.of(model).loop_bound is None:
-        assert not re.search("(lower|raise) loop_gain", text.lower())
-    else:
-        assert "set loop_gain" not in text.lower()
-
-
 SETTINGS = {
     "activation": ["relu", "tanh"],
     "relaxation": ["gauss_seidel", "euler"],
@@ -264,11 +265,45 @@ def test_no_remedy_is_offered_that_is_in_force(standardised):
         model = EqPropClassifier(**dict(zip(SETTINGS, values, strict=True)))
         situation = Situation(Config.of(model), np.dtype(model.dtype), standardised)
         text = sentence(situation, *REMEDIES.values())
-        _no_setting_is_in_force(text, model)
+        assert_nothing_in_force(text, model)
         assert ("StandardScaler" in text) == (not standardised)
         assert ("fewer hidden layers" in text) == (len(model.hidden_layer_sizes) > 1)
         assert ("feedback_scale" in text) == (model.feedback == "untied")
         assert ("|beta|" in text) == (model.gradient == "vector_field")
+
+
+@pytest.mark.parametrize(
+    ("settings", "advised"),
+    [
+        ({"beta": -0.97, "nudging": "one_sided"}, "or a positive beta."),
+        ({"beta": 0.97, "nudging": "centered"}, "or nudging='one_sided'."),
+    ],
+    ids=str,
+)
+def test_a_strong_nudge_away_from_the_target(regression, settings, advised):
+    model = EqPropRegressor((5,), loop_gain=0.9, max_iter=1, random_state=0, **settings)
+    [message] = [m for m in said(model, *regression) if "may be too strong" in m]
+    assert message.endswith(advised)
+
+
+@pytest.mark.parametrize(
+    ("settings", "advised"),
+    [
+        ({"activation": "tanh"}, "or activation='relu'."),
+        ({"feedback_init": "independent"}, "or feedback_init='transpose'."),
+        (
+            {"activation": "tanh", "feedback_init": "independent"},
+            "or activation='relu' with feedback_init='transpose'.",
+        ),
+    ],
+    ids=str,
+)
+def test_winners_that_may_change_for_ever(settings, advised):
+    X, y = np.random.RandomState(0).standard_normal((12, 16)), np.arange(12) % 2
+    layers = (Conv2D(2, 3, padding="same"), Conv2D(2, 3, padding="same", pool=2))
+    model = EqPropClassifier(layers, input_shape=(4, 4), max_iter=1, random_state=0, **settings)
+    [message] = [m for m in said(model, X, y) if "pools by the maximum" in m]
+    assert message.endswith(advised)
 
 
 def test_remedies_in_words():
@@ -309,5 +344,5 @@ def test_no_message_of_a_fit_names_what_is_in_force(three_classes, trouble, more
         messages = said(model, *three_classes)
     assert messages
     for message in messages:
-        _no_setting_is_in_force(message.replace("max_iter=12 epochs", ""), model)
+        assert_nothing_in_force(message.replace("max_iter=12 epochs", ""), model)
         assert "StandardScaler" not in message

@@ -2,7 +2,6 @@
 
 import pickle
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from scipy import sparse
@@ -94,7 +93,7 @@ def test_every_call_of_an_estimator(estimator, y, parameters):
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_every_diagnostic_and_display():
-    mpl.use("Agg")
+    pytest.importorskip("matplotlib").use("Agg")
     plt = pytest.importorskip("matplotlib.pyplot")
     with np.errstate(all="raise"):
         model = EqPropClassifier(**SMALL, activation="tanh").fit(X, LABELS)

@@ -8,6 +8,7 @@ from sklearn.linear_model import PoissonRegressor
 from sklearn.metrics import mean_poisson_deviance, r2_score
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
+from tests import own_losses
 from tests.dense_truth import ALL_LOSSES, DenseNet
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -239,20 +240,80 @@ def test_bounded_loss_refuses_a_beta_that_runs_off(counts):
         EqPropRegressor(loss=BoundedLogCosh(), beta=1.5).fit(*counts)
 
 
-@pytest.mark.filterwarnings("ignore:Training did not learn")
-def test_a_kink_that_does_not_settle_is_reported(counts):
-    class Absolute:
-        def value(self, output, target):
-            return np.abs(output - target).sum(axis=1)
+class Absolute:
+    def value(self, output, target):
+        return np.abs(output - target).sum(axis=1)
+
+    def derivative(self, output, target):
+        return np.sign(output - target)
+
+
+@pytest.mark.parametrize("relaxation", ["gauss_seidel", "euler", "anderson"])
+def test_a_kink_of_ones_own_is_like_a_built_in_one(counts, relaxation):
+    X, y = counts
+    settings = SETTINGS | {"max_iter": 5, "nudging": "one_sided", "relaxation": relaxation}
+    own, built_in = (
+        EqPropRegressor(loss=loss, **settings).fit(X, y) for loss in (Absolute(), "absolute_error")
+    )
+    for one, other in zip(own.coefs_, built_in.coefs_, strict=True):
+        assert np.abs(one - other).max() < 1e-8
+    assert own.relaxation_["nudged_steps"] == built_in.relaxation_["nudged_steps"]
+    beta = 0.3
+    states = [model.relax(X, y, beta=beta).states[-1] for model in (own, built_in)]
+    assert np.abs(states[0] - states[1]).max() < 1e-8
+    target = (y - own.target_mean_) / own.target_scale_
+    assert (np.abs(states[0][:, 0] - target) < 1e-8).mean() > 0.05  # at rest on the kink
+
+
+def test_a_quantile_of_ones_own_is_found(counts):
+    X, _ = counts
+    y = X[:, 0] + np.random.RandomState(1).exponential(size=len(X))
+    settings = SETTINGS | {"max_iter": 60, "nudging": "one_sided"}
+    model = EqPropRegressor(loss=own_losses.Pinball(0.8), **settings).fit(X, y)
+    assert 0.7 < (y <= model.predict(X)).mean() < 0.9
+    assert sum(model.relaxation_["nudged_unconverged"]) == 0
+
+
+@pytest.mark.parametrize("nudging", ["one_sided", "random_sign", "centered"])
+@pytest.mark.parametrize(
+    "loss", [own_losses.Hinge(), own_losses.SquaredHinge(), own_losses.MulticlassHinge()]
+)
+def test_margins_of_ones_own_train_in_few_sweeps(three_classes, loss, nudging):
+    X, y = three_classes
+    settings = SETTINGS | {"max_iter": 30}
+    model = EqPropClassifier(loss=loss, nudging=nudging, **settings).fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert max(model.relaxation_["nudged_steps"]) <= 3
+    assert sum(model.relaxation_["nudged_unconverged"]) == 0
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1e4, 1e9])
+@pytest.mark.parametrize("kind", [own_losses.Squared, own_losses.CrossEntropy])
+def test_a_loss_of_any_scale_trains(three_classes, kind, scale, dtype):
+    X, y = three_classes
+    settings = SETTINGS | {"max_iter": 60, "dtype": dtype}
+    model = EqPropClassifier(loss=kind(scale), **settings).fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert model.loss_ < model.loss_curve_[0]
+
+
+def test_the_cost_of_a_step_does_not_depend_on_the_number_of_outputs():
+    class Counted(own_losses.CrossEntropy):
+        n_calls = 0
 
         def derivative(self, output, target):
-            return np.sign(output - target)
+            self.n_calls += 1
+            return super().derivative(output, target)
 
-    settings = SETTINGS | {"max_iter": 3, "max_nudge_iter": 20}
-    with pytest.warns(match="The nudged phase did not settle"):
-        EqPropRegressor(loss=Absolute(), nudging="one_sided", **settings).fit(*counts)
-    # The force held at the free equilibrium has no kink.
-    EqPropRegressor(loss=Absolute(), **settings).fit(*counts)
+    rng, calls = np.random.RandomState(0), []
+    for n_classes in (5, 50):
+        X, y = rng.standard_normal((200, 8)), np.arange(200) % n_classes
+        loss = Counted()
+        EqPropClassifier(loss=loss, **SETTINGS | {"max_iter": 4}).fit(X, y)
+        calls.append(loss.n_calls)
+    assert calls[1] < 1.5 * calls[0]
+    assert calls[1] < 150
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])

@@ -445,7 +445,7 @@ def first_fit(model, use, data, validation, scoring):
             assert model.best_validation_score_ == pytest.approx(truth, rel=1e-4, abs=1e-5), (
                 "best_validation_score_ is not the metric of the model that was kept"
             )
-        assert model.best_validation_score_ == max(model.validation_scores_)
+        assert model.best_validation_score_ == max(model.validation_scores_), "not the best score"
 
 
 def check_weights_of_scores(model, data, validation):
@@ -535,7 +535,9 @@ def continue_on_other_data(model, use, X, y, validation):
     if model.early_stopping:
         of_this_fit = model.validation_scores_[-model.n_iter_ :]
         # Scores on other rows, weights or targets cannot be compared with these.
-        assert model.best_validation_score_ == max(of_this_fit) or validation
+        assert model.best_validation_score_ == max(of_this_fit) or validation, (
+            f"best_validation_score_ is that of an earlier fit, with other {second}"
+        )
     check_public_methods(model, X2, y2)
 
 

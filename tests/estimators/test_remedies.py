@@ -55,7 +55,17 @@ TABLE = [
         | {"hidden_layer_sizes": (Conv2D(2, 1), MAX)},
         [{"hidden_layer_sizes": (Conv2D(2, 1), MEAN)}, {"objective": "fixed_point"}],
     ),
+    (
+        C,
+        {"objective": "trajectory", "relaxation": "euler", **CLAMPED},
+        [{"beta": 0.3}, {"objective": "fixed_point", "loss": "squared_error"}],
+    ),
     # an output that is held
+    (
+        C,
+        CLAMPED | TIED | {"activation": "tanh", "credit_coordinates": "state"},
+        [{"loss": "squared_error", "credit_coordinates": "auto"}, {"beta": 0.1}],
+    ),
     (C, {"beta": INF}, [{"loss": "squared_error"}, {"beta": 0.1}]),
     (C, CLAMPED, [{"loss": "squared_error"}, {"beta": 0.1}]),
     (
@@ -212,7 +222,7 @@ def test_connections_that_follow_the_messages_become_a_network(feedback):
 
 
 RUNS_AWAY = [
-    ({"relaxation": "euler", "step_size": 1.0}, 40.0, "beta=40, .* samples ran away"),
+    ({"relaxation": "euler", "step_size": 1.0}, 40.0, "beta=40, states stopped being finite"),
     ({"relaxation": "euler", "step_size": 1.0, "max_nudge_iter": 3}, 1.5, "beta=1.5, .* 3 steps"),
     ({"max_nudge_iter": 2, "loop_gain": 0.9}, -0.9, "beta=-0.9, .* had not settled after 2 steps"),
 ]
@@ -229,7 +239,9 @@ def test_a_nudge_that_is_too_strong_is_named(settings, beta, message):
             said = str(caught[-1].message)
         except DivergenceError as error:
             said = str(error)
-    assert re.search(f"The free phase settles, but with {message}.*Use a smaller |beta|", said)
+    assert re.search(
+        rf"The free phase settles, but with {message}.*use a smaller \|beta\|", said, re.I
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.set_params(max_nudge_iter=200).relax(X, y, beta=0.3 * np.sign(beta))
@@ -413,3 +425,52 @@ def test_remedy_for_data(case):
     assert remedy in str(caught.value)
     for follow in followed_by:
         follow()
+
+
+CHOICES = {
+    "hidden_layer_sizes": [(), (3,), (MAX,), (Conv2D(2, 1), MEAN, 3), (Conv2D(2, 1), MAX)],
+    "activation": ["relu", "tanh"],
+    "feedback": ["untied", "tied"],
+    "gradient": ["vector_field", "asymmetric", "recurrent_backprop", "continual"],
+    "credit_coordinates": ["auto", "state", "rate"],
+    "nudging": ["one_sided", "centered", "random_sign"],
+    "feedback_learning": ["kolen_pollack", "homeostasis"],
+    "objective": ["fixed_point", "trajectory"],
+    "beta": [0.5, -0.3, INF, 3.0],
+    "relaxation": ["gauss_seidel", "euler", "anderson"],
+    "loss": ["log_loss", "squared_error"],
+}
+
+
+def alternatives(message):
+    """What a refusal of parameters offers after "Use": a dict for each "or"."""
+    offered = re.search(r"Use (.*)\.$", message)
+    assert offered, message
+    for words in re.split(r",? or ", offered[1]):
+        named = re.findall(r"(\w+)=('\w+')", words)
+        found = {name: ast.literal_eval(value) for name, value in named}
+        if re.search(r"a finite beta|a positive beta|\|beta\| <", words):
+            found["beta"] = 0.4
+        if found.pop("pooling", None):
+            found["hidden_layer_sizes"] = (Conv2D(2, 1), MEAN)
+        assert found, message
+        yield found
+
+
+def test_every_alternative_that_a_refusal_offers_works():
+    rng, n_followed = np.random.RandomState(0), 0
+    for _ in range(150):
+        names = rng.choice(list(CHOICES), size=rng.randint(2, 7), replace=False)
+        drawn = {name: CHOICES[name][rng.randint(len(CHOICES[name]))] for name in names}
+        model = C(**{"hidden_layer_sizes": (3,), "max_iter": 1, "random_state": 0} | IMAGE | drawn)
+        left = [(model, 2)]  # two faults of their own, such as β for the loss, need two steps
+        while left:
+            model, n_steps = left.pop()
+            refusal = r"does not go with|is too large for loss"
+            refused = [message for message in troubles(model) if re.search(refusal, message)]
+            for message in refused:
+                assert n_steps, message
+                for changes in alternatives(message):
+                    left.append((clone(model).set_params(**changes), n_steps - 1))
+                    n_followed += 1
+    assert n_followed > 50

@@ -186,26 +186,6 @@ def test_nudged_equilibria_are_those_of_the_equations(name, method):
         assert np.abs(balance - 0.4 * slope).max() < 1e-12
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_push_away_of_unbounded_curvature_holds_its_force(method):
-    # A sample without events: no β pushes exp(s) away without risk. The held force does.
-    net = random_net(SIZES, "tanh", gain=0.9, loop=0.4)
-    X, Y = random_task(6, SIZES, "poisson")
-    Y[:3] = 0
-    substrate = substrate_of(net, method)
-    free = substrate.settle(X)
-    strengths = (0.9, -0.9)
-    for result, beta in zip(
-        nudged_phases(substrate, free, LOSSES["poisson"], Y, strengths), strengths, strict=True
-    ):
-        assert result.converged.all()
-        S = joined(result.states)
-        force = -beta * TRUTH["poisson"][1](free.result.states[-1], Y)
-        balance = net.drive(S, X) - S
-        balance[:, net.span(3)] += force
-        assert np.abs(balance).max() < 1e-12
-
-
 @NAMES
 def test_training_tolerance_is_relative_to_the_push_on_each_sample(name):
     net = random_net(SIZES, "tanh", gain=0.9, loop=0.4)

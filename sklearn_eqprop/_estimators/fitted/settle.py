@@ -34,7 +34,7 @@ from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, se
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import FEWEST_ROWS_TO_DECIDE, Network, enough_to_decide
 from sklearn_eqprop._network.certainty import IsDecided
-from sklearn_eqprop._relaxation import Enough, Result
+from sklearn_eqprop._relaxation import RUNAWAY, Enough, Result
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import nudged_states
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -264,9 +264,9 @@ def _explained(
         finding = (
             f"The free phase settles, but with beta={beta:g}, {finding[0].lower()}{finding[1:]}"
         )
-        remedies = (Remedy("use a smaller |beta|"), ways.LOWER_STEP_SIZE, ways.RAISE_MAX_NUDGE)
-        if diverged or config.averages:
-            remedies = remedies[:2]
+        remedies = (Remedy("use a smaller |beta|"), ways.LOWER_STEP_SIZE)
+        if (result.residual <= RUNAWAY).all() and not config.averages:
+            remedies = (ways.RAISE_MAX_NUDGE, *remedies)
     elif diverged:
         finding += " The weights or the inputs are too large for these dynamics."
         remedies = (ways.SCALE_INPUTS, ways.FLOAT64, *ways.WEAKER_LOOPS, ways.LOWER_STEP_SIZE)

@@ -221,10 +221,8 @@ def _loss_of_kept(
     around = min(state.loss_curve[max(n_epochs - 1, 0) : n_epochs + 1])
     if not had_time or around < (1 - LITTLE) * state.constant_loss:
         return around
-    try:
-        return mean_loss(trainer, data, run.batch_size)
-    except DivergenceError:  # the epoch itself stayed finite
-        return math.inf
+    loss = mean_loss(trainer, data, run.batch_size)
+    return math.inf if math.isnan(loss) else loss
 
 
 @contextmanager

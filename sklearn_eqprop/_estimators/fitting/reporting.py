@@ -20,15 +20,12 @@ UNSETTLED_WARNING = 0.01
 #: 0.1 if every epoch brings the same (docs/defaults.md has measurements).
 WORTHWHILE = 0.05
 #: The learning rate is too large if the loss rose by this factor within one epoch, to more than
-#: this many times the loss of a constant prediction.
+#: this many times the loss of an untrained network.
 RISE, HIGH = 1.1, 2.0
 #: A loss this close to that of a constant prediction, relative to it, may be at its minimum.
 CLOSE = 0.01
 #: Weight decay, relative to the loss of a sample, that may be the reason why nothing was learned.
 STRONG_DECAY = 0.05
-
-FEEDBACK_REMEDIES: tuple[Remedy, ...] = (ways.FLOAT64, ways.FEWER_LAYERS, ways.RAISE_LOOP_GAIN)
-FEEDBACK_REMEDIES += (ways.RAISE_FEEDBACK_SCALE,)
 
 
 def warn_about_training(
@@ -156,7 +153,8 @@ def _warn_about_epochs(situation: Situation, state: TrainingState, curve: list[f
         if gain <= max(config.tol, WORTHWHILE * progress):
             return
         told = f" (the last {n_last} epochs brought {gain:.2g})"
-    rate = ways.LOWER_RATE if _rate_is_too_large(state, curve) else ways.RAISE_RATE
+    rate = ways.RAISE_RATE if curve[0] <= HIGH * state.untrained_loss else ways.CHANGE_RATE
+    rate = ways.LOWER_RATE if _rate_is_too_large(state, curve) else rate
     text = (
         f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
         f"improving{told}: {advice(situation, ways.RAISE_MAX_ITER, rate)}."
@@ -186,17 +184,26 @@ def _change_of_rate(state: TrainingState, curve: list[float], tol: float) -> Rem
     # Slow training falls all the time, and is not yet where a constant prediction is.
     constant = state.constant_loss
     is_elsewhere = abs(curve[-1] - state.penalty - constant) > CLOSE * constant
+    is_elsewhere &= curve[0] <= HIGH * state.untrained_loss
     is_slow = is_elsewhere and _is_falling(state, curve, tol) and state.decay < STRONG_DECAY
     return ways.RAISE_RATE if is_slow else ways.CHANGE_RATE
 
 
 def _rate_is_too_large(state: TrainingState, curve: list[float]) -> bool:
-    return largest_after_rise(curve) > HIGH * state.constant_loss
+    return highest_rise(state, curve) > HIGH
 
 
-def largest_after_rise(curve: list[float]) -> float:
-    """Return the largest loss of an epoch in which the loss rose by `RISE`; 0 if it never did."""
-    return max((after for now, after in pairwise(curve) if after > RISE * now), default=0.0)
+def highest_rise(state: TrainingState, curve: list[float]) -> float:
+    """Return the largest loss to which an epoch rose, relative to that of an untrained network.
+
+    The first epoch of a new network counts if its inputs are standardised, because the loss of an
+    untrained network is known then. A penalty that outweighs it would be taken for a rise.
+    """
+    is_first = len(curve) == len(state.loss_curve) and state.decay < STRONG_DECAY
+    risen = [after for now, after in pairwise(curve) if after > RISE * now]
+    if state.standardised and is_first:
+        risen.append(curve[0])
+    return max(risen, default=0.0) / state.untrained_loss if state.untrained_loss > 0 else 0.0
 
 
 def _is_falling(state: TrainingState, curve: list[float], tol: float) -> bool:
@@ -249,5 +256,6 @@ def _warn_about_weak_feedback(situation: Situation, state: TrainingState) -> Non
         warn_at_call(
             f"Feedback carries only {state.signal:.1g} of a nudge to the hidden layer farthest "
             f"from the output. This is below the rounding of {np.dtype(situation.dtype).name}, so "
-            f"that such layers hardly learn. {sentence(situation, *FEEDBACK_REMEDIES)}"
+            "that such layers hardly learn. "
+            f"{sentence(situation, ways.FLOAT64, *ways.STRONGER_FEEDBACK)}"
         )

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
@@ -152,7 +154,11 @@ def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bo
     target = start.targets.encode(rows.y, arrays.dtype)
     if isinstance(loss, WrappedLoss):
         loss.try_out(backend.xp, backend.from_host(target, target.dtype))
-    state.constant_loss = loss.constant_loss(target, rows.weight)
+    state.constant_loss = state.untrained_loss = loss.constant_loss(target, rows.weight)
+    if math.isfinite(state.constant_loss):
+        losses = loss.value(np, np.zeros_like(target), target)
+        at_zero = float(np.average(losses, weights=rows.weight))
+        state.untrained_loss = max(state.constant_loss, at_zero)
     X, weight = rows.X, rows.weight
     if lone and rows.device is None:
         X, target, weight = merged_rows(X, target, weight)
@@ -222,5 +228,7 @@ def training_limits(config: Config) -> SettlingLimits:
         free = nudged = config.relax_tol
     elif rule.swept_tolerance and config.relaxation_type.solves_layers and config.step_size == 1:
         nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
+    elif rule.moves_weights:  # what the free phase leaves unsettled goes into the weights, over β
+        free *= min(1.0, 2 * abs(config.beta))
     most = config.max_relax_iter, config.max_nudge_iter
     return SettlingLimits(free, nudged, *most, literal=False)

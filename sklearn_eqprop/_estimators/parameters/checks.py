@@ -28,8 +28,7 @@ def check_pairs(config: Config, *, incremental: bool) -> None:
     if config.averages:
         _check_trajectory(config)
     _check_coordinates(config)
-    if config.clamps:
-        _check_clamp(config)
+    _refuse("beta=inf", _clamp_faults(config), "a finite beta")
     if incremental and config.early_stopping:
         msg = "partial_fit does not support early_stopping=True. Set it to False, or use fit."
         raise ValueError(msg)
@@ -64,28 +63,26 @@ def _check_trajectory(config: Config) -> None:
     for entry in pooled_by_maximum(config)[:1]:
         why = "the winners of this max pooling change along a trajectory"
         faults.append((repr(entry), why, "pooling='average'"))
-    _refuse("objective='trajectory'", faults, "objective='fixed_point'")
+    instead = ["objective='fixed_point'", *(use for _, _, use in _clamp_faults(config))]
+    _refuse("objective='trajectory'", faults, " with ".join(instead))
 
 
 def _check_coordinates(config: Config) -> None:
-    """Refuse displacements of rates, or of states, for rules that they would make wrong."""
-    if not config.rates_differ:
-        return
-    chosen, rule = config.credit_coordinates, RULES[config.gradient]
-    if chosen == "rate" and rule.in_states_only:
+    """Refuse displacements of rates for rules that they would make wrong."""
+    rule = RULES[config.gradient]
+    if config.credit_coordinates == "rate" and config.rates_differ and rule.in_states_only:
         why = (
             "this rule computes the exact gradient from displacements of states, and the slopes "
             f"of activation={config.activation!r} would change its direction"
         )
         fault = (f"gradient={rule.name!r}", why, "gradient='vector_field'")
         _refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
-    if chosen == "state" and config.clamps and config.tied:
-        why = "contrastive Hebbian learning is a difference of products of rates"
-        fault = ("credit_coordinates='state'", why, "credit_coordinates='auto'")
-        _refuse("beta=inf with feedback='tied'", [fault], "a finite beta")
 
 
-def _check_clamp(config: Config) -> None:
+def _clamp_faults(config: Config) -> list[Fault]:
+    """Return what an infinite β does not go with; none if the output is not clamped."""
+    if not config.clamps:
+        return []
     faults = _clamped_loss(config, "loss='squared_error'")
     if config.nudging != "one_sided":
         why = "the output cannot be held on both sides of its target"
@@ -93,7 +90,11 @@ def _check_clamp(config: Config) -> None:
     if not RULES[config.gradient].clampable:
         why = "this rule is defined for finite nudges only"
         faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
-    _refuse("beta=inf", faults, "a finite beta")
+    if config.tied and config.credit_coordinates == "state" and config.rates_differ:
+        why = "contrastive Hebbian learning is a difference of products of rates"
+        what = "credit_coordinates='state' and feedback='tied'"
+        faults.append((what, why, "credit_coordinates='auto'"))
+    return faults
 
 
 def _clamped_loss(config: Config, remedy: str) -> list[Fault]:
@@ -249,17 +250,19 @@ def _warn_about_winners(config: Config) -> None:
     They settle for certain if rates are not negative and feedback is γ F^T: settling then lowers
     an energy (docs/design.md).
     """
-    names = []
+    names, others = [], []
     if config.rho.rate_is_signed:
         names.append(f"activation={config.activation!r}")
+        others.append("activation='relu'")
     if not config.tied and config.feedback_init == "independent":
         names.append(f"feedback_init={config.feedback_init!r}")
+        others.append("feedback_init='transpose'")
     pooled = pooled_by_maximum(config)
     if pooled and names:
         warn_at_call(
             f"{pooled[0]!r} pools by the maximum. With {' and '.join(names)} its winners may "
             "change for ever in some samples, which then never settle. Use pooling='average', or "
-            "activation='relu' with feedback_init='transpose'."
+            f"{' with '.join(others)}."
         )
 
 

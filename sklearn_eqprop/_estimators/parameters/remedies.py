@@ -95,6 +95,8 @@ LOWER_FEEDBACK_SCALE = Remedy(
 RAISE_FEEDBACK_SCALE = Remedy(
     "raise feedback_scale (now {c.feedback_scale:g})", lambda s: not s.config.tied
 )
+#: Against a nudge that fades away.
+STRONGER_FEEDBACK = (RAISE_FEEDBACK_SCALE, RAISE_LOOP_GAIN, FEWER_LAYERS)
 
 # Settling
 RAISE_MAX_RELAX = Remedy("raise max_relax_iter (now {c.max_relax_iter})")
