@@ -134,7 +134,7 @@ class BaseEqProp(
         sample_weight : array-like of shape (n_samples,), default=None
             Weights >= 0. A sample of weight 0 is left out.
         X_val : array-like or sparse matrix of shape (n_val, n_features), default=None
-            Samples that judge training, with ``early_stopping=True``.
+            Samples that judge training, with ``early_stopping=True``. Preprocess them as X.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None

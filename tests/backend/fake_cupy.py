@@ -137,6 +137,9 @@ class DeviceArray:
     def transpose(self, *axes):
         return self._cp.wrap(self._host.transpose(*axes))
 
+    def view(self, dtype):
+        return self._cp.view_or_copy(self, self._host.view(dtype))
+
     def astype(self, dtype, copy=True):
         return self._cp.view_or_copy(self, self._host.astype(dtype, copy=copy))
 
@@ -173,7 +176,9 @@ def _in_place(function):
     return method
 
 
-for _name in ("add", "sub", "mul", "truediv", "floordiv", "pow", "matmul", "and", "or", "xor"):
+BINARY = ["add", "sub", "mul", "truediv", "floordiv", "pow", "matmul"]
+BINARY += ["and", "or", "xor", "rshift"]
+for _name in BINARY:
     _function = getattr(operator, f"{_name}_" if _name in ("and", "or") else _name)
     setattr(DeviceArray, f"__{_name}__", _operator(_function))
     setattr(DeviceArray, f"__r{_name}__", _operator(_function, swapped=True))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.diagnostics import jacobian_symmetry
@@ -61,6 +62,25 @@ def test_the_rows_never_leave_the_device(installed, digits):
     _fitted(_classifier(), X, y)
     assert installed.counts.bytes_to_host < X.nbytes / 2
     assert installed.counts.bytes_to_device < X.nbytes / 2
+
+
+def test_the_same_rows_are_known_again_on_the_device_and_in_main_memory(installed, digits):
+    X, y = digits
+    model = _fitted(_classifier(warm_start=True, restore_best_weights=True), X, y)
+    for rows, n_compared in ((installed.asarray(X), 4), (X.astype(np.float64), 6)):
+        assert _fitted(model, rows, y)._training_state.n_compared == n_compared
+    assert _fitted(model, installed.asarray(X + 1e-9), y)._training_state.n_compared == 2
+
+
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_a_column_on_the_device_that_changes_its_unit(installed):
+    X = np.random.RandomState(0).standard_normal((60, 3))
+    model = _regressor().partial_fit(installed.asarray(X[:40]), X[:40, 0])
+    with pytest.warns(ConvergenceWarning, match="another scale than in earlier calls: column 2"):
+        model.partial_fit(installed.asarray(X[40:] * [1, 1, 60]), X[40:, 0])
+    model.set_params(early_stopping=True)
+    with pytest.warns(ConvergenceWarning, match="X_val is on another scale"):
+        model.fit(X, X[:, 0], X_val=installed.asarray(50 * X + 300), y_val=X[:, 0])
 
 
 RESULTS = ["predict", "predict_proba", "predict_log_proba", "decision_function", "transform"]

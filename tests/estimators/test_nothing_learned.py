@@ -4,8 +4,14 @@ import re
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_diabetes, load_iris, load_wine, make_blobs
-from sklearn.metrics import log_loss
+from sklearn.datasets import (
+    load_diabetes,
+    load_iris,
+    load_wine,
+    make_blobs,
+    make_classification,
+)
+from sklearn.metrics import average_precision_score, log_loss
 from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
@@ -138,3 +144,24 @@ def test_what_else_helps_against_noise_is_named():
     [message] = fit_and_listen(model.set_params(early_stopping=True), X, y)
     assert "before the validation score stopped improving" in message
     assert "early_stopping=True" not in message
+
+
+@pytest.mark.parametrize("scoring", [None, "accuracy"])
+def test_an_accuracy_that_cannot_see_rare_classes(scoring):
+    # Accuracy ties with that of the most frequent class, so early stopping keeps epoch 2.
+    X, y = make_classification(2000, 6, weights=[0.99], flip_y=0, class_sep=0.5, random_state=0)
+    model = EqPropClassifier((16,), early_stopping=True, scoring=scoring, random_state=0)
+    [message] = fit_and_listen(model, X, y)
+    assert "score, 0.99, is that of predicting the most frequent label" in message
+    assert "Set scoring='loss', which" in message
+    assert average_precision_score(y, model.predict_proba(X)[:, 1]) < 0.2
+    assert not fit_and_listen(model.set_params(scoring="loss"), X, y)
+    assert average_precision_score(y, model.predict_proba(X)[:, 1]) > 0.8
+
+
+def test_a_label_of_many_that_is_never_predicted():
+    X, y = make_classification(900, 6, weights=[0.98], flip_y=0, class_sep=0.5, random_state=0)
+    Y = np.c_[y, np.roll(y, 1)]
+    model = EqPropClassifier((16,), early_stopping=True, random_state=0)
+    [message] = fit_and_listen(model, X, Y)
+    assert "Set scoring='loss', which" in message

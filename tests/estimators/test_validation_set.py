@@ -204,6 +204,7 @@ SCORES_OF_LOSS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:y_val is on another scale")
 @pytest.mark.filterwarnings("ignore:R.2 score is not well-defined")
 @pytest.mark.parametrize(
     ("scoring", "value", "n_rows", "size"), [(None, "nan", 1, 1.0), ("loss", "-inf", 4, 1e200)]

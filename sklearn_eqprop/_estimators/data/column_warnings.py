@@ -85,15 +85,6 @@ def warn_about_dwarfed(column: Any, index: int, largest: float) -> None:
     )
 
 
-def warn_about_other_scale() -> None:
-    """Warn that the columns of later data are far larger or smaller than those of the first."""
-    warn_at_call(
-        "The columns of X are on another scale than in the first call, which fixed their scale: "
-        "the network will learn little from them. Scale X alike in every call (fit a "
-        "StandardScaler beforehand), or fit a fresh clone."
-    )
-
-
 def _and_others(columns: np.ndarray) -> str:
     """Text in brackets that names or counts the columns after the first; '' if there are none."""
     named = ", ".join(str(column) for column in columns[1 : 1 + MOST_NAMED])

@@ -21,6 +21,8 @@ from sklearn_eqprop._estimators.data.inputs import rows_that_count
 #: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
 #: frames have. Larger ones do not stay in the cache.
 BLOCK_NUMBERS = 2**18
+#: The same for fingerprints, whose steps are so simple that it pays to stay in a smaller cache.
+HASHED_NUMBERS = 2**15
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
 #: Numbers of X in the sample that is searched for outliers.
@@ -50,8 +52,6 @@ LARGE_OFFSET = 10.0
 ROUNDINGS = 16
 #: Columns count as standardised if at least this share of them is.
 MOSTLY = 0.9
-#: Warn if later data are this many times larger or smaller than the first.
-OTHER_SCALE = 1e3
 #: The network cannot tell entries apart if they are this much smaller than the largest.
 DWARFED = 1e-6
 
@@ -89,6 +89,13 @@ class Columns:
         return largest
 
     @property
+    def varies(self) -> np.ndarray:
+        """Which columns vary by more than rounding."""
+        with np.errstate(over="ignore"):
+            varies: np.ndarray = self.spread > SMALLEST_SPREAD * np.hypot(self.mean, self.spread)
+        return varies
+
+    @property
     def standardised(self) -> bool:
         """Whether nearly all columns that vary have a mean near 0 and a spread near 1.
 
@@ -100,48 +107,14 @@ class Columns:
         )
         return bool(varies.any() and near[varies].mean() >= MOSTLY)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """Logarithms to base 2 of spreads and of largest magnitudes, shape (2, n_features).
 
-class _Sums:
-    """Running extremes, sums and sums of squares of each column.
-
-    The sums are in units of a power of two per column, which follows the largest magnitude so far.
-    Without a unit, squares of numbers like 1e200 or 1e-200 would leave the range of float64.
-
-    Parameters
-    ----------
-    xp : module
-        NumPy, or the array module of the device.
-    n_columns : int
-    """
-
-    def __init__(self, xp: Any, n_columns: int) -> None:
-        self._xp = xp
-        self.lowest = xp.full(n_columns, np.inf)
-        self.highest = xp.full(n_columns, -np.inf)
-        self.exponent: Any = 0
-        self.total = self.squares = xp.full(n_columns, 0.0)
-
-    def include(self, lowest: Any, highest: Any) -> Any:
-        """Take in the extremes of a block, adapt the units, and return their inverse."""
-        xp = self._xp
-        self.lowest = xp.minimum(self.lowest, lowest)
-        self.highest = xp.maximum(self.highest, highest)
-        # Columns of a CSR matrix without any entry so far have the extremes +inf and -inf.
-        largest = xp.maximum(xp.maximum(self.highest, -self.lowest), 0)
-        exponent = xp.clip(xp.frexp(largest)[1], -LARGEST_EXPONENT, LARGEST_EXPONENT)
-        change = self.exponent - exponent
-        self.total = xp.ldexp(self.total, change)
-        self.squares = xp.ldexp(self.squares, 2 * change)
-        self.exponent = exponent
-        return xp.ldexp(xp.ones_like(self.total), -exponent)
-
-    def statistics(self, n_rows: int, origin: Any = 0.0) -> tuple[Any, ...]:
-        """Lowest, highest, mean and standard deviation; sums are of distances from `origin`."""
-        xp = self._xp
-        distance = self.total / n_rows
-        variance = xp.maximum(self.squares / n_rows - distance * distance, 0)
-        mean = xp.ldexp(distance + origin, self.exponent)
-        return self.lowest, self.highest, mean, xp.ldexp(xp.sqrt(variance), self.exponent)
+        NaN stands for a column that does not vary, and for a column of zeros.
+        """
+        spread = np.where(self.varies, self.spread, np.nan)
+        return np.log2([spread, np.where(self.largest > 0, self.largest, np.nan)])
 
 
 def look_over(
@@ -158,59 +131,80 @@ def look_over(
     device : ArrayBackend or None, default=None
         The backend whose array X is. None: X is on the host.
     """
-    n_rows: float = X.shape[0]
-    if weight is not None:
-        n_rows = max(n_rows, float(weight.sum()))
-    is_sparse = sparse.issparse(X)
-    found = _statistics_of_entries(X) if is_sparse else _statistics_of_rows(X, device)
+    found = _statistics(X, device)
     if device is not None:
         found = tuple(map(device.to_host, found))
     lowest, highest, mean, spread = found
-    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, is_sparse)
+    n_rows = X.shape[0] if weight is None else max(X.shape[0], float(weight.sum()))
+    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X))
 
 
-def _statistics_of_rows(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
-    """Lowest, highest, mean and spread of the columns of a dense X, where X lives.
+def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
+    """Lowest, highest, mean and spread of the columns of X, where X lives.
 
-    Sums are of distances from the first row. With plain squares, a large mean would hide a small
-    spread in rounding.
+    Sums are in units of a power of two per column. Without a unit, squares of numbers like 1e200 or
+    1e-200 would leave the range of float64. They are sums of distances from the first row of a
+    dense X: with plain squares, a large mean would hide a small spread in rounding.
     """
-    xp, size = (np, BLOCK_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
-    sums = _Sums(xp, X.shape[1])
-    first = origin = X[0].astype(np.float64)
-    for rows in _blocks(X, size):
-        units = sums.include(rows.min(axis=0), rows.max(axis=0))
-        origin = first * units
+    xp = np if device is None else device.xp
+    if sparse.issparse(X):
+        lowest, highest = _extremes_of_entries(X)
+        origin: Any = 0.0
+    else:
+        lowest, highest = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
+        origin = X[0].astype(np.float64)
+    exponent = xp.frexp(xp.maximum(highest, -lowest))[1]
+    exponent = xp.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT)
+    units = xp.ldexp(xp.ones_like(lowest), -exponent)
+    sums = _sums_of_entries(X, units) if sparse.issparse(X) else _sums(X, units, origin, device)
+    distance = squares = xp.zeros_like(lowest)
+    for block, block_squares in sums:
+        distance, squares = distance + block / X.shape[0], squares + block_squares / X.shape[0]
+    variance = xp.maximum(squares - distance * distance, 0)
+    mean = xp.ldexp(distance + origin * units, exponent)
+    return lowest, highest, mean, xp.ldexp(xp.sqrt(variance), exponent)
+
+
+def _sums(
+    X: Any, units: Any, origin: Any, device: ArrayBackend | None
+) -> Iterator[tuple[Any, Any]]:
+    """Sums and sums of squares of the columns, a block of rows at a time."""
+    for rows in _blocks(X, BLOCK_NUMBERS if device is None else DEVICE_BLOCK_NUMBERS):
         numbers = rows * units  # exact, in float64: units are powers of two
-        numbers -= origin
-        sums.total = sums.total + numbers.sum(axis=0)
+        numbers -= origin * units
+        total = numbers.sum(axis=0)
         numbers *= numbers
-        sums.squares = sums.squares + numbers.sum(axis=0)
-    return sums.statistics(X.shape[0], origin)
+        yield total, numbers.sum(axis=0)
 
 
-def _statistics_of_entries(X: Any) -> tuple[Any, ...]:
-    """Lowest, highest, mean and spread of the columns of a CSR matrix."""
+def _sums_of_entries(X: Any, units: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Sums and sums of squares of the columns of a CSR matrix, a block of entries at a time."""
+    for columns, values in _entries(X):
+        numbers = values * units[columns]
+        total = np.bincount(columns, numbers, minlength=units.size)
+        numbers *= numbers
+        yield total, np.bincount(columns, numbers, minlength=units.size)
+
+
+def _extremes_of_entries(X: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest number of the columns of a CSR matrix."""
     n_rows, n_columns = X.shape
-    sums = _Sums(np, n_columns)
+    lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
     n_stored = np.zeros(n_columns, dtype=np.intp)
     for columns, values in _entries(X):
-        np.minimum.at(sums.lowest, columns, values)
-        np.maximum.at(sums.highest, columns, values)
-        numbers = values * sums.include(sums.lowest, sums.highest)[columns]
-        sums.total += np.bincount(columns, numbers, minlength=n_columns)
-        numbers *= numbers
-        sums.squares += np.bincount(columns, numbers, minlength=n_columns)
+        np.minimum.at(lowest, columns, values)
+        np.maximum.at(highest, columns, values)
         n_stored += np.bincount(columns, minlength=n_columns)
     has_zeros = n_stored < n_rows
-    np.minimum(sums.lowest, 0, out=sums.lowest, where=has_zeros)
-    np.maximum(sums.highest, 0, out=sums.highest, where=has_zeros)
-    return sums.statistics(n_rows)
+    np.minimum(lowest, 0, out=lowest, where=has_zeros)
+    np.maximum(highest, 0, out=highest, where=has_zeros)
+    return lowest, highest
 
 
 def _blocks(X: Any, size: int) -> Iterator[Any]:
-    """Rows of a dense X, at least one and about `size` numbers at a time."""
-    n_rows = max(1, size // X.shape[1])
+    """Rows of X, at least one and about `size` stored numbers at a time."""
+    n_stored = X.nnz if sparse.issparse(X) else X.size
+    n_rows = max(1, size * X.shape[0] // max(1, n_stored))
     for start in range(0, X.shape[0], n_rows):
         yield X[start : start + n_rows]
 
@@ -275,6 +269,36 @@ def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
     return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
 
 
+# ---- rows --------------------------------------------------------------------------------------
+
+
+def _row_hashes(X: Any, device: ArrayBackend | None) -> Any:
+    """Return a number per row that depends on every bit of it: a sum over its columns, mod 2^64."""
+    xp, size = (np, HASHED_NUMBERS) if device is None else (device.xp, DEVICE_BLOCK_NUMBERS)
+    factors = xp.asarray(_mixed(np.arange(1, X.shape[1] + 1, dtype=np.uint64)) | np.uint64(1))
+    hashes = []
+    for rows in _blocks(X, size):
+        if sparse.issparse(X):
+            ends = np.zeros(rows.indices.shape[0] + 1, dtype=np.uint64)
+            np.cumsum(_bits(rows.data) * factors[rows.indices], out=ends[1:])
+            hashes.append(np.diff(ends[rows.indptr]))
+        else:
+            hashes.append((_bits(rows) * factors).sum(axis=1))
+    return xp.concatenate(hashes)
+
+
+def _bits(numbers: Any) -> Any:
+    """Return the bits of numbers as integers. Those of 0.0 and -0.0 are 0."""
+    bits = (numbers.astype(np.float64) + 0.0).view(np.uint64)
+    return bits ^ (bits >> np.uint64(32))  # whole numbers have their bits at the upper end only
+
+
+def _mixed(hashes: np.ndarray) -> np.ndarray:
+    """Return integers that have nothing in common with sums of their arguments."""
+    hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    return hashes ^ (hashes >> np.uint64(29))
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """Samples that have been checked.
@@ -311,13 +335,23 @@ class Rows:
         """Statistics of the columns of X. The first access takes a pass over X."""
         return look_over(self.X, self.weight, self.device)
 
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        """Shape and sum of X, to recognise the same rows in a later call without keeping them."""
-        total = self.X.sum(dtype=np.float64)
+    def fingerprint(self, codes: np.ndarray) -> tuple[int, int, int]:
+        """Return numbers that recognise the same rows in a later call without keeping them.
+
+        The order of the rows, the type of their numbers and the layout of X do not matter.
+
+        Parameters
+        ----------
+        codes : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            The targets as numbers.
+        """
+        weight = np.ones(self.n_samples) if self.weight is None else self.weight
+        beside = np.column_stack([codes, weight]).astype(np.float64)
+        of_targets = _mixed(_row_hashes(beside, None))
         if self.device is not None:
-            [total] = self.device.numbers([total])
-        return (*self.X.shape, float(total))
+            of_targets = self.device.from_host(of_targets, of_targets.dtype)
+        total = _mixed(_row_hashes(self.X, self.device) + of_targets).sum()
+        return (*self.X.shape, int(total if self.device is None else self.device.to_host(total)))
 
     def part(self, indices: np.ndarray) -> Rows:
         """The rows with these indices."""
@@ -442,15 +476,3 @@ def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> 
     if dwarfed.size:
         column = dwarfed[0]
         column_warnings.warn_about_dwarfed(X[:, [column]], column, columns.largest[column])
-
-
-def warn_about_other_scale(columns: Columns, scales: np.ndarray | None) -> None:
-    """Warn if columns of later data are on another scale than those that `scales` come from."""
-    sizes = columns.largest / (1.0 if scales is None else scales)
-    sizes = sizes[sizes > 0]
-    if not sizes.size:
-        return
-    lower, upper = ORDINARY_RANGE
-    too_small = columns.n_rows >= TELLING_ROWS and np.median(sizes) < lower / OTHER_SCALE
-    if too_small or sizes.max() > OTHER_SCALE * upper:
-        column_warnings.warn_about_other_scale()

@@ -98,11 +98,9 @@ class FittedArrays:
         }
 
     @property
-    def in_loops(self) -> list[np.ndarray]:
-        """Weights between layers 1..L: those that read the input are in no loop."""
-        pairs = zip(self.coefs, self.layout.wiring.forward, strict=True)
-        inner = [coef for coef, (source, _) in pairs if source > 0]
-        return inner + (self.feedback_coefs or [])
+    def all(self) -> list[np.ndarray]:
+        """All arrays, in the order of the parameters of their network."""
+        return [*self.coefs, *(self.feedback_coefs or ()), *self.intercepts]
 
     @property
     def dtype(self) -> np.dtype:
@@ -151,8 +149,7 @@ class FittedArrays:
         """Copy what the network of these arrays has learned on a device back into them."""
         if not network.backend.is_device:
             return
-        blocks = [*self.coefs, *(self.feedback_coefs or ()), *self.intercepts]
-        for block, parameter in zip(blocks, network.parameters(), strict=True):
+        for block, parameter in zip(self.all, network.parameters(), strict=True):
             block[...] = network.backend.to_host(parameter.array)
 
     def divide_inputs_by(self, scales: np.ndarray | None) -> None:

@@ -17,12 +17,16 @@ from sklearn_eqprop._estimators.data.inputs import (
     validated_pair,
     validated_weight,
 )
+from sklearn_eqprop._estimators.data.other_scale import (
+    warn_about_held_out,
+    warn_about_other_scale,
+)
 from sklearn_eqprop._estimators.data.rows import (
+    TELLING_ROWS,
     Rows,
     check_inputs_fit,
     scales_of,
     warn_about_columns,
-    warn_about_other_scale,
     warn_about_outliers,
 )
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
@@ -43,6 +47,7 @@ from sklearn_eqprop._estimators.parameters.remedies import Situation
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
 from sklearn_eqprop._rules import NUDGINGS
+from sklearn_eqprop._training import SCHEDULES
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Attributes that the draft has before training; scikit-learn's validation sets the first two.
@@ -155,15 +160,15 @@ def _prepare_and_train(
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
+    as_given = call.validation[:2]
+    if config.early_stopping and held_out is None:
+        as_given = (call.X, call.y)
+        stratify, seed = targets.stratify(every_row.y), state.split_seed
+        rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
+    _start_comparison(state, config, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
-    if config.early_stopping:
-        as_given = call.validation[:2]
-        if held_out is None:
-            as_given = (call.X, call.y)
-            stratify = targets.stratify(every_row.y)
-            seed = state.split_seed
-            rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
+    if held_out is not None:
         validation_score = judge(
             draft, config, targets, held_out, as_given, state.input_scales, estimator_with
         )
@@ -184,6 +189,26 @@ def _prepare_and_train(
     return trained, callbacks
 
 
+def _start_comparison(
+    state: TrainingState,
+    config: Config,
+    targets: Targets,
+    rows: Rows,
+    held_out: Rows | None,
+    *,
+    incremental: bool,
+) -> None:
+    """Compare scores with those of earlier calls only if they depend on the same things."""
+    used = [rows] if held_out is None else [rows, held_out]
+    if incremental and not SCHEDULES[config.learning_rate](1).may_cut(0):
+        used = []  # a single epoch, which nothing is compared with
+        state.judged_by = ()
+    state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
+    state.constant_score = -np.inf
+    if held_out is not None and config.scoring in (None, "accuracy"):
+        state.constant_score = targets.constant_score(held_out.y, held_out.weight)
+
+
 def _publish(estimator: Any, attributes: dict[str, Any]) -> None:
     """Set all fitted attributes."""
     vars(estimator).pop("feature_names_in_", None)
@@ -194,7 +219,7 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
     """Return the fitted attributes by name."""
     fitted = trained.fitted
     state = fitted.state
-    scores = state.validation_scores if config.early_stopping else None
+    scores = state.compared_scores if config.early_stopping else None
     return {
         **fitted.arrays.attributes,
         **fitted.targets.attributes,
@@ -204,8 +229,8 @@ def _fitted_attributes(config: Config, trained: Trained, backend: str) -> dict[s
         "t_": state.n_samples_seen,
         "loss_curve_": state.loss_curve,
         "loss_": state.loss_curve[-1],
-        "best_loss_": None if config.early_stopping else min(state.loss_curve),
-        "validation_scores_": scores,
+        "best_loss_": None if config.early_stopping else min(state.compared_losses),
+        "validation_scores_": state.validation_scores if config.early_stopping else None,
         "best_validation_score_": max(scores) if scores else None,
         "relaxation_": state.relaxation,
     }
@@ -354,7 +379,7 @@ def network_to_train(
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
         check_same_network(arrays, layout, tied=config.tied)
         state = previous.state.copy(_drawn_streams(config, rows.n_samples))
-        state.forget_other_weights(config.loop_bound, arrays.in_loops)
+        state.forget_other_weights(config.loop_bound, arrays.all)
     else:
         assert rng is not None
         arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
@@ -364,13 +389,13 @@ def network_to_train(
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")
-    measure = (config.early_stopping, config.restore_best_weights, config.loss_name)
-    scoring = config.scoring
-    by_name = scoring if scoring is None or isinstance(scoring, str) else repr(scoring)
-    state.judge_by(*measure, by_name, *(() if held_out is None else held_out.fingerprint))
+        warn_about_held_out(held_out.columns, rows.columns, "X_val", "X")
+        targets.warn_about_held_out(held_out.y, rows.y)
     if previous is not None:
-        warn_about_other_scale(rows.columns, state.input_scales)
+        if state.seen_sizes is not None and state.n_samples_seen >= TELLING_ROWS:
+            warn_about_other_scale(rows, state.seen_sizes, state.most_rows)
         targets.warn_about(rows.y)
+    state.note_sizes(rows.columns.sizes, rows.n_samples)
     if not incremental:
         warn_about_columns(rows.columns, state.input_scales, n_channels)
         if rows.device is None:

@@ -72,11 +72,11 @@ def _warn_about_loss(
 ) -> None:
     config, tol, constant = situation.config, situation.config.tol, state.constant_loss
     curve = state.loss_curve[-n_epochs:]  # epochs of earlier calls may have seen other data
-    is_fresh = n_epochs == len(state.loss_curve)
+    is_fresh = n_epochs == state.n_compared
     had_time = n_epochs >= PATIENT_EPOCHS or ended_by is EndedBy.PATIENCE
     is_flat = is_fresh and n_epochs > 1 and curve[0] - min(curve) <= tol < min(curve)
     loss = state.kept_loss
-    if config.early_stopping and state.kept_epoch > 1:
+    if config.early_stopping and state.kept_epoch > 1 and not state.is_blind:
         # The score has risen. It may like weights that have a bad loss, such as certain labels.
         loss = min(loss, min(curve) - state.penalty)
     if _rate_is_too_large(state, curve):
@@ -113,7 +113,8 @@ def _warn_about_learning(
         what = f"Training reached max_iter={config.max_iter} epochs and did not learn"
         remedies.insert(0, ways.RAISE_MAX_ITER)
     restores = config.early_stopping or config.restore_best_weights
-    if restores and state.kept_epoch <= 1 < len(curve) and rate is not ways.LOWER_RATE:
+    early = state.kept_epoch <= 1 < len(curve) or state.is_blind
+    if restores and early and rate is not ways.LOWER_RATE:
         measure = "validation score" if config.early_stopping else "loss"
         text = (
             f"the {measure} was never better than in the beginning. The weights from there are "
@@ -126,6 +127,12 @@ def _warn_about_learning(
         text = (
             f"the loss was {curve[0]:.4g} in the first epoch, {min(curve):.4g} at best and "
             f"{curve[-1]:.4g} in the last of {len(curve)}; {constant}."
+        )
+    if state.is_blind:
+        remedies.insert(0, ways.SCORE_BY_LOSS)
+        text += (
+            f" The best validation score, {state.best_score:.4g}, is that of predicting the most "
+            "frequent label for every sample."
         )
     warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
 

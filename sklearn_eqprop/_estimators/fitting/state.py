@@ -46,19 +46,26 @@ class TrainingState:
     shuffle_rng, nudging_rng, probe_rng : RandomState
     input_scales : ndarray or None
         Scales by which training divides the columns of X.
+    seen_sizes : ndarray or None
+        The smallest and the largest `Columns.sizes` of the calls so far.
+    most_rows : int
+        Largest number of rows of a call so far.
     optimizer : dict or None
         Memory of the optimiser.
     guard_vectors : list of ndarray or None
         Memory of the loop-gain safeguard.
-    guarded : tuple
-        Fingerprint of the weights and the bound that `guard_vectors` belong to.
+    left_with : tuple
+        Fingerprint of the weights, and the bound on their loops, when the last call ended.
     n_epochs, n_samples_seen, n_rate_cuts : int
+    judged_by : tuple
+        Fingerprint of the data, and parameters, that a score depends on. Scores are compared only
+        if they agree in it.
+    n_compared : int
+        Number of the last epochs whose scores are compared.
     best_score : float
-        Best score so far, higher is better.
+        Best of these scores, higher is better.
     n_waiting : int
         Epochs in a row without an improvement that counts.
-    judged_by : tuple
-        What `best_score` is a score of.
     loss_curve, validation_scores : list of float
     relaxation : dict of str to list of float
     constant_loss : float
@@ -66,6 +73,8 @@ class TrainingState:
     untrained_loss : float
         Loss of outputs of 0, which is about that of an untrained network, or `constant_loss` if
         that is larger. Infinity if it is not known.
+    constant_score : float
+        Validation score of predicting the most frequent label; -inf for other scores than accuracy.
     penalty : float
         Part of the last training loss that is the penalty on the weights.
     decay : float
@@ -88,15 +97,18 @@ class TrainingState:
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
     input_scales: np.ndarray | None = None
+    seen_sizes: np.ndarray | None = None
+    most_rows: int = 0
     optimizer: dict[str, Any] | None = None
     guard_vectors: list[np.ndarray] | None = None
-    guarded: tuple[Any, ...] = ()
+    left_with: tuple[Any, ...] = ()
     n_epochs: int = 0
     n_samples_seen: int = 0
     n_rate_cuts: int = 0
+    judged_by: tuple[Any, ...] = ()
+    n_compared: int = 0
     best_score: float = -math.inf
     n_waiting: int = 0
-    judged_by: tuple[Any, ...] = ()
     loss_curve: list[float] = field(default_factory=list)
     validation_scores: list[float] = field(default_factory=list)
     relaxation: dict[str, list[float]] = field(
@@ -104,6 +116,7 @@ class TrainingState:
     )
     constant_loss: float = math.inf
     untrained_loss: float = math.inf
+    constant_score: float = -math.inf
     penalty: float = 0.0
     decay: float = 0.0
     kept_loss: float = math.inf
@@ -148,11 +161,31 @@ class TrainingState:
             relaxation={name: list(values) for name, values in self.relaxation.items()},
         )
 
+    @property
+    def compared_losses(self) -> list[float]:
+        """Training losses of the epochs whose scores are compared."""
+        return self.loss_curve[len(self.loss_curve) - self.n_compared :]
+
+    @property
+    def compared_scores(self) -> list[float]:
+        """Validation scores that are compared; with early stopping only."""
+        return self.validation_scores[len(self.validation_scores) - self.n_compared :]
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether accuracy was never better than that of predicting the most frequent label."""
+        return -math.inf < self.best_score <= self.constant_score
+
     def judge_by(self, *measure: Any) -> None:
-        """Forget the best score and the patience if they belong to another measure."""
+        """Start the comparison of scores anew if they depend on something else than before."""
         if self.judged_by != measure:
             self.judged_by = measure
-            self.best_score, self.n_waiting, self.n_rate_cuts = -math.inf, 0, 0
+            self.n_compared = self.n_rate_cuts = 0
+            self.forget_best()
+
+    def forget_best(self) -> None:
+        """Forget the best score, whose weights are gone, and the patience."""
+        self.best_score, self.n_waiting = -math.inf, 0
 
     def take_score(self, score: float, tol: float) -> bool:
         """Note the score of an epoch, higher is better; return whether it is the best so far.
@@ -164,20 +197,26 @@ class TrainingState:
         self.best_score = max(self.best_score, score)
         return is_best
 
+    def note_sizes(self, sizes: np.ndarray, n_rows: int) -> None:
+        """Note how the columns of X of a call vary, see `Columns.sizes`."""
+        self.most_rows = max(self.most_rows, n_rows)
+        lower, upper = (sizes, sizes) if self.seen_sizes is None else self.seen_sizes
+        both = [np.fmin(lower, sizes), np.fmax(upper, sizes)]
+        self.seen_sizes = np.array(both, dtype=np.float32)
+
     def remember_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
-        """Note which weights and which bound the memory of the safeguard belongs to."""
-        has_any = self.guard_vectors is not None
-        self.guarded = _fingerprint(loop_gain, weights) if has_any else ()
+        """Note which weights and which bound this memory belongs to."""
+        self.left_with = _fingerprint(loop_gain, weights)
 
     def forget_other_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
-        """Drop the memory of the safeguard if weights or bound have changed since."""
-        has_any = self.guard_vectors is not None
-        if has_any and self.guarded != _fingerprint(loop_gain, weights):
-            self.guard_vectors = None
+        """Drop what belongs to other weights if weights or bound have changed since."""
+        if self.left_with != _fingerprint(loop_gain, weights):
+            self.guard_vectors, self.judged_by = None, ()
 
     def record(self, epoch: EpochRecord, n_samples: int) -> None:
         """Append the record of an epoch."""
         self.n_epochs += 1
+        self.n_compared += 1
         self.n_samples_seen += n_samples
         self.loss_curve.append(epoch.loss)
         for name in RELAXATION_RECORDS:

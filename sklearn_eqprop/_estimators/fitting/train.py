@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -110,13 +109,13 @@ def train(
             raise
         # These memories hold numbers that diverged, and the best weights are gone.
         state.optimizer = state.guard_vectors = None
-        state.best_score, state.n_waiting = -math.inf, 0
+        state.forget_best()
         ended = error
     if incremental and config.restore_best_weights:
-        state.best_score, state.n_waiting = -math.inf, 0  # the best weights are gone
+        state.forget_best()
     if state.input_scales is not None:  # the weights have just been divided by them
         check_weights_of_inputs(arrays, rows.X)
-    state.remember_weights(config.loop_bound, arrays.in_loops)
+    state.remember_weights(config.loop_bound, arrays.all)
     return Trained(start, state.n_epochs - n_epochs_before, ended)
 
 

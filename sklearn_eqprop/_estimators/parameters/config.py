@@ -256,9 +256,13 @@ class Config:
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
     @property
-    def loss_name(self) -> str:
-        """Name of the loss; the name of its class if it is the user's own."""
-        return self.loss if isinstance(self.loss, str) else type(self.loss).__qualname__
+    def judges_by(self) -> tuple[Any, ...]:
+        """What the score of an epoch depends on, besides the data and the weights."""
+        return (
+            *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
+            *(self.activation, self.objective, self.relaxation, self.step_size),
+            *(self.max_relax_iter, self.relax_tol, _told(self.loss), _told(self.scoring)),
+        )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
         """Return the loss: one of `registry` by its name, or the user's own, wrapped.
@@ -335,6 +339,13 @@ def _plain(value: Any) -> Any:
     if not isinstance(value, np.generic):
         return value
     return float(value) if isinstance(value, np.floating) else value.item()
+
+
+def _told(choice: Any) -> str:
+    """Return the name of a loss or a scorer; of an object, its class and its attributes."""
+    if not hasattr(choice, "__dict__") or hasattr(choice, "__code__"):  # a string or a function
+        return repr(choice)
+    return f"{type(choice)} {vars(choice)}"
 
 
 def _is_integer(entry: Any) -> bool:

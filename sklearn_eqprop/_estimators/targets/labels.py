@@ -188,7 +188,7 @@ class Labels:
         """
         if self.class_weight is None:
             return sample_weight
-        columns = np.searchsorted(self.classes, y)
+        columns = self.codes(y)
         weight = np.ones(y.shape[0]) if sample_weight is None else sample_weight
         by_class = self._weight_of_classes(y, columns, weight)
         if np.count_nonzero(by_class) < 2:
@@ -226,12 +226,19 @@ class Labels:
     def warn_about(self, y: np.ndarray) -> None:
         """Do nothing: labels have no scale that could change."""
 
+    def warn_about_held_out(self, y: np.ndarray, of_training: np.ndarray) -> None:
+        """Do nothing: labels have no scale that could differ."""
+
+    def codes(self, y: np.ndarray) -> np.ndarray:
+        """Return the targets as numbers: the places of labels in `classes`, or 0/1 labels."""
+        return y if self.multilabel else np.searchsorted(self.classes, y)
+
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the 0/1 targets of the output layer, shape (n_samples, n_outputs)."""
         if self.multilabel:
             return y.astype(dtype)
         target = np.zeros((y.shape[0], self.n_outputs), dtype=dtype)
-        target[np.arange(y.shape[0]), np.searchsorted(self.classes, y)] = 1
+        target[np.arange(y.shape[0]), self.codes(y)] = 1
         return target
 
     def decode(self, output: Array, backend: ArrayBackend) -> Array:
@@ -273,6 +280,14 @@ class Labels:
         if self.multilabel:
             return float(np.average((decided == y).mean(axis=1), weights=weight))
         return float(accuracy_score(y, decided, sample_weight=weight))
+
+    def constant_score(self, y: np.ndarray, weight: np.ndarray | None) -> float:
+        """Return the score of predicting the most frequent label for every sample."""
+        if self.multilabel:
+            shares = np.average(y, axis=0, weights=weight)
+            return float(np.maximum(shares, 1 - shares).mean())
+        counts = np.bincount(self.codes(y), weights=weight)
+        return float(counts.max() / counts.sum())
 
     def original(self, y: np.ndarray) -> np.ndarray:
         """Return clean targets in the shape of predictions, as scorers compare them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -12,7 +13,8 @@ from sklearn.utils import column_or_1d
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._backend.array_backend import Array
-from sklearn_eqprop._estimators.data.rows import TELLING_ROWS
+from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out
+from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, look_over
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import NUMBER_LOSSES, Loss
 from sklearn_eqprop._warnings import warn_at_call
@@ -192,6 +194,14 @@ class Numbers:
                 "vary, or fit a fresh clone."
             )
 
+    def warn_about_held_out(self, y: np.ndarray, of_training: np.ndarray) -> None:
+        """Warn if held-out targets seem to have another unit than those of training."""
+        warn_about_held_out(look_over(y), look_over(of_training), "y_val", "y")
+
+    def codes(self, y: np.ndarray) -> np.ndarray:
+        """Return the targets as numbers, in the unit of training."""
+        return self.encode(y, np.float64)
+
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the standardised targets, shape (n_samples, n_outputs).
 
@@ -245,6 +255,10 @@ class Numbers:
     def score(self, output: np.ndarray, y: np.ndarray, weight: np.ndarray | None) -> float:
         """Return R² of output states, as early stopping uses it."""
         return r2(self.encode(y, np.float64), self._standardised(output, np), weight)
+
+    def constant_score(self, y: np.ndarray, weight: np.ndarray | None) -> float:
+        """Return -inf: R² sees every step of training, however small."""
+        return -math.inf
 
     def original(self, y: np.ndarray) -> np.ndarray:
         """Return clean targets in the shape of predictions, as scorers compare them."""
