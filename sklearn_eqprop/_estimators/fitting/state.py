@@ -70,11 +70,11 @@ class TrainingState:
     relaxation : dict of str to list of float
     constant_loss : float
         Loss of the best constant prediction on the training rows.
-    constant_score : float
-        Validation score of predicting the most frequent label; -inf for other scores than accuracy.
     untrained_loss : float
         Loss of outputs of 0, which is about that of an untrained network, or `constant_loss` if
         that is larger. Infinity if it is not known.
+    constant_score : float
+        Validation score of predicting the most frequent label; -inf for other scores than accuracy.
     penalty : float
         Part of the last training loss that is the penalty on the weights.
     decay : float
@@ -115,8 +115,8 @@ class TrainingState:
         default_factory=lambda: {name: [] for name in RELAXATION_RECORDS}
     )
     constant_loss: float = math.inf
-    constant_score: float = -math.inf
     untrained_loss: float = math.inf
+    constant_score: float = -math.inf
     penalty: float = 0.0
     decay: float = 0.0
     kept_loss: float = math.inf
