@@ -235,7 +235,7 @@ def test_unsettled_predictions_name_the_limit_that_helps(binary):
         model.predict(X)
     model.set_params(max_relax_iter=200)
     model.predict(X)
-    with pytest.warns(match=r"raise max_nudge_iter \(now 1\)"):
+    with pytest.warns(match=r"[Rr]aise max_nudge_iter \(now 1\)"):
         model.relax(X, y, beta=0.5)
     model.set_params(max_nudge_iter=200).relax(X, y, beta=0.5)
 
@@ -277,6 +277,7 @@ def test_no_remedy_is_offered_that_is_in_force(standardised):
     [
         ({"beta": -0.97, "nudging": "one_sided"}, "or a positive beta."),
         ({"beta": 0.97, "nudging": "centered"}, "or nudging='one_sided'."),
+        ({"beta": -0.97, "nudging": "centered"}, "or nudging='one_sided' with a positive beta."),
     ],
     ids=str,
 )

@@ -298,9 +298,8 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
             left = 1 - loop / left
         limit = (1 - loop / left) / curvature
         if abs(beta) > limit:
-            remedy = "a positive beta"
-            if NUDGINGS[config.nudging].both_signs:
-                remedy = "nudging='one_sided' with a positive beta"
+            both = "nudging='one_sided'" if NUDGINGS[config.nudging].both_signs else ""
+            remedy = " with ".join(filter(None, [both, "a positive beta" if beta < 0 else ""]))
             warn_at_call(
                 f"{nudge} may be too strong for loop_gain={bound}: the phase that is nudged away "
                 f"from the target is sure to settle only for |beta| <= {_rounded_down(limit)}. Use "
