@@ -8,9 +8,9 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
 
-#: Directions in turn, if outputs act on each other; trials along each direction, before the rest of
-#: the way is halved at most so many times.
-MOST_LINES, MOST_TRIALS, MOST_HALVINGS = 4, 8, 60
+#: Directions in turn, if outputs act on each other; trials along each direction, and with a kink,
+#: before the rest of the way is halved at most so many times.
+MOST_LINES, MOST_TRIALS, TRIALS_WITH_KINK, MOST_HALVINGS = 4, 8, 3, 60
 #: A kink is found to this share of the outputs, or to rounding.
 FINEST = 2.0**-33
 #: A search ends when the velocity is below this fraction of the first one.
@@ -174,13 +174,13 @@ def _way_to_rest(
     rounding : array
         Ways are not told apart below this.
     share : float
-        Ways are not told apart below this share of them.
+        Ways are not told apart below this share of them. 0: the speed may jump.
     """
     low, speed_low = xp.zeros_like(speed), speed
     high = width = low + math.inf
     speed_high = -high
     waiting = speed > 0
-    for _ in range(MOST_TRIALS):
+    for _ in range(MOST_TRIALS if share else TRIALS_WITH_KINK):
         if not read(xp, waiting.any()):
             break
         found = speed_after(trial)
