@@ -160,4 +160,4 @@ COUPLED = {
     "cross-entropy": CrossEntropy(),
     "cross-entropy, scale 20": CrossEntropy(20),
 }
-KINKED = {"hinge", "pinball", "steep pinball", "insensitive", "jumps", "curved, with a kink"}
+KINKED = ("hinge", "pinball", "steep pinball", "insensitive", "jumps", "curved, with a kink")
