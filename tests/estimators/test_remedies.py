@@ -120,7 +120,7 @@ TABLE = [
         C,
         IMAGE | {"hidden_layer_sizes": (Conv2D(2, 1), MAX), "activation": "tanh"},
         [
-            {"activation": "relu", "feedback_init": "transpose"},
+            {"activation": "relu"},
             {"hidden_layer_sizes": (Conv2D(2, 1), MEAN)},
         ],
     ),

@@ -74,9 +74,9 @@ def test_scores_are_weighed_by_sample_weight_only(rare, scoring, class_weight, o
         model = EqPropClassifier(**settings, scoring=scoring)
         if not own_set:
             return model.fit(X, y, weight)
-        first, second = (None, None) if weight is None else (weight[:150], weight[150:])
-        own = {"X_val": X[150:], "y_val": y[150:], "sample_weight_val": second}
-        return model.fit(X[:150], y[:150], first, **own)
+        first, second = (None, None) if weight is None else (weight[::2], weight[1::2])
+        own = {"X_val": X[1::2], "y_val": y[1::2], "sample_weight_val": second}
+        return model.fit(X[::2], y[::2], first, **own)
 
     fit(recorder)
     model = fit(scoring)
