@@ -150,7 +150,7 @@ class BaseEqProp(
         ValueError
             If a parameter, X, y or a weight is not usable. The estimator does not change.
         DivergenceError
-            If numbers stop being finite. The weights of the last good epoch are kept.
+            If numbers stop being finite. The weights of the last good epoch, if any, are kept.
         KeyboardInterrupt
             If Ctrl-C is pressed in the first epoch, or if a search or an ensemble has called
             ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with a warning,

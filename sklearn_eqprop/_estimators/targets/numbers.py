@@ -161,7 +161,7 @@ class Numbers:
         """Return the targets with mean and scale of the first samples.
 
         If the first call of ``partial_fit`` has one sample only, or an output whose targets are all
-        equal, the scale is learned anew from all calls until there are 10 samples.
+        equal, all calls set the scale until there are 10 samples.
         """
         if first:
             undecided = not _vary(y)
