@@ -43,7 +43,7 @@ class LossShape(NamedTuple):
 
 
 def shape_of(slope: Slope, target: np.ndarray) -> LossShape:
-    """Shape of a loss between outputs on both sides of some targets.
+    """Return the properties of a loss between outputs on both sides of some targets.
 
     Parameters
     ----------
