@@ -137,8 +137,8 @@ def main(argv=None):
         learning_rate="cosine",
         random_state=0,
     )
-    # The bound that makes settling fast is too small to learn well, and fit warns about it. Here the
-    # angle matters, not the accuracy.
+    # The bound that makes settling fast is too small to learn well, so fit warns. Here the angle
+    # matters, not the accuracy.
     warnings.filterwarnings("ignore", "feedback='tied' has", ConvergenceWarning)
     # One pass with a tiny learning rate brings the random weights within the bound on the loops.
     untrained = (

@@ -163,9 +163,7 @@ def _warn_about_epochs(situation: Situation, state: TrainingState, curve: list[f
         text += f" But {_remedy_for_decay(state).rstrip()}"
     elif not config.early_stopping:
         others = advice(situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA)
-        text += (
-            f" If the score of other samples no longer improves (noisy targets), {others} instead."
-        )
+        text += f" If your validation score no longer improves (noisy targets), {others} instead."
     warn_at_call(text)
 
 
