@@ -139,7 +139,7 @@ def test_what_else_helps_against_noise_is_named():
     X, y = blobs(1)
     model = EqPropClassifier(random_state=0, max_iter=3, tol=0)
     [message] = fit_and_listen(model, X, y)
-    assert "the score of other samples no longer improves" in message
+    assert "your validation score no longer improves" in message
     assert "early_stopping=True" in message
     [message] = fit_and_listen(model.set_params(early_stopping=True), X, y)
     assert "before the validation score stopped improving" in message
