@@ -137,9 +137,9 @@ def main(argv=None):
         learning_rate="cosine",
         random_state=0,
     )
-    # The bound that makes settling fast is too small to learn well, and fit warns of it. Here the
-    # angle matters, not the accuracy.
-    warnings.filterwarnings("ignore", "feedback='tied' with", ConvergenceWarning)
+    # The bound that makes settling fast is too small to learn well, so fit warns. Here the angle
+    # matters, not the accuracy.
+    warnings.filterwarnings("ignore", "feedback='tied' has", ConvergenceWarning)
     # One pass with a tiny learning rate brings the random weights within the bound on the loops.
     untrained = (
         clone(tied).set_params(learning_rate_init=1e-12).partial_fit(X_train, y_train, CLASSES)

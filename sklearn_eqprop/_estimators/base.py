@@ -43,8 +43,8 @@ class BaseEqProp(
     """Common part of `EqPropClassifier` and `EqPropRegressor`, which explain the parameters.
 
     The fields of this dataclass are the parameters: `dataclass` writes the constructor. A subclass
-    has ``@dataclass(eq=False, repr=False, kw_only=True)`` and states only what differs. Fields that
-    are not initialised tell type checkers about the fitted attributes.
+    has ``@dataclass(eq=False, repr=False, kw_only=True)`` and states only what differs. The fields
+    with ``init=False`` tell type checkers about the fitted attributes.
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = SHARED
@@ -138,7 +138,7 @@ class BaseEqProp(
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), default=None
             Their targets.
         sample_weight_val : array-like of shape (n_val,), default=None
-            Their weights in the score. `class_weight` has no effect on it.
+            Their weights in the score.
 
         Returns
         -------
@@ -150,11 +150,11 @@ class BaseEqProp(
         ValueError
             If a parameter, X, y or a weight is not usable. The estimator does not change.
         DivergenceError
-            If numbers stop being finite. The weights of the last good epoch are kept.
+            If numbers stop being finite. The weights of the last good epoch, if any, are kept.
         KeyboardInterrupt
-            If Ctrl-C is pressed before the first epoch has ended, or if a search or an ensemble has
-            called ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with the
-            weights of the last whole epoch, and a warning.
+            If Ctrl-C is pressed in the first epoch, or if a search or an ensemble has called
+            ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with a warning,
+            and the weights of the last whole epoch (or the best weights) are kept.
         """
         fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
         return self
@@ -186,8 +186,8 @@ class BaseEqProp(
         Raises
         ------
         ValueError
-            If `beta` is not 0 and `y` is missing or does not fit; if `beta` is so negative that the
-            nudged phase would be unstable; or if it is infinite and the loss is not the squared
+            If `beta` is not 0 and `y` is missing or does not fit; if `beta` is negative and the
+            nudged phase could be unstable; or if it is infinite and the loss is not the squared
             error, or the objective is 'trajectory'.
         DivergenceError
             If a state is not finite.
@@ -197,7 +197,9 @@ class BaseEqProp(
             msg = f"beta must be a real number, 0 for the free phase. Got {beta!r}."
             raise InvalidParameterError(msg)
         if y is not None and np.ndim(y) == 0:
-            msg = f"y={y!r} is one value, but targets are one per row. Pass beta by its name."
+            msg = (
+                f"y={y!r} is one value, but y needs a target per row. Is it beta? Write beta={y!r}."
+            )
             raise ValueError(msg)
         if beta == 0:
             return settled_layers(self, X).result_given_back()

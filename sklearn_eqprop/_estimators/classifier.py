@@ -36,9 +36,9 @@ loss : {choices} or object, default
     methods ``value(output, target)`` and ``derivative(output, target)``, see the user guide."""
 SCORING = """\
 scoring : str, callable or None, default
-    Training. Metric for early stopping. None: accuracy. 'loss': the negative loss, without the
-    penalty. Any other name or callable is a scorer of scikit-learn. `sample_weight` counts in the
-    score if the scorer takes weights, `class_weight` never does."""
+    Training. Metric for early stopping. None: accuracy (per label with multilabel targets).
+    'loss': the negative loss, without the penalty. Any other name or callable is a scorer of
+    scikit-learn. `sample_weight` counts if the scorer takes weights, `class_weight` never does."""
 CLASS_WEIGHT = """\
 class_weight : dict, 'balanced' or None, default
     Data. Weights of the classes in the training loss, multiplied with `sample_weight`. Not for
@@ -212,7 +212,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the accuracy of `predict`; with multilabel targets the accuracy of rows.
+        """Return the accuracy of `predict`. A multilabel row counts if all its labels are right.
 
         Parameters
         ----------

@@ -135,7 +135,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the coefficient of determination R² of `predict`.
 
-        It is computed in units in which targets of any size can be squared.
+        The size of the targets does not matter: their squares cannot overflow.
 
         Parameters
         ----------

@@ -107,7 +107,7 @@ def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> 
     Returns
     -------
     list of float
-        One for each feedback connection, at most `LARGEST_SHARE`, for units that are always active.
+        One for each feedback connection, at most `LARGEST_SHARE`, if its units are always active.
     """
     shares = []
     for feedback in network.feedback:

@@ -1,4 +1,4 @@
-"""Where a pushed output comes to rest: a search that needs no slope of the force."""
+"""Equilibria of nudged outputs: a search that needs no slope of the force."""
 
 import math
 from collections.abc import Callable
@@ -8,15 +8,15 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array, read
 
-#: Directions in turn, if outputs act on each other; trials along each direction, and with a kink,
-#: before the rest of the way is halved at most so many times.
+#: Most directions, if outputs act on each other. Most trials along a direction, and if the loss has
+#: a kink. Most halvings of the interval afterwards.
 MOST_LINES, MOST_TRIALS, TRIALS_WITH_KINK, MOST_HALVINGS = 4, 8, 3, 60
-#: A kink is found to this share of the outputs, or to rounding.
+#: Precision with which a kink is found, relative to the outputs; rounding can limit it.
 FINEST = 2.0**-33
 #: A search ends when the velocity is below this fraction of the first one.
 RESOLVED = 1e-2
-#: Points on a line through the outputs of a sample, on which its steepest place is looked for; and
-#: number of draws that show whether outputs act on each other.
+#: Number of points on a line on which the steepest place of the loss is searched, and number of
+#: draws that show whether outputs act on each other.
 LINE_POINTS, DRAWS = 129, 8
 
 
@@ -25,7 +25,7 @@ Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class LossShape(NamedTuple):
-    """What a few outputs tell about a loss.
+    """Properties of a loss, measured at a few outputs.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class LossShape(NamedTuple):
 
 
 def shape_of(slope: Slope, target: np.ndarray) -> LossShape:
-    """Shape of a loss between outputs on both sides of some targets.
+    """Return the properties of a loss between outputs on both sides of some targets.
 
     Parameters
     ----------
@@ -157,8 +157,8 @@ def _way_to_rest(
 ) -> Array:
     """Way along a direction after which the speed is about 0.
 
-    The way is kept between two ends. A trial is that of the secant, or halfway if the last one has
-    not halved the rest.
+    The way is kept in an interval. Each trial is the secant's. If the last trial has not halved the
+    interval, its middle is tried.
 
     Parameters
     ----------
@@ -172,9 +172,9 @@ def _way_to_rest(
     trial : array
         First way that is tried.
     rounding : array
-        Ways are not told apart below this.
+        Precision of the way.
     share : float
-        Ways are not told apart below this share of them. 0: the speed may jump.
+        The same, relative to the way. 0: the speed may jump.
     """
     low, speed_low = xp.zeros_like(speed), speed
     high = width = low + math.inf

@@ -14,8 +14,8 @@ from sklearn_eqprop._losses.rest import LossShape, output_at_rest, shape_of
 TRIAL_ROWS, TRIAL_STEP = 5, 1e-2
 #: Relative deviation from finite differences that rounding and curvature may cause.
 TRIAL_TOLERANCE = 1e-2
-#: If β times the curvature is above this, the output is moved to its resting point by a search.
-#: Damped steps are good enough below it.
+#: If β times the curvature is above this, a search moves the output to its equilibrium. Otherwise
+#: damped steps are good enough.
 STEEP = 2.0
 #: If outputs act on each other and β times the curvature is above this, the search would be slow.
 TOO_STEEP = 100.0
@@ -26,8 +26,7 @@ class UserLoss(Protocol):
 
     `output` and `target` have the shape (n_samples, n_outputs) and the floating-point type of the
     network. The regressor passes standardised targets. The classifier passes 0/1 indicators of
-    classes or labels. Each sample must be judged on its own: other samples of the batch must not
-    matter, and nothing may be averaged over samples.
+    classes or labels. The loss of a sample must not depend on other samples, so do not average.
 
     Attributes
     ----------

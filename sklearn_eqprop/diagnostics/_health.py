@@ -10,7 +10,7 @@ from sklearn_eqprop.diagnostics._results import VERDICTS, HealthCheck, Readable
 from sklearn_eqprop.diagnostics._subject import subject_of
 
 #: What a report without held-out rows says about overfitting.
-NO_HELD_OUT = "Overfitting was not looked at: pass held-out rows as X_test and y_test."
+NO_HELD_OUT = "Overfitting was not measured: pass held-out rows as X_test and y_test."
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +54,7 @@ class HealthReport(Readable):
 
     @property
     def note(self) -> str:
-        """What was not looked at; empty if everything was."""
+        """Which check was not measured; empty if all were."""
         has_all = any(check.name == "overfitting" for check in self.checks)
         return "" if has_all else NO_HELD_OUT
 
@@ -68,7 +68,7 @@ def health_report(
     =============  ====================================================  ===============
     check          value                                                 watch, bad from
     =============  ====================================================  ===============
-    fit            part of a constant prediction's loss that is gone     0.1, 0.001 [#]_
+    fit            1 - loss / loss of a constant prediction              0.1, 0.001 [#]_
     overfitting    part of the fit that is lost on X_test                0.25, 0.5 [#]_
     learning rate  largest loss after a rise / loss of outputs of 0      2 [#]_
     settling       fraction of unsettled samples or phases               above 0, 0.05
@@ -80,15 +80,15 @@ def health_report(
     loop gain      largest gain of a round trip through two layers       0.8, 1
     =============  ====================================================  ===============
 
-    A constant prediction gives the same for every sample. A unit is flat if it is at a bound of its
+    A constant prediction is the same for every sample. A unit is flat if it is at a bound of its
     range or in the tail of a smooth activation.
 
-    .. [#] Bad if the score (accuracy or R²) is not above a constant's either. Watch if only one of
-       the two is below the limit.
-    .. [#] 1 - f(X_test) / f(X), where f is how far the score is on its way from a constant's
-       score to 1. Measured only if you pass `X_test` and `y_test`.
+    .. [#] Bad if the score (accuracy or R²) is not better than a constant prediction's, either.
+       Watch if only one of the two is below the limit.
+    .. [#] 1 - f(X_test) / f(X), with f = (score - c) / (1 - c) and the score c of a constant
+       prediction. Measured only if you pass `X_test` and `y_test`.
     .. [#] A rise by more than 10 % within one epoch of training. Bad if the loss of the last epoch
-       is not below a constant's.
+       is not below a constant prediction's.
     .. [#] With 'relu', 0.9 and 0.99, because silent units are normal.
     .. [#] With ``relax_tol='auto'``, watch from 1 and never bad. Phases then settle displacements,
        which lose nothing to the rounding of states.

@@ -47,8 +47,8 @@ def overfitting(evidence: Evidence) -> HealthCheck | None:
         return None
     finding = f"The {here.measure} is {here.score:.4g} on X and {there.score:.4g} on X_test."
     if not here.skill > FIT_LIMITS[1] or math.isnan(there.skill):
-        finding += " Not measured: one of them cannot be compared with a constant prediction."
-        return HealthCheck("overfitting", math.nan, "watch", finding, "Fix fit first.")
+        finding += " Not measured: a constant prediction is as good on X, or perfect on X_test."
+        return HealthCheck("overfitting", math.nan, "watch", finding, "See the check 'fit' first.")
     lost = 1 - there.skill / here.skill
     finding += f" Compared with a constant prediction, {lost:.0%} of the fit is lost."
     remedy = sentence(

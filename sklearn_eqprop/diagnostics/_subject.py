@@ -74,7 +74,7 @@ class Quality:
 
     @property
     def skill(self) -> float:
-        """Share of what a constant prediction leaves to gain in score; 1 is perfect."""
+        """Score on a scale from 0, a constant prediction, to 1, perfect."""
         left = 1 - self.constant_score
         return (self.score - self.constant_score) / left if left > 0 else math.nan
 

@@ -120,7 +120,7 @@ def test_overfitting_shows_on_other_rows(memorised):
     assert report.verdict == check.verdict == "bad"
     assert f"{train:.4g} on X and {test:.4g} on X_test" in check.finding
     assert "early_stopping=True, raise alpha (now 0.0001)" in check.remedy
-    assert "not looked at" not in str(report)
+    assert "not measured" not in str(report)
     # The remedy, followed.
     held = fitted(
         EqPropClassifier((50,), learning_rate_init=0.02, alpha=10.0, random_state=0), X, y
@@ -141,7 +141,7 @@ def test_without_other_rows_it_says_so(memorised):
     model, X, y, X_test, y_test = memorised
     report = health_report(model, X, y)
     assert str(report).endswith("pass held-out rows as X_test and y_test.")
-    with pytest.raises(KeyError, match="Overfitting was not looked at: pass"):
+    with pytest.raises(KeyError, match="Overfitting was not measured: pass"):
         report["overfitting"]
     with pytest.raises(ValueError, match="health_report needs y"):
         health_report(model, X, y, X_test=X_test)
@@ -155,7 +155,7 @@ def test_what_does_not_fit_cannot_overfit(memorised):
     fitted(model, X, y)
     model.coefs_[-1][:], model.intercepts_[-1][:] = 0, [0, 1]  # a constant
     check = health_report(model, X, y, X_test=X_test, y_test=y_test)["overfitting"]
-    assert (check.verdict, check.remedy) == ("watch", "Fix fit first.")
+    assert (check.verdict, check.remedy) == ("watch", "See the check 'fit' first.")
     assert np.isnan(check.value)
 
 

@@ -53,7 +53,7 @@ def test_all_is_well(activation, loss):
         assert line.startswith(check.verdict)
         assert check.name in line
         assert check.finding in line
-    assert lines[-1].startswith("Overfitting was not looked at")
+    assert lines[-1].startswith("Overfitting was not measured")
     assert repr(report) == str(report)
 
 

@@ -131,7 +131,7 @@ def test_a_rate_that_is_too_small_is_to_be_raised(rate):
     X, y = scaled(load_iris)
     model = EqPropClassifier(learning_rate_init=rate, random_state=0)
     [message] = fit_and_listen(model, X, y)
-    assert re.search(r"did not learn.*predicting the same for every sample gives 1\.099", message)
+    assert re.search(r"did not learn.*a constant prediction has a loss of 1\.099", message)
     assert f"aise learning_rate_init (now {rate})" in message
     # More epochs were of no use to training that has stopped by itself.
     assert ("aise max_iter (now 200)" in message) == (model.n_iter_ == 200)
@@ -162,7 +162,7 @@ def test_a_smaller_penalty_lets_it_learn(weight):
     weights = np.full(len(y), weight)
     model = EqPropClassifier(alpha=1e4 * weight, random_state=0)
     [message] = fit_and_listen(model, X, y, sample_weight=weights)
-    assert "lower it" in message
+    assert "Lower alpha" in message
     assert "aise learning_rate_init" not in message
     model.set_params(alpha=1e-4 * weight)
     assert fit_and_listen(model, X, y, sample_weight=weights) == []

@@ -118,5 +118,5 @@ def test_weights_in_the_place_of_classes_of_a_regressor():
 @pytest.mark.filterwarnings("ignore:Training reached max_iter")
 def test_beta_in_the_place_of_targets():
     model = EqPropClassifier(**SETTINGS).fit(X, LABELS)
-    with pytest.raises(ValueError, match=r"y=0.5 is one value.*Pass beta by its name"):
+    with pytest.raises(ValueError, match=r"y=0.5 is one value.*Write beta=0.5"):
         model.relax(X, 0.5)

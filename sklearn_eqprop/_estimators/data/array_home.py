@@ -111,7 +111,7 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
         if not backend.is_device:
             msg = (
                 f"X is a {_kind(X)} on a CUDA device, but backend={backend.name!r} computes on the "
-                "host, and X is not copied without being asked. Set backend='cupy', or pass a "
+                "host, and X is not copied automatically. Set backend='cupy', or pass a "
                 "NumPy array (cupy.asnumpy(X))."
             )
             raise ValueError(msg)
@@ -216,7 +216,7 @@ def _refuse_other_device(X: Any, backend: ArrayBackend) -> None:
     if its_device != current:
         msg = (
             f"X is a {_kind(X)} on CUDA device {its_device}, but the current device is {current}, "
-            f"and X is not copied without being asked. Call inside `with "
+            f"and X is not copied automatically. Call inside `with "
             f"cupy.cuda.Device({its_device}):`, or move X there."
         )
         raise ValueError(msg)

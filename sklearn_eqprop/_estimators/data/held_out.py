@@ -88,7 +88,8 @@ def split_rows(
         each = " (one of each class)" if n_classes > 1 else ""
         msg = (
             f"validation_fraction={fraction} holds out {n_val} of {n_samples} samples, but at "
-            f"least {fewest} must be held out, and {n_classes} left to train on{each}. {remedy}"
+            f"least {fewest} must be held out, and {n_classes} must be left to train on{each}. "
+            f"{remedy}"
         )
         raise ValueError(msg)
     train, val = train_test_split(

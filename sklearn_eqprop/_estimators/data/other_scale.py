@@ -6,28 +6,28 @@ from scipy import sparse
 from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, Columns, Rows
 from sklearn_eqprop._warnings import warn_at_call
 
-#: A column has another unit if its spread and its magnitude are this much larger than ever, as
-#: logarithms to base 2.
+#: A column has another unit if its spread and its magnitude have grown by more than these factors.
+#: All limits here are logarithms to base 2, relative to the most extreme of the earlier calls.
 GROWN = (4.0, 3.0)
-#: The same for a spread that is smaller than ever: if the magnitude is, too, or if the mean is far
-#: outside; and otherwise.
+#: The same for a spread that has shrunk. The first limit is used if the magnitude has shrunk,
+#: too, or if the mean is far outside the earlier range. Otherwise the second is used.
 SHRUNK = (4.3, 5.6)
-#: The same for the magnitude alone, if the rows are too few to show how the column varies.
+#: The same for a magnitude that has grown. It needs no spread, so a few rows are enough.
 HUGE = 16.0
 #: At most this many columns are looked at more closely.
 MOST_DOUBTED = 8
-#: Held-out rows are elsewhere if the mean of a column is this many widths, and standard deviations,
-#: beyond the training rows.
+#: Held-out rows have another scale if the mean of a column lies beyond the training rows by this
+#: many times their range, and times its own standard deviation.
 FAR_BEYOND = 0.5
-#: They are also if most columns vary 2 to this power times as much, or as little.
+#: They also have if the spread of most columns has changed by more than this factor (log2).
 OTHER_SPREAD = 2.5
 
 
 def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None:
     """Warn if the unit of a column seems to have changed since the calls before.
 
-    Its spread and its magnitude must have changed, far beyond how they varied between calls. A few
-    outliers are no evidence, nor is the slow drift of a sorted stream.
+    Its spread and its magnitude must have changed far more than between earlier calls. A few
+    outliers are no evidence. The slow drift of a sorted stream is none, either.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None
 
 
 def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
-    """Return whether most numbers of a column, apart from 0, and not too few are beyond a bound."""
+    """Return whether most non-zero numbers of a column, and enough of them, are beyond a bound."""
     numbers = rows.X[:, column : column + 1]
     numbers = numbers if rows.device is None else rows.device.to_host(numbers)
     numbers = np.abs(numbers.data if sparse.issparse(numbers) else numbers)
@@ -72,7 +72,7 @@ def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
 
 
 def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: str) -> None:
-    """Warn if held-out rows are elsewhere than those of training, as if not preprocessed alike.
+    """Warn if held-out rows lie so far from those of training that they were not scaled alike.
 
     Parameters
     ----------

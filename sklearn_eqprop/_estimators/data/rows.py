@@ -21,7 +21,7 @@ from sklearn_eqprop._estimators.data.inputs import rows_that_count
 #: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
 #: frames have. Larger ones do not stay in the cache.
 BLOCK_NUMBERS = 2**18
-#: The same for fingerprints, whose steps are so simple that it pays to stay in a smaller cache.
+#: The same for fingerprints. Their steps are so simple that a smaller and faster cache pays.
 HASHED_NUMBERS = 2**15
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
@@ -293,7 +293,7 @@ def _bits(numbers: Any) -> Any:
 
 
 def _mixed(hashes: np.ndarray) -> np.ndarray:
-    """Return integers that have nothing in common with sums of their arguments."""
+    """Return a hash of each integer, so that equal sums of integers do not give equal sums."""
     hashes = (hashes ^ (hashes >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
     return hashes ^ (hashes >> np.uint64(29))
 

@@ -292,8 +292,8 @@ def _about_winners(config: Config) -> str:
     if not pooled_by_maximum(config):
         return ""
     return (
-        " The winners of max pooling may be changing for ever, which no limit of steps ends. "
-        "pooling='average' has no winners."
+        " The winners of max pooling may change for ever, and then more steps do not help: fit "
+        "with pooling='average'."
     )
 
 

@@ -201,7 +201,7 @@ def _start_comparison(
     """Compare scores with those of earlier calls only if they depend on the same things."""
     used = [rows] if held_out is None else [rows, held_out]
     if incremental and not SCHEDULES[config.learning_rate](1).may_cut(0):
-        used = []  # a single epoch, which nothing is compared with
+        used = []  # nothing is compared with a single epoch
         state.judged_by = ()
     state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
     state.constant_score = -np.inf

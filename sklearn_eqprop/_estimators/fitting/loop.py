@@ -118,7 +118,7 @@ def run_training(
     """
     network, config = trainer.network, run.config
     patience = math.inf if config.n_iter_no_change is None else config.n_iter_no_change
-    if state.n_waiting > patience:  # an earlier fit ran out of patience: start anew
+    if state.n_waiting > patience:  # an earlier fit ran out of patience: count from 0 again
         state.n_waiting = 0
     # If the one epoch of partial_fit fails, its arrays are dropped: there is nothing to restore.
     last_good = None if run.incremental else _weights(network)

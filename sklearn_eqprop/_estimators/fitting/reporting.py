@@ -77,10 +77,10 @@ def _warn_about_loss(
     is_flat = is_fresh and n_epochs > 1 and curve[0] - min(curve) <= tol < min(curve)
     loss = state.kept_loss
     if config.early_stopping and state.kept_epoch > 1 and not state.is_blind:
-        # The score has risen. It may like weights that have a bad loss, such as certain labels.
+        # The score has risen, although the loss may be bad: of labels that are wrong and certain.
         loss = min(loss, min(curve) - state.penalty)
     if _rate_is_too_large(state, curve):
-        loss += state.penalty  # which the steps have brought
+        loss += state.penalty  # it comes from the steps that were too large
     unlearned = constant > tol and loss >= (1 - LITTLE) * constant
     by_loss = ended_by is EndedBy.PATIENCE and not config.early_stopping
     if by_loss and 0 < constant <= tol:
@@ -103,7 +103,7 @@ def _warn_about_learning(
 ) -> None:
     """Warn that the network is no better than a constant prediction, or never improved."""
     config = situation.config
-    constant = f"predicting the same for every sample gives {state.constant_loss:.4g}"
+    constant = f"a constant prediction has a loss of {state.constant_loss:.4g}"
     rate = _change_of_rate(state, curve, config.tol)
     remedies = [ways.SCALE_INPUTS, rate, ways.FEWER_LAYERS, ways.CHECK_TARGETS]
     what = "Training did not learn"
@@ -117,8 +117,8 @@ def _warn_about_learning(
     if restores and early and rate is not ways.LOWER_RATE:
         measure = "validation score" if config.early_stopping else "loss"
         text = (
-            f"the {measure} was never better than in the beginning. The weights from there are "
-            f"kept, with a loss of {state.kept_loss:.4g} on the training rows; {constant}."
+            f"the {measure} was never better than in the beginning, so the weights of that time "
+            f"are kept. Their loss on the training rows is {state.kept_loss:.4g}; {constant}."
         )
         remedies = [rate, ways.RAISE_PATIENCE, ways.SCALE_INPUTS]
         if config.early_stopping:
@@ -163,9 +163,7 @@ def _warn_about_epochs(situation: Situation, state: TrainingState, curve: list[f
         text += f" But {_remedy_for_decay(state).rstrip()}"
     elif not config.early_stopping:
         others = advice(situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA)
-        text += (
-            f" If the score of other samples no longer improves (noisy targets), {others} instead."
-        )
+        text += f" If your validation score no longer improves (noisy targets), {others} instead."
     warn_at_call(text)
 
 
@@ -181,7 +179,7 @@ def _change_of_rate(state: TrainingState, curve: list[float], tol: float) -> Rem
     """Return how to change the learning rate, as far as the losses tell."""
     if _rate_is_too_large(state, curve):
         return ways.LOWER_RATE
-    # Slow training falls all the time, and is not yet where a constant prediction is.
+    # In slow training the loss always falls, and is still far from that of a constant prediction.
     constant = state.constant_loss
     is_elsewhere = abs(curve[-1] - state.penalty - constant) > CLOSE * constant
     is_elsewhere &= curve[0] <= HIGH * state.untrained_loss
@@ -197,7 +195,7 @@ def highest_rise(state: TrainingState, curve: list[float]) -> float:
     """Return the largest loss to which an epoch rose, relative to that of an untrained network.
 
     The first epoch of a new network counts if its inputs are standardised, because the loss of an
-    untrained network is known then. A penalty that outweighs it would be taken for a rise.
+    untrained network is known then. It does not count if a strong penalty is part of it.
     """
     is_first = len(curve) == len(state.loss_curve) and state.decay < STRONG_DECAY
     risen = [after for now, after in pairwise(curve) if after > RISE * now]
@@ -217,7 +215,7 @@ def _remedy_for_decay(state: TrainingState) -> str:
         return ""
     return (
         f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, which may hold "
-        "the weights near 0: lower it, or give sample weights of about 1. "
+        "the weights near 0. Lower alpha, or use sample weights of about 1. "
     )
 
 
@@ -231,9 +229,9 @@ def _warn_about_settling(situation: Situation, state: TrainingState, n_epochs: i
         if unsettled and (situation.config.averages or max(unsettled) > RUNAWAY):
             remedies = (*ways.WEAKER_LOOPS, *nudge, ways.CHANGE_STEP_SIZE, ways.SCALE_INPUTS)
             warn_at_call(
-                f"In the {phase} phase samples ran away (up to a residual of "
-                f"{max(unsettled):.2g}), and the updates with them. "
-                f"{sentence(situation, *remedies)} Then fit anew."
+                f"In the {phase} phase samples ran away (largest residual {max(unsettled):.2g}), "
+                "so that their updates are useless. "
+                f"{sentence(situation, *remedies)} Then fit a fresh clone."
             )
             break  # the later phase starts from there
         if fractions[-1] > UNSETTLED_WARNING:

@@ -177,7 +177,7 @@ class TrainingState:
         return -math.inf < self.best_score <= self.constant_score
 
     def judge_by(self, *measure: Any) -> None:
-        """Start the comparison of scores anew if they depend on something else than before."""
+        """Forget earlier scores if later ones cannot be compared with them."""
         if self.judged_by != measure:
             self.judged_by = measure
             self.n_compared = self.n_rate_cuts = 0

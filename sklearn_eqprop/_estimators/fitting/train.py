@@ -229,7 +229,7 @@ def training_limits(config: Config) -> SettlingLimits:
         free = nudged = config.relax_tol
     elif rule.swept_tolerance and config.relaxation_type.solves_layers and config.step_size == 1:
         nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
-    elif rule.moves_weights:  # what the free phase leaves unsettled goes into the weights, over β
+    elif rule.moves_weights:  # the rest of the free movement goes into the weights, divided by β
         free *= min(1.0, 2 * abs(config.beta))
     most = config.max_relax_iter, config.max_nudge_iter
     return SettlingLimits(free, nudged, *most, literal=False)

@@ -41,7 +41,7 @@ _NO_CLAMPED_AVERAGES = "averages along a trajectory are defined for finite nudge
 
 
 def _refuse(option: str, faults: list[Fault], instead: str) -> None:
-    """Refuse an option, with all of its faults at once, so that the remedy mends them all."""
+    """Refuse an option, with all of its faults at once, so that one remedy is enough."""
     if faults:
         found = ". Nor does it go with ".join(f"{what}: {why}" for what, why, _ in faults)
         remedy = " with ".join(use for _, _, use in faults)

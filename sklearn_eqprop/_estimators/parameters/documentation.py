@@ -183,16 +183,15 @@ t_ : int
     Number of training samples seen.
 loss_, best_loss_ : float
     Training loss of the last and of the best epoch; `best_loss_` is None with early stopping. After
-    warm starts and ``partial_fit``, losses are compared since the data, the weights of samples, the
-    loss or the penalty have changed: `best_loss_` is the best of those epochs.
+    warm starts and ``partial_fit``, the best epoch is the best since the data, the sample weights
+    or a parameter that scores depend on (such as `loss` or `alpha`) have changed.
 loss_curve_ : list of float
     Training loss of every epoch: the mean loss at the free equilibria (the average loss along the
     free trajectories, see `objective`), plus the L2 penalty.
 validation_scores_ : list of float or None
     With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
 best_validation_score_ : float or None
-    Largest of `validation_scores_` since the data, the scoring, the loss or the penalty have
-    changed, as in `best_loss_`.
+    Largest of `validation_scores_`, over the same epochs as `best_loss_`.
 relaxation_ : dict of str to list of float
     How the phases of every epoch settled: 'free_steps' and 'nudged_steps' (mean number),
     'free_residual' and 'nudged_residual' (largest; the latter in units of β),

@@ -161,7 +161,7 @@ class Numbers:
         """Return the targets with mean and scale of the first samples.
 
         If the first call of ``partial_fit`` has one sample only, or an output whose targets are all
-        equal, the scale is learned anew from all calls until there are 10 samples.
+        equal, all calls set the scale until there are 10 samples.
         """
         if first:
             undecided = not _vary(y)
@@ -190,8 +190,8 @@ class Numbers:
         if largest > FAR_TARGET:
             warn_at_call(
                 f"Some targets lie {largest:.3g} times target_scale_ away from target_mean_. "
-                "Training may be slow or diverge: start with a call that shows how the targets "
-                "vary, or fit a fresh clone."
+                "Training may be slow or diverge. Fit a fresh clone, and give its first call "
+                "typical targets."
             )
 
     def warn_about_held_out(self, y: np.ndarray, of_training: np.ndarray) -> None:
@@ -342,7 +342,7 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
 
 
 def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return R² in units in which targets can be squared. Errors that cannot be are cut off.
+    """Return R², in units whose squares do not overflow. Errors that are too large are cut off.
 
     Parameters
     ----------
@@ -360,8 +360,8 @@ def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -
     if largest > LARGEST_ERROR:
         warn_at_call(
             f"Some predictions are wrong by {largest:.3g} times the scale of the targets. The "
-            f"score counts errors beyond {LARGEST_ERROR:.0e} as that. Leave out inputs that are "
-            "far from those of training, or fit on data that includes them."
+            f"score cuts errors off at {LARGEST_ERROR:.0e}. Leave out inputs that are far from "
+            "those of training, or fit on data that includes them."
         )
         predicted = y + np.clip(error, -LARGEST_ERROR, LARGEST_ERROR)
     if sample_weight is not None:
