@@ -160,17 +160,19 @@ class Subject:
             self.network, self._relaxation, limits, lead=config.lead, **measured
         )
 
-    def predictions(self) -> Iterator[Result]:
-        """Free phases as `predict` computes them, in the estimator's dtype, chunk by chunk.
+    def prediction(self) -> Result:
+        """Free phase as `predict` computes it, in the estimator's dtype, with the output's states.
 
         States that are not finite raise no error. Their residuals are not finite.
         """
         arrays = FittedArrays.of(self.estimator)
         network = arrays.network(self.config.activation, NumpyBackend())
         substrate = prediction_substrate(self.config, network)
-        for rows in self.chunks():
-            inputs = self.inputs(rows).astype(network.dtype)
-            yield settle_rows(substrate, inputs)
+        parts = [
+            settle_rows(substrate, self.inputs(rows).astype(network.dtype), outputs_only=True)
+            for rows in self.chunks()
+        ]
+        return Result.concatenate(parts, np)
 
     # How well it predicts, and how training went
 
@@ -182,13 +184,9 @@ class Subject:
         score = self.targets.score(output, self.y, None) if np.isfinite(output).all() else math.nan
         measure, constant = "R²", 0.0
         if isinstance(self.targets, Labels):
-            # The most frequent class, or for each label the more frequent of 0 and 1.
-            measure, codes = "accuracy", np.unique(self.y, return_inverse=True)[1]
-            constant = np.bincount(codes.ravel()).max() / len(codes)
-            if self.targets.multilabel:
-                measure, share = "accuracy per label", self.y.mean(axis=0)
-                constant = float(np.maximum(share, 1 - share).mean())
-        return Quality(measure, score, float(constant), loss, constant_loss)
+            measure = "accuracy per label" if self.targets.multilabel else "accuracy"
+            constant = self.targets.constant_score(self.y, None)
+        return Quality(measure, score, constant, loss, constant_loss)
 
     @property
     def training(self) -> TrainingState:

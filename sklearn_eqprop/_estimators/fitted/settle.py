@@ -123,8 +123,10 @@ class Settled:
         return replace(self.result, states=[self.give_back(state) for state in self.result.states])
 
 
-def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Settled:
-    """Return the output of a fitted estimator at the free equilibrium of each row.
+def settled(
+    estimator: Any, X: Any, *, labels_only: bool = False, all_layers: bool = False
+) -> Settled:
+    """Return the free equilibrium of a fitted estimator for each row.
 
     Parameters
     ----------
@@ -132,6 +134,8 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
     X : array-like or sparse matrix of shape (n_samples, n_features)
     labels_only : bool, default=False
         Whether rows may stop as soon as their label is certain.
+    all_layers : bool, default=False
+        Whether to keep the states of all layers, not of the output alone.
 
     Raises
     ------
@@ -143,7 +147,7 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
         If a state is not finite.
     """
     check_is_fitted(estimator)
-    config = Config.of(estimator)
+    config, outputs_only = Config.of(estimator), not all_layers
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
     is_decided = None
@@ -153,28 +157,8 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
         is_decided = estimator._targets.of(estimator, config).is_decided
     arrays = FittedArrays.of(estimator)
     return settle_validated(
-        config, arrays, backend, X, home, is_decided=is_decided, outputs_only=True
+        config, arrays, backend, X, home, is_decided=is_decided, outputs_only=outputs_only
     )
-
-
-def settled_layers(estimator: Any, X: Any) -> Settled:
-    """Return the states of all layers of a fitted estimator at the free equilibrium of each row.
-
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-
-    Raises
-    ------
-    NotFittedError, ValueError, DivergenceError
-        As `settled_outputs`.
-    """
-    check_is_fitted(estimator)
-    config = Config.of(estimator)
-    backend = prediction_backend(config)
-    X, home = validated_inputs(estimator, X, backend)
-    return settle_validated(config, FittedArrays.of(estimator), backend, X, home)
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
@@ -205,11 +189,8 @@ def settle_validated(
 
     Parameters
     ----------
-    config : Config
-    arrays : FittedArrays
-    backend : ArrayBackend
-    X : array or CSR matrix of shape (n_samples, n_features)
-    home : Home
+    config, arrays, backend, X, home
+        Of the fitted estimator, and of the rows.
     nudge : NudgeRequest or None, default=None
         None: free equilibria.
     is_decided : callable or None, default=None
@@ -220,12 +201,6 @@ def settle_validated(
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
-        if not result.converged.all():
-            beta = None
-            if nudge is not None:
-                free = _equilibria(config, arrays, backend, X, None, None, outputs_only=True)
-                beta = nudge.beta if free.converged.all() else None
-            warn_at_call(_explained(config, arrays, X, result, beta) + _about_winners(config))
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
 
@@ -242,12 +217,18 @@ def _equilibria(
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
     substrate = prediction_substrate(config, network, enough)
     result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
-    if not np.isfinite(result.residual).all():
+    diverged = not np.isfinite(result.residual).all()
+    if not diverged and result.converged.all():
+        return result
+    if diverged:
         refuse_broken_weights(network)
-        beta = None
-        if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
-            beta = nudge.beta
-        raise DivergenceError(_explained(config, arrays, X, result, beta))
+    beta = None
+    if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
+        beta = nudge.beta
+    explanation = _explained(config, arrays, X, result, beta)
+    if diverged:
+        raise DivergenceError(explanation)
+    warn_at_call(explanation + _about_winners(config))
     return result
 
 
@@ -276,13 +257,9 @@ def _explained(
         unsettled = (ways.CHANGE_STEP_SIZE, ways.GAUSS_SEIDEL)
         remedies = (ways.RAISE_MAX_RELAX, *ways.WEAKER_LOOPS, *unsettled)
     then = " Then fit again." if diverged and beta is None else ""
-    return f"{finding} {sentence(_situation(config, arrays, X), *remedies)}{then}"
-
-
-def _situation(config: Config, arrays: FittedArrays, X: Any) -> Situation:
-    """Return what decides which remedies can help."""
     on_host = isinstance(X, np.ndarray) or sparse.issparse(X)
-    return Situation(config, arrays.dtype, on_host and look_over(X).standardised)
+    situation = Situation(config, arrays.dtype, on_host and look_over(X).standardised)
+    return f"{finding} {sentence(situation, *remedies)}{then}"
 
 
 def _about_winners(config: Config) -> str:
