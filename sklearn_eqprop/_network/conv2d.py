@@ -190,9 +190,9 @@ def _checked(spec: Conv2D) -> tuple[int, tuple[int, int], tuple[int, int], int]:
         raise _wrong(spec, "padding", "'valid' or 'same'")
     if spec.pooling not in ("max", "average"):
         raise _wrong(spec, "pooling", "'max' or 'average'")
-    if not _is_positive_integer(spec.filters):
+    if not is_integer(spec.filters, 1):
         raise _wrong(spec, "filters", "a positive integer")
-    if spec.pool is not None and not _is_positive_integer(spec.pool):
+    if spec.pool is not None and not is_integer(spec.pool, 1):
         raise _wrong(spec, "pool", "a positive integer or None")
     pool = 1 if spec.pool is None else int(spec.pool)
     return int(spec.filters), _pair(spec, "kernel_size"), _pair(spec, "stride"), pool
@@ -200,19 +200,15 @@ def _checked(spec: Conv2D) -> tuple[int, tuple[int, int], tuple[int, int], int]:
 
 def _pair(spec: Conv2D, name: str) -> tuple[int, int]:
     value = getattr(spec, name)
-    if _is_positive_integer(value):
-        return int(value), int(value)
-    if (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(map(_is_positive_integer, value))
-    ):
-        return int(value[0]), int(value[1])
+    sides = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(sides) == 2 and all(is_integer(side, 1) for side in sides):
+        return int(sides[0]), int(sides[1])
     raise _wrong(spec, name, "a positive integer or a pair of them")
 
 
-def _is_positive_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+def is_integer(value: Any, least: float = -math.inf) -> bool:
+    """Whether a value is a whole number, not a boolean, of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def _wrong(spec: Conv2D, name: str, wanted: str) -> ValueError:

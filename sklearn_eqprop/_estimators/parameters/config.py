@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import Loss, WrappedLoss
-from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
+from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D, is_integer
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
@@ -305,7 +305,7 @@ class Config:
         if given is None:
             return tuple(range(1, n_layers))
         entries = [given] if np.ndim(given) == 0 else list(given)
-        if not entries or not all(_is_integer(e) and 1 <= e <= n_layers for e in entries):
+        if not entries or not all(is_integer(e, 1) and e <= n_layers for e in entries):
             msg = (
                 "The 'transform_layers' parameter must be None, or one or more layers from 1, the "
                 f"first hidden layer, to {n_layers}, the output. Got {given!r}."
@@ -346,7 +346,3 @@ def _told(choice: Any) -> str:
     if not hasattr(choice, "__dict__") or hasattr(choice, "__code__"):  # a string or a function
         return repr(choice)
     return f"{type(choice)} {vars(choice)}"
-
-
-def _is_integer(entry: Any) -> bool:
-    return isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))
