@@ -8,7 +8,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,11 @@ from sklearn_eqprop._estimators.fitted.settle import (
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
 from sklearn_eqprop._estimators.parameters import remedies as ways
-from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Network
+from sklearn_eqprop._network import Network, is_integer
 from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
 from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
@@ -196,36 +194,10 @@ class Subject:
 
     # What remedies depend on
 
-    @property
-    def took_all_epochs(self) -> bool:
-        """Whether the last call of fit reached `max_iter`."""
-        return bool(self.estimator.n_iter_ >= self.config.max_iter)
-
     @cached_property
     def situation(self) -> Situation:
         """What decides whether a remedy can help."""
         return Situation(self.config, self.dtype, look_over(self.X).standardised)
-
-    def keeps_feedback_transposed(self) -> bool:
-        """Whether untied feedback starts as the transpose of the forward weights and stays so."""
-        return self.config.feedback_rule.follows and self.config.feedback_init == "transpose"
-
-    def rates_would_be_exact(self) -> bool:
-        """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""
-        # A small nudge is finite, even if the estimator clamps its output (beta=inf).
-        config = replace(self.config, beta=1.0)
-        smooth = not self.network.activations[0].transmits_state
-        return smooth and config.aligns and not config.reads_rates
-
-    def needed_for_exact_gradient(self, **changed: Any) -> list[str]:
-        """Other changes that an exact gradient needs, for example "a finite beta".
-
-        Parameters
-        ----------
-        **changed
-            Changes that are already decided on, such as ``beta=0.1``.
-        """
-        return needed_for_exact(replace(self.config, **changed))
 
     # Rows, and their free phases
 
@@ -239,13 +211,7 @@ class Subject:
         return part.toarray() if sparse.issparse(part) else part
 
     def settle(self, rows: slice) -> FreePhase:
-        """Free equilibria of some rows.
-
-        Raises
-        ------
-        DivergenceError
-            If a state is not finite.
-        """
+        """Free equilibria of some rows; DivergenceError if a state is not finite."""
         free = self.free_phase(rows)
         self.check_finite(free.result, "free phase")
         return free
@@ -255,13 +221,7 @@ class Subject:
         return self.substrate().settle(self.inputs(rows))
 
     def check_finite(self, result: Result, phase: str) -> None:
-        """Check that a phase has stayed finite.
-
-        Raises
-        ------
-        DivergenceError
-            If a residual is not finite.
-        """
+        """Raise DivergenceError if a residual of a phase is not finite."""
         if not np.isfinite(result.residual).all():
             remedies = (ways.SCALE_INPUTS, *ways.WEAKER_LOOPS)
             msg = (
@@ -380,14 +340,8 @@ def check_estimator(caller: str, estimator: Any) -> None:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Check that an argument is an integer and not too small.
-
-    Raises
-    ------
-    InvalidParameterError
-        If it is not an integer, or less than `least`.
-    """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    """Raise InvalidParameterError if an argument is not an integer of at least `least`."""
+    if not is_integer(value, least):
         msg = f"{name} must be an integer of at least {least}. Got {value!r}."
         raise InvalidParameterError(msg)
 

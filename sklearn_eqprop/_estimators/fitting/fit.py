@@ -123,15 +123,11 @@ def fit(estimator: Any, call: Call) -> None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
     if not isinstance(ended, DivergenceError):
-        state = trained.fitted.state
-        warn_about_training(
-            Situation(config, trained.fitted.arrays.dtype, state.standardised),
-            state,
-            ended,
-            trained.n_epochs,
-            incremental=call.incremental,
-            own_validation=call.validation[0] is not None,
-        )
+        state, dtype = trained.fitted.state, trained.fitted.arrays.dtype
+        own_validation = call.validation[0] is not None
+        situation = Situation(config, dtype, state.standardised, own_validation)
+        n_epochs, incremental = trained.n_epochs, call.incremental
+        warn_about_training(situation, state, ended, n_epochs, incremental=incremental)
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state(legacy=False))

@@ -19,12 +19,7 @@ from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss,
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
-DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (
-    ways.SCALE_INPUTS,
-    ways.LOWER_RATE,
-    ways.SET_LOOP_GAIN,
-    ways.LOWER_LOOP_GAIN,
-)
+DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (ways.SCALE_INPUTS, ways.LOWER_RATE, *ways.WEAKER_LOOPS)
 DIVERGENCE_REMEDIES += (ways.LOWER_FEEDBACK_SCALE, ways.LOWER_BETA, ways.LOWER_STEP_SIZE)
 #: A loss counts as better than that of a constant prediction if it is smaller by more than this
 #: share of it.
