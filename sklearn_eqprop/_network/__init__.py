@@ -8,7 +8,7 @@ from sklearn_eqprop._network.certainty import (
     output_bound,
 )
 from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
-from sklearn_eqprop._network.conv2d import Conv2D, is_integer
+from sklearn_eqprop._network.conv2d import Conv2D
 from sklearn_eqprop._network.convolution import Convolution
 from sklearn_eqprop._network.gains import (
     SMALLEST_GAIN,

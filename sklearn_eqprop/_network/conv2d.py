@@ -190,9 +190,9 @@ def _checked(spec: Conv2D) -> tuple[int, tuple[int, int], tuple[int, int], int]:
         raise _wrong(spec, "padding", "'valid' or 'same'")
     if spec.pooling not in ("max", "average"):
         raise _wrong(spec, "pooling", "'max' or 'average'")
-    if not is_integer(spec.filters, 1):
+    if not _is_positive_integer(spec.filters):
         raise _wrong(spec, "filters", "a positive integer")
-    if spec.pool is not None and not is_integer(spec.pool, 1):
+    if spec.pool is not None and not _is_positive_integer(spec.pool):
         raise _wrong(spec, "pool", "a positive integer or None")
     pool = 1 if spec.pool is None else int(spec.pool)
     return int(spec.filters), _pair(spec, "kernel_size"), _pair(spec, "stride"), pool
@@ -201,14 +201,13 @@ def _checked(spec: Conv2D) -> tuple[int, tuple[int, int], tuple[int, int], int]:
 def _pair(spec: Conv2D, name: str) -> tuple[int, int]:
     value = getattr(spec, name)
     sides = value if isinstance(value, (tuple, list)) else (value, value)
-    if len(sides) == 2 and all(is_integer(side, 1) for side in sides):
+    if len(sides) == 2 and all(map(_is_positive_integer, sides)):
         return int(sides[0]), int(sides[1])
     raise _wrong(spec, name, "a positive integer or a pair of them")
 
 
-def is_integer(value: Any, least: float = -math.inf) -> bool:
-    """Whether a value is a whole number, not a boolean, of at least `least`."""
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+def _is_positive_integer(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def _wrong(spec: Conv2D, name: str, wanted: str) -> ValueError:

@@ -29,11 +29,12 @@ from sklearn_eqprop._estimators.fitted.settle import (
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
 from sklearn_eqprop._estimators.parameters import remedies as ways
+from sklearn_eqprop._estimators.parameters.architecture import is_integer
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Network, is_integer
+from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
 from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence, Set
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from sklearn_eqprop._network import (
-    Conv2D,
-    Layout,
-    Wiring,
-    is_integer,
-    layered_wiring,
-    layout_of,
-    reachable,
-)
+from sklearn_eqprop._network import Conv2D, Layout, Wiring, layered_wiring, layout_of, reachable
 from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 
@@ -243,6 +236,11 @@ def _image_shape(input_shape: Any, n_features: int) -> tuple[int, int, int] | No
             "columns",
         )
     return height, width, channels
+
+
+def is_integer(value: Any, least: float = -math.inf) -> bool:
+    """Return whether a value is a whole number, not a boolean, of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def named(layers: set[int]) -> str:

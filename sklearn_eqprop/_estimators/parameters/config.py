@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
+from sklearn_eqprop._estimators.parameters.architecture import hidden_layers, is_integer
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import Loss, WrappedLoss
-from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D, is_integer
+from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
