@@ -78,13 +78,7 @@ class Evidence:
 
 
 def gather(subject: Subject, held_out: Subject | None) -> Evidence:
-    """Measure everything that the checks need.
-
-    Parameters
-    ----------
-    subject : Subject
-    held_out : Subject or None
-        The same network with rows that it was not trained on.
+    """Measure everything that the checks need; `held_out` has rows that were not trained on.
 
     Raises
     ------

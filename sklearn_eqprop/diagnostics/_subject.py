@@ -212,7 +212,7 @@ class Subject:
         return part.toarray() if sparse.issparse(part) else part
 
     def settle(self, rows: slice) -> FreePhase:
-        """Free equilibria of some rows; DivergenceError if a state is not finite."""
+        """Free equilibria of some rows; raises DivergenceError if a state is not finite."""
         free = self.free_phase(rows)
         self.check_finite(free.result, "free phase")
         return free
@@ -260,18 +260,7 @@ class Subject:
 
 
 def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
-    """Check the arguments of a diagnostic and convert them to float64.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the diagnostic, for messages.
-    estimator : EqPropClassifier or EqPropRegressor
-        Fitted.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-    y : array-like or None
-    needs_y : bool
-        Whether y=None is an error.
+    """Check the arguments of a diagnostic, the `caller`, and convert them to float64.
 
     Raises
     ------
@@ -314,13 +303,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
 
 
 def check_estimator(caller: str, estimator: Any) -> None:
-    """Check that an argument is a fitted estimator of this package.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the diagnostic or display, for messages.
-    estimator : object
+    """Check that an argument of a diagnostic or display is a fitted estimator of this package.
 
     Raises
     ------

@@ -15,19 +15,7 @@ _OTHER_WAYS = "pass X_val and y_val to fit, or set early_stopping=False."
 def check_validation_arguments(
     X_val: Any, y_val: Any, sample_weight_val: Any, *, early_stopping: bool
 ) -> None:
-    """Refuse a validation set that is incomplete, or that would not be used.
-
-    Parameters
-    ----------
-    X_val, y_val, sample_weight_val : any
-        As passed to fit.
-    early_stopping : bool
-
-    Raises
-    ------
-    ValueError
-        If only some of the arguments are given, or `early_stopping` is False.
-    """
+    """Refuse a validation set that is incomplete, or that would not be used."""
     for missing, value in (("X_val", X_val), ("y_val", y_val)):
         if value is None:
             msg = (

@@ -368,20 +368,9 @@ class Rows:
 
 
 def check_inputs_fit(rows: Rows, dtype: Any, name: str = "X") -> None:
-    """Refuse columns beyond the range of the network's dtype; warn about columns below it.
+    """Refuse columns beyond the range of `dtype`; warn about columns below it.
 
-    Parameters
-    ----------
-    rows : Rows
-    dtype : dtype
-        Of the weights. X is cast to it.
-    name : {'X', 'X_val'}, default='X'
-        Argument that the rows come from.
-
-    Raises
-    ------
-    ValueError
-        If a number is larger than the largest of `dtype`.
+    This is the type of the weights, to which the rows are cast. They come from the argument `name`.
     """
     if np.finfo(rows.X.dtype).max > np.finfo(dtype).max:
         column_warnings.check_range(rows.columns.largest, dtype, name)

@@ -126,16 +126,10 @@ class Settled:
 def settled(
     estimator: Any, X: Any, *, labels_only: bool = False, all_layers: bool = False
 ) -> Settled:
-    """Return the free equilibrium of a fitted estimator for each row.
+    """Return the free equilibrium of a fitted estimator for each row of X, as users pass it.
 
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-    labels_only : bool, default=False
-        Whether rows may stop as soon as their label is certain.
-    all_layers : bool, default=False
-        Whether to keep the states of all layers, not of the output alone.
+    `labels_only`: rows may stop as soon as their label is certain. `all_layers`: the states of all
+    layers are kept, not those of the output alone.
 
     Raises
     ------
@@ -187,15 +181,8 @@ def settle_validated(
 ) -> Settled:
     """Return the equilibria of rows that have been validated; warn if some are not reached.
 
-    Parameters
-    ----------
-    config, arrays, backend, X, home
-        Of the fitted estimator, and of the rows.
-    nudge : NudgeRequest or None, default=None
-        None: free equilibria.
-    is_decided : callable or None, default=None
-        Rows may stop as soon as it says that their label is certain, see `IsDecided`.
-    outputs_only : bool, default=False
+    Without a `nudge` they are free. With `is_decided`, rows may stop as soon as it says that their
+    label is certain, see `IsDecided`.
     """
     at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
@@ -277,12 +264,7 @@ def _about_winners(config: Config) -> str:
 def prediction_substrate(config: Config, network: Network, enough: Enough | None = None) -> Any:
     """Return a substrate that settles as closely as predictions need, or averages.
 
-    Parameters
-    ----------
-    config : Config
-    network : Network
-    enough : callable or None, default=None
-        See `Enough`. Not for averages.
+    Averages cannot use `enough`, see `Enough`.
     """
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -308,20 +290,11 @@ def settle_rows(
     """Return the equilibrium of every row, computed in chunks, as host arrays.
 
     States that are not finite only show in the residual. If X lives on the backend's device, the
-    states stay there.
+    states stay there. With a `nudge`, the equilibria are the nudged ones that follow from the free
+    ones. An `AveragingNetwork` has averages instead.
 
-    Parameters
-    ----------
-    substrate : SimulatedNetwork or AveragingNetwork
-        The latter has averages instead of equilibria.
-    X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
-    nudge : NudgeRequest or None, default=None
-        None: free equilibria. Otherwise the nudged ones that follow from them.
-    feed : Feed or None, default=None
-        The rows of X as the network reads them, if they were prepared for repeated use. X then
-        only tells how many there are, and where they live.
-    outputs_only : bool, default=False
-        Whether to keep the states of the output only.
+    If the rows were prepared for repeated use, `feed` has them as the network reads them. X then
+    only tells how many there are, and where they live.
     """
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
@@ -387,13 +360,7 @@ def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:
 
 
 def refuse_broken_weights(network: Network) -> None:
-    """Refuse weights that are not finite.
-
-    Raises
-    ------
-    DivergenceError
-        With the array and the remedy.
-    """
+    """Raise DivergenceError if weights are not finite."""
     names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
     for parameter in network.parameters():
         if not np.isfinite(network.backend.to_host(parameter.array)).all():

@@ -272,17 +272,8 @@ def rows_to_fit(
     """Return rows with clean targets, and what is known about the targets.
 
     Rows of sample weight 0 are left out. Those of a class of weight 0 are not, because the score
-    of early stopping does not depend on `class_weight`.
-
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-        A copy. It learns the number and the names of the features.
-    config : Config
-    call : Call
-    previous : Fitted or None
-        Where training continues; None: it starts anew.
-    backend : ArrayBackend
+    of early stopping does not depend on `class_weight`. The estimator is a copy: it learns the
+    number and the names of the features. If `previous` is None, training starts anew.
 
     Raises
     ------
@@ -349,17 +340,8 @@ def network_to_train(
 ) -> tuple[FittedArrays, TrainingState]:
     """Return arrays and memory that training may change: new ones, or copies of the previous ones.
 
-    Warns about inputs, targets and parameters that are unlikely to work.
-
-    Parameters
-    ----------
-    config : Config
-    rows, held_out : Rows, Rows or None
-    targets : Labels or Numbers
-    previous : Fitted or None
-    rng : RandomState
-        Source of the initial weights and of all random streams of a new network.
-    incremental : bool
+    Warns about inputs, targets and parameters that are unlikely to work. The initial weights and
+    all random streams of a new network come from `rng`.
 
     Raises
     ------

@@ -87,22 +87,10 @@ def run_training(
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
 ) -> EndedBy:
-    """Train for up to `max_iter` epochs; the network and `state` are changed in place.
+    """Train for up to `max_iter` epochs, and return why training ended.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    data : TrainingData
-    state : TrainingState
-    run : Run
-    validation_score : callable or None
-        Score of a network on held-out rows; with early stopping only.
-    observer : Observer or None
-
-    Returns
-    -------
-    EndedBy
-        Why training ended.
+    The network and `state` are changed in place. With early stopping, `validation_score` gives the
+    score of a network on held-out rows.
 
     Raises
     ------
@@ -242,13 +230,7 @@ def _restoring_on_divergence(
 def _finite_epoch(
     trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
 ) -> EpochRecord:
-    """Train for one epoch.
-
-    Raises
-    ------
-    DivergenceError
-        If a loss or a weight stops being finite.
-    """
+    """Train for one epoch; raise DivergenceError if a loss or a weight stops being finite."""
     config, schedule = run.config, run.schedule
 
     def factor(done: float) -> float:

@@ -38,15 +38,7 @@ def warn_about_training(
 ) -> None:
     """Warn about a fit that was interrupted, did not learn, did not end or did not settle.
 
-    Parameters
-    ----------
-    situation : Situation
-    state : TrainingState
-    ended_by : EndedBy
-    n_epochs : int
-        Epochs of this call.
-    incremental : bool
-        Whether this was ``partial_fit``.
+    It had `n_epochs`. `incremental`: this was ``partial_fit``.
     """
     if ended_by is EndedBy.INTERRUPT:
         warn_at_call("Training interrupted by user.", EqPropWarning)

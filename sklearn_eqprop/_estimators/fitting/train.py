@@ -71,20 +71,10 @@ def train(
     validation_score: Callable[[Network], float] | None = None,
     observer: Observer | None = None,
 ) -> Trained:
-    """Train a network on rows.
+    """Train a network on rows, in ``partial_fit`` (`incremental`) for one epoch.
 
-    Parameters
-    ----------
-    config : Config
-    rows : Rows
-    start : Fitted
-        Where training starts. Its arrays and its state are changed in place.
-    backend : ArrayBackend
-    incremental : bool
-        Whether this is ``partial_fit``: one epoch.
-    validation_score : callable or None, default=None
-        Score of a network on rows that are not trained on.
-    observer : Observer or None, default=None
+    The arrays and the state of `start` are changed in place. `validation_score` gives the score of
+    a network on rows that are not trained on.
 
     Raises
     ------

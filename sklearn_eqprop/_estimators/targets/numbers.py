@@ -59,22 +59,10 @@ class Numbers:
     def first(
         cls, y: Any, config: Config, classes: Any, *, incremental: bool
     ) -> tuple[Numbers, np.ndarray]:
-        """Learn from the first y how many outputs there are.
+        """Learn from the first y, which scikit-learn has validated, how many outputs there are.
 
-        `scaled` learns their scales, once the weights of the samples are known.
-
-        Parameters
-        ----------
-        y : array-like
-            Validated by scikit-learn.
-        config : Config
-            For `loss`.
-        classes, incremental : ignored
-            As for `Labels.first`.
-
-        Returns
-        -------
-        numbers, y : Numbers, ndarray of shape (n_samples, n_outputs)
+        `scaled` learns their scales, once the weights of the samples are known. `classes` and
+        `incremental` matter for `Labels` only.
 
         Raises
         ------
@@ -134,13 +122,7 @@ class Numbers:
         return y.reshape(-1, self.n_outputs)
 
     def check_n_outputs(self, y: np.ndarray) -> None:
-        """Refuse targets with another number of columns.
-
-        Raises
-        ------
-        ValueError
-            With both numbers.
-        """
+        """Refuse targets with another number of columns."""
         if _n_outputs(y) != self.n_outputs:
             msg = (
                 f"y has {_n_outputs(y)} outputs per sample, but it had {self.n_outputs} when "
@@ -342,13 +324,7 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
 
 
 def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return R² in units in which targets can be squared. Errors that cannot be are cut off.
-
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (n_samples, n_outputs)
-    sample_weight : ndarray of shape (n_samples,) or None
-    """
+    """Return R² in units in which targets can be squared. Errors that cannot be are cut off."""
     # Near the largest number only halves can be subtracted.
     y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
     # Counted from the first target, a constant column is exactly 0.
