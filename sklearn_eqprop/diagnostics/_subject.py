@@ -8,13 +8,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._backend.host import dense_rows
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
@@ -27,7 +28,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settle_rows,
 )
 from sklearn_eqprop._estimators.fitting.state import TrainingState
-from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
+from sklearn_eqprop._estimators.fitting.train import training_substrate
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.architecture import is_integer
 from sklearn_eqprop._estimators.parameters.config import Config
@@ -35,7 +36,7 @@ from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
+from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result
 from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -153,11 +154,7 @@ class Subject:
             Values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
         config = replace(self.config, **changed)
-        measured = what_synapses_measure(config, self.network)
-        limits = training_limits(config)
-        return SimulatedNetwork(
-            self.network, self._relaxation, limits, lead=config.lead, **measured
-        )
+        return cast("SimulatedNetwork", training_substrate(config, self.network))
 
     def prediction(self) -> Result:
         """Free phase as `predict` computes it, in the estimator's dtype, with the output's states.
@@ -208,8 +205,7 @@ class Subject:
 
     def inputs(self, rows: slice) -> np.ndarray:
         """Some rows of X as a dense array."""
-        part = self.X[rows]
-        return part.toarray() if sparse.issparse(part) else part
+        return np.asarray(dense_rows(self.X, rows))
 
     def settle(self, rows: slice) -> FreePhase:
         """Free equilibria of some rows; raises DivergenceError if a state is not finite."""
@@ -249,10 +245,7 @@ class Subject:
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium in the form that fields of displacements need."""
-        assert free.result.drives is not None  # the free field keeps them
-        return origin_of(
-            self.network, free.result.states, free.result.drives, literal=False, with_slopes=True
-        )
+        return self.substrate().origin(free, with_slopes=True)
 
     def force(self, free: FreePhase, rows: slice) -> np.ndarray:
         """-C_s, the force on the output of each sample at β = 1."""
@@ -346,8 +339,3 @@ def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
 def diverged(result: Result) -> np.ndarray:
     """Mask of the samples that diverged. Samples that settle slowly do not count."""
     return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
-
-
-def n_unsettled(converged: np.ndarray) -> int:
-    """Number of samples that did not settle."""
-    return int((~converged).sum())

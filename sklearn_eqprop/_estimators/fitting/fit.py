@@ -17,10 +17,7 @@ from sklearn_eqprop._estimators.data.inputs import (
     validated_pair,
     validated_weight,
 )
-from sklearn_eqprop._estimators.data.other_scale import (
-    warn_about_held_out,
-    warn_about_other_scale,
-)
+from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out, warn_about_other_scale
 from sklearn_eqprop._estimators.data.rows import (
     TELLING_ROWS,
     Rows,

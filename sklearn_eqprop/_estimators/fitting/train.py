@@ -188,7 +188,10 @@ def assembled_trainer(
 
 def training_substrate(config: Config, network: Network) -> Any:
     """Return the substrate of a network in training."""
-    measured = what_synapses_measure(config, network)
+    measured: dict[str, Any] = {
+        "feedback_learns": config.feedback_rule.own_change(network.wiring),
+        "rate_coordinates": config.reads_rates,
+    }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 
@@ -197,14 +200,6 @@ def training_substrate(config: Config, network: Network) -> Any:
     relaxation = config.relaxation_type(config.step_size)
     limits = training_limits(config)
     return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
-
-
-def what_synapses_measure(config: Config, network: Network) -> dict[str, Any]:
-    """Return the options of a substrate that tell what its synapses measure."""
-    return {
-        "feedback_learns": config.feedback_rule.own_change(network.wiring),
-        "rate_coordinates": config.reads_rates,
-    }
 
 
 def training_limits(config: Config) -> SettlingLimits:
