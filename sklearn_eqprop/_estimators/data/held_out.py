@@ -34,21 +34,10 @@ def check_validation_arguments(
 def split_rows(
     rows: Rows, fraction: float, seed: int, stratify: np.ndarray | None
 ) -> tuple[Rows, Rows]:
-    """Rows to train on, and rows held out for early stopping.
+    """Rows to train on, and a fraction of the rows, held out for early stopping.
 
-    Parameters
-    ----------
-    rows : Rows
-    fraction : float in (0, 1)
-        Fraction of the rows to hold out.
-    seed : int
-    stratify : ndarray of shape (n_samples,) or None
-        Class labels. Both parts then have the same fraction of each class.
-
-    Returns
-    -------
-    train, held_out : Rows
-        Of positive weight. The weights of those held out do not contain `class_weight`.
+    If class labels are given in `stratify`, both parts have the same fraction of each class. The
+    rows to train on have positive weights. Those of the others do not contain `class_weight`.
 
     Raises
     ------

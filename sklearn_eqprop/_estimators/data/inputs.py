@@ -176,11 +176,7 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
 def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
     """Numbers of the rows of positive weight; None if these are all rows.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-    name : str
-        Parameter that the weights come from, for messages.
+    Messages call the parameter that the weights come from by its `name`.
 
     Raises
     ------

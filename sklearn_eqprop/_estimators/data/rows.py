@@ -238,10 +238,6 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     n_channels : int or None, default=None
         Number of channels of images that kernels move over. All pixels of a channel then have the
         same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
-
-    Returns
-    -------
-    ndarray of shape (n_features,) or None
     """
     largest, n_numbers = columns.largest, columns.n_rows
     if n_channels is not None:

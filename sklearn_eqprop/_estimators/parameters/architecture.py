@@ -16,13 +16,7 @@ if TYPE_CHECKING:
 
 
 def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
-    """Return the number of units, or the convolution, of each hidden layer.
-
-    Raises
-    ------
-    InvalidParameterError
-        If an entry is neither a positive integer nor a `Conv2D`.
-    """
+    """Return the units, or the convolution, of each hidden layer; refuse other entries."""
     wrong = ""
     if isinstance(hidden_layer_sizes, (Set, Mapping)):
         wrong = "whose entries have no order: use a tuple"

@@ -265,23 +265,11 @@ class Config:
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
-        """Return the loss: one of `registry` by its name, or the user's own, wrapped.
-
-        Raises
-        ------
-        ValueError
-            If the user's object cannot be a loss, see `WrappedLoss`.
-        """
+        """Return the loss: one of `registry` by its name, or the user's own in a `WrappedLoss`."""
         return registry[self.loss]() if isinstance(self.loss, str) else WrappedLoss(self.loss)
 
     def layer_rates(self, n_layers: int) -> tuple[float, ...]:
-        """Return the learning rate of each of the layers 1..L.
-
-        Raises
-        ------
-        InvalidParameterError
-            If there is not one positive number, or one for each layer.
-        """
+        """Return the learning rate of each of the layers 1..L, given as one or as one for each."""
         given = self.learning_rate_init
         rates = (given,) * n_layers if np.ndim(given) == 0 else tuple(given)
         valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
@@ -294,13 +282,7 @@ class Config:
         return tuple(float(rate) for rate in rates)
 
     def chosen_layers(self, n_layers: int) -> tuple[int, ...]:
-        """Return the layers whose states `transform` returns.
-
-        Raises
-        ------
-        InvalidParameterError
-            If an entry is not a layer of the network, or there is none.
-        """
+        """Return the layers whose states `transform` returns; refuse others than the network's."""
         given = self.transform_layers
         if given is None:
             return tuple(range(1, n_layers))

@@ -391,13 +391,7 @@ def _refuse_odd_labels(y: np.ndarray) -> None:
 
 
 def _checked_classes(classes: Any) -> np.ndarray:
-    """Return the sorted labels that were passed as ``classes``.
-
-    Raises
-    ------
-    ValueError
-        If they are not a sequence of labels.
-    """
+    """Return the sorted labels that were passed as ``classes``; refuse anything else."""
     classes = on_host(classes)
     refuse_missing(classes, "classes", "pass labels only")
     labels = np.asarray(Labels.plain(classes))
