@@ -20,6 +20,10 @@ RESOLVED = 1e-2
 LINE_POINTS, DRAWS = 129, 8
 
 
+#: Derivative of a loss by the outputs, given outputs and targets.
+Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
 class LossShape(NamedTuple):
     """What a few outputs tell about a loss.
 
@@ -38,12 +42,13 @@ class LossShape(NamedTuple):
     steepest: float
 
 
-def shape_of(
-    slope: Callable[[np.ndarray, np.ndarray], np.ndarray], target: np.ndarray
-) -> LossShape:
+def shape_of(slope: Slope, target: np.ndarray) -> LossShape:
     """Shape of a loss between outputs on both sides of some targets.
 
-    `slope` is the derivative of the loss by the outputs, given outputs and targets.
+    Parameters
+    ----------
+    slope : Slope
+    target : ndarray of shape (n_samples, n_outputs)
     """
 
     def slopes_at(outputs: np.ndarray) -> np.ndarray:

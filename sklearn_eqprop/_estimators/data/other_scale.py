@@ -27,9 +27,15 @@ def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None
     """Warn if the unit of a column seems to have changed since the calls before.
 
     Its spread and its magnitude must have changed, far beyond how they varied between calls. A few
-    outliers are no evidence, nor is the slow drift of a sorted stream. The calls before had at most
-    `most_rows` rows. `seen`, of shape (2, 2, n_features), holds the smallest and the largest of
-    their `Columns.sizes`.
+    outliers are no evidence, nor is the slow drift of a sorted stream.
+
+    Parameters
+    ----------
+    rows : Rows
+    seen : ndarray of shape (2, 2, n_features)
+        The smallest and the largest `Columns.sizes` of the calls before.
+    most_rows : int
+        Largest number of rows of a call before.
     """
     spread, size = rows.columns.sizes
     (low_spread, low_size), (high_spread, high_size) = seen.astype(np.float64)
@@ -68,8 +74,12 @@ def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
 def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: str) -> None:
     """Warn if held-out rows are elsewhere than those of training, as if not preprocessed alike.
 
-    `now` are the columns of the held-out rows, from the argument `name`, and `before` those of the
-    training rows, from the argument `of_training`.
+    Parameters
+    ----------
+    now, before : Columns
+        Of the held-out rows, and of the training rows.
+    name, of_training : str
+        Arguments that they come from.
     """
     if not before.varies.any():
         return

@@ -324,7 +324,13 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
 
 
 def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return R² in units in which targets can be squared. Errors that cannot be are cut off."""
+    """Return R² in units in which targets can be squared. Errors that cannot be are cut off.
+
+    Parameters
+    ----------
+    y, predicted : ndarray of shape (n_samples, n_outputs)
+    sample_weight : ndarray of shape (n_samples,) or None
+    """
     # Near the largest number only halves can be subtracted.
     y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
     # Counted from the first target, a constant column is exactly 0.
