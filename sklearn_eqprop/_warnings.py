@@ -15,11 +15,6 @@ def warn_at_call(message: str, category: type[EqPropWarning] = EqPropConvergence
 
     The warning shows the line of that code, but names this package as its module. Users can
     therefore filter it by category or with ``module="sklearn_eqprop"``.
-
-    Parameters
-    ----------
-    message : str
-    category : type of EqPropWarning, default=EqPropConvergenceWarning
     """
     frame = sys._getframe()
     while frame.f_back is not None and _is_of_library(frame):

@@ -136,18 +136,9 @@ class HostRows:
 
 
 def batches(n_rows: int, size: int, order: np.ndarray | None = None) -> Iterator[Any]:
-    """Row numbers of each batch of `size` rows; the last batch may be smaller.
+    """Row numbers of each batch of `size` rows, in some order; the last batch may be smaller.
 
-    Parameters
-    ----------
-    n_rows, size : int
-    order : ndarray of int of shape (n_rows,) or None, default=None
-        Order in which the rows come. None: their own order.
-
-    Yields
-    ------
-    slice or ndarray of int
-        Slices if `order` is None, because indexing with a slice copies nothing.
+    Without an order they are slices, because indexing with a slice copies nothing.
     """
     for start in range(0, n_rows, size):
         rows = slice(start, min(start + size, n_rows))
@@ -155,15 +146,7 @@ def batches(n_rows: int, size: int, order: np.ndarray | None = None) -> Iterator
 
 
 def blocks(n_rows: int, row_numbers: int, most_numbers: int = CACHE_NUMBERS) -> Iterator[Any]:
-    """Slices of as many rows as hold at most `most_numbers` numbers, and of at least one row.
-
-    Parameters
-    ----------
-    n_rows : int
-    row_numbers : int
-        Numbers in each row.
-    most_numbers : int, default=CACHE_NUMBERS
-    """
+    """Slices of rows of `row_numbers` each: as many as hold `most_numbers`, and at least one."""
     return batches(n_rows, max(1, most_numbers // max(1, row_numbers)))
 
 
@@ -175,13 +158,7 @@ def stays_sparse(X: Any) -> bool:
 def rows_to_read(X: Any, rows: Any, dtype: Any, factors: np.ndarray | None = None) -> Array:
     """Some rows of X as a network on the host reads them: an array, or a CSR array.
 
-    Parameters
-    ----------
-    X : ndarray or CSR matrix of shape (n_samples, n_features)
-    rows : slice or ndarray of int
-    dtype : dtype
-    factors : ndarray of shape (n_features,) or None, default=None
-        Each column is multiplied by its factor.
+    Each column is multiplied by its factor, if there are `factors`.
     """
     if stays_sparse(X):
         part = X[rows]

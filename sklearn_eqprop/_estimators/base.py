@@ -18,22 +18,15 @@ from sklearn_eqprop._estimators.fitted.settle import (
     explains_full_device,
     prediction_backend,
     settle_validated,
-    settled_layers,
+    settled,
 )
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
-from sklearn_eqprop._estimators.parameters.checks import (
-    check_beta,
-    check_clamped_phase,
-)
+from sklearn_eqprop._estimators.parameters.checks import check_beta, check_clamped_phase
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
 from sklearn_eqprop._estimators.targets import Labels, Numbers
 from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop._sklearn_compat import (
-    CallbackSupportMixin,
-    InvalidParameterError,
-    _fit_context,
-)
+from sklearn_eqprop._sklearn_compat import CallbackSupportMixin, InvalidParameterError, _fit_context
 
 
 @dataclass(eq=False, repr=False)
@@ -202,7 +195,7 @@ class BaseEqProp(
             )
             raise ValueError(msg)
         if beta == 0:
-            return settled_layers(self, X).result_given_back()
+            return settled(self, X, all_layers=True).result_given_back()
         if y is None:
             msg = f"beta={beta!r} needs y: pass the targets towards which the output is nudged."
             raise ValueError(msg)
@@ -216,8 +209,8 @@ class BaseEqProp(
         arrays = FittedArrays.of(self)
         target = targets.encode(targets.checked(y, config), arrays.dtype)
         nudge = NudgeRequest(targets.loss, target, float(beta))
-        settled = settle_validated(config, arrays, backend, X, home, nudge=nudge)
-        return settled.result_given_back()
+        nudged = settle_validated(config, arrays, backend, X, home, nudge=nudge)
+        return nudged.result_given_back()
 
     @explains_full_device
     def transform(self, X: Any) -> np.ndarray:
@@ -238,8 +231,8 @@ class BaseEqProp(
         ValueError
             If there is no hidden layer, or `transform_layers` names a layer that does not exist.
         """
-        settled = settled_layers(self, X)
-        states = settled.result.states
+        free = settled(self, X, all_layers=True)
+        states = free.result.states
         layers = Config.of(self).chosen_layers(len(states))
         if not layers:
             msg = (
@@ -248,7 +241,7 @@ class BaseEqProp(
             )
             raise ValueError(msg)
         chosen = [states[layer - 1] for layer in layers]
-        return settled.give_back(settled.backend.xp.concatenate(chosen, axis=1))
+        return free.give_back(free.backend.xp.concatenate(chosen, axis=1))
 
     @property
     def _n_features_out(self) -> int:

@@ -19,7 +19,7 @@ from sklearn_eqprop._estimators.data.inputs import (
 from sklearn_eqprop._estimators.fitted.settle import (
     explains_full_device,
     prediction_backend,
-    settled_outputs,
+    settled,
 )
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.config import Config, loss_of
@@ -150,9 +150,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         ndarray of shape (n_samples,) or (n_samples, n_labels)
             Labels, or a 0/1 matrix.
         """
-        settled = settled_outputs(self, X, labels_only=True)
+        free = settled(self, X, labels_only=True)
         labels = Labels.of(self, Config.of(self))
-        return settled.give_back(labels.decode(settled.output, settled.backend))
+        return free.give_back(labels.decode(free.output, free.backend))
 
     @explains_full_device
     def decision_function(self, X: Any) -> np.ndarray:
@@ -168,8 +168,8 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             With two classes, the output of the second minus that of the first. With multilabel
             targets, the output minus the threshold above which a label is predicted.
         """
-        settled = settled_outputs(self, X)
-        return settled.give_back(Labels.of(self, Config.of(self)).decision(settled.output))
+        free = settled(self, X)
+        return free.give_back(Labels.of(self, Config.of(self)).decision(free.output))
 
     @available_if(_has_probabilities)
     @explains_full_device
@@ -188,9 +188,9 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         -------
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        settled = settled_outputs(self, X)
+        free = settled(self, X)
         loss = Labels.of(self, Config.of(self)).loss
-        return settled.give_back(loss.probabilities(settled.backend.xp, settled.output))
+        return free.give_back(loss.probabilities(free.backend.xp, free.output))
 
     @available_if(lambda classifier: hasattr(classifier, "predict_proba"))
     @explains_full_device

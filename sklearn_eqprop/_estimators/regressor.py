@@ -10,7 +10,7 @@ from sklearn.utils import check_array, check_consistent_length
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_unusable_targets, weight_of_scores
-from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled_outputs
+from sklearn_eqprop._estimators.fitted.settle import explains_full_device, settled
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import OF_REGRESSOR
@@ -127,9 +127,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
         ndarray of shape (n_samples,) or (n_samples, n_outputs)
             In the units of the targets.
         """
-        settled = settled_outputs(self, X)
+        free = settled(self, X)
         numbers = Numbers.of(self, Config.of(self))
-        return settled.give_back(numbers.decode(settled.output, settled.backend))
+        return free.give_back(numbers.decode(free.output, free.backend))
 
     @explains_full_device
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:

@@ -77,12 +77,7 @@ class Homeostasis(FeedbackLearning):
 
 
 def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) -> list[Array]:
-    """Standard normal pushes on every unit of layers 1..L, drawn on the host in float64.
-
-    Returns
-    -------
-    list of array of shape (n_samples, n_l)
-    """
+    """Standard normal pushes on every unit of layers 1..L, drawn on the host in float64."""
     return [
         network.backend.from_host(rng.standard_normal((n_samples, size)), network.dtype)
         for size in network.layer_sizes

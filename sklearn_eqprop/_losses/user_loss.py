@@ -54,10 +54,6 @@ class UserLoss(Protocol):
 class WrappedLoss(ClassificationLoss):
     """A `UserLoss` with the interface of `Loss`. Its facts are those of the user's object.
 
-    Parameters
-    ----------
-    loss : UserLoss
-
     Raises
     ------
     ValueError

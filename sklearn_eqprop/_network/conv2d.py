@@ -200,14 +200,9 @@ def _checked(spec: Conv2D) -> tuple[int, tuple[int, int], tuple[int, int], int]:
 
 def _pair(spec: Conv2D, name: str) -> tuple[int, int]:
     value = getattr(spec, name)
-    if _is_positive_integer(value):
-        return int(value), int(value)
-    if (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(map(_is_positive_integer, value))
-    ):
-        return int(value[0]), int(value[1])
+    sides = value if isinstance(value, (tuple, list)) else (value, value)
+    if len(sides) == 2 and all(map(_is_positive_integer, sides)):
+        return int(sides[0]), int(sides[1])
     raise _wrong(spec, name, "a positive integer or a pair of them")
 
 

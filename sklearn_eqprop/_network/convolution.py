@@ -172,17 +172,10 @@ class Patches:
         return batches(n_samples, self._block_rows)
 
     def convolve(self, maps: Array, kernel: Array) -> Iterator[tuple[slice, Array]]:
-        """Convolution of each block of samples, (n, height, width, filters).
+        """Yield each block of samples, and its convolution, (n, height, width, filters).
 
-        Parameters
-        ----------
-        maps : array of shape (n_samples, *in_shape)
-        kernel : array of shape (kernel height, kernel width, channels, filters)
-
-        Yields
-        ------
-        rows, convolved : slice, array
-            The array is overwritten for the next block.
+        The maps have the shape (n_samples, *in_shape). The convolution is overwritten for the next
+        block.
         """
         xp, shape = self._backend.xp, self.geometry.conv_shape
         matrix = kernel.reshape(self.patch_size, -1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -33,48 +34,61 @@ class Wiring:
     ----------
     forward, feedback : tuple of (source, target)
         Each in the order of (target, source).
-
-    Attributes
-    ----------
-    pairs : tuple of (source, target)
-        Every connection, the forward ones first.
-    n_layers : int
-        L, the last layer that a connection drives.
-    partners : tuple of int or None
-        For each feedback connection, the index of the forward connection in the opposite direction.
-        None if there is none, as for lateral connections.
-    is_layered : bool
-        Whether this is the default: neighbouring layers that drive each other.
-    routes_from_output : tuple of (layer, pairs)
-        Layers in an order in which the output reaches them, each with the connections it arrives
-        by. Feedback alone, without lateral connections, as far as it leads: it makes no loop.
-        Layers that it misses are reached from those by as few connections as possible.
     """
 
     forward: tuple[Pair, ...]
     feedback: tuple[Pair, ...]
-    pairs: tuple[Pair, ...] = field(init=False, repr=False, compare=False)
-    n_layers: int = field(init=False, repr=False, compare=False)
-    partners: tuple[int | None, ...] = field(init=False, repr=False, compare=False)
-    is_layered: bool = field(init=False, repr=False, compare=False)
-    routes_from_output: tuple[tuple[int, tuple[Pair, ...]], ...] = field(
-        init=False, repr=False, compare=False
-    )
 
-    def __post_init__(self) -> None:
-        """Work out the attributes that follow from the connections."""
-        pairs = self.forward + self.feedback
-        n_layers = max((target for _, target in pairs), default=0)
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every connection, the forward ones first."""
+        return self.forward + self.feedback
+
+    @cached_property
+    def n_layers(self) -> int:
+        """L, the last layer that a connection drives."""
+        return max((target for _, target in self.pairs), default=0)
+
+    @cached_property
+    def partners(self) -> tuple[int | None, ...]:
+        """For each feedback connection, the index of the forward connection in the other direction.
+
+        None if there is none, as for lateral connections.
+        """
         index = {pair: position for position, pair in enumerate(self.forward)}
-        derived = {
-            "pairs": pairs,
-            "n_layers": n_layers,
-            "partners": tuple(index.get((target, source)) for source, target in self.feedback),
-            "is_layered": (self.forward, self.feedback) == _row_of_layers(n_layers),
-            "routes_from_output": _routes_from(n_layers, self.feedback, pairs),
-        }
-        for name, value in derived.items():
-            object.__setattr__(self, name, value)
+        return tuple(index.get((target, source)) for source, target in self.feedback)
+
+    @cached_property
+    def is_layered(self) -> bool:
+        """Whether this is the default: neighbouring layers that drive each other."""
+        return (self.forward, self.feedback) == _row_of_layers(self.n_layers)
+
+    @cached_property
+    def routes_from_output(self) -> tuple[tuple[int, tuple[Pair, ...]], ...]:
+        """Layers in an order in which the output reaches them, each with the pairs it arrives by.
+
+        Feedback alone, without lateral connections, as far as it leads: it makes no loop. Layers
+        that it misses are reached from those by as few connections as possible.
+        """
+        routes, reached, last = [], {self.n_layers}, self.n_layers
+
+        def arriving(layer: int, some: Sequence[Pair]) -> tuple[Pair, ...]:
+            return tuple(pair for pair in some if pair[1] == layer and pair[0] in reached)
+
+        for layer in range(last - 1, 0, -1):
+            found = arriving(layer, self.feedback)
+            if found:
+                routes.append((layer, found))
+                reached.add(layer)
+        further = True
+        while further:
+            missed = [layer for layer in range(1, last) if layer not in reached]
+            joined = [(layer, arriving(layer, self.pairs)) for layer in missed]
+            joined = [(layer, found) for layer, found in joined if found]
+            routes += joined
+            reached |= {layer for layer, _ in joined}
+            further = bool(joined)
+        return tuple(routes)
 
     @classmethod
     def of(cls, pairs: Iterable[Pair]) -> Wiring:
@@ -96,31 +110,6 @@ def _row_of_layers(n_layers: int) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
         tuple((layer - 1, layer) for layer in range(1, n_layers + 1)),
         tuple((layer + 1, layer) for layer in range(1, n_layers)),
     )
-
-
-def _routes_from(
-    last: int, feedback: Sequence[Pair], pairs: Sequence[Pair]
-) -> tuple[tuple[int, tuple[Pair, ...]], ...]:
-    """Routes from layer `last` to all others, see `Wiring`."""
-    routes, reached = [], {last}
-
-    def arriving(layer: int, some: Sequence[Pair]) -> tuple[Pair, ...]:
-        return tuple(pair for pair in some if pair[1] == layer and pair[0] in reached)
-
-    for layer in range(last - 1, 0, -1):
-        found = arriving(layer, feedback)
-        if found:
-            routes.append((layer, found))
-            reached.add(layer)
-    further = True
-    while further:
-        missed = [layer for layer in range(1, last) if layer not in reached]
-        joined = [(layer, arriving(layer, pairs)) for layer in missed]
-        joined = [(layer, found) for layer, found in joined if found]
-        routes += joined
-        reached |= {layer for layer, _ in joined}
-        further = bool(joined)
-    return tuple(routes)
 
 
 def reachable(pairs: Iterable[Pair], start: int, most_steps: float = math.inf) -> set[int]:
@@ -148,30 +137,26 @@ class Layout:
     geometries : dict of (source, target) to ConvGeometry
         Of connections that are convolutions. Feedback beside a forward convolution has the
         geometry of that, and uses it in reverse.
-
-    Attributes
-    ----------
-    sizes : tuple of int
-        Units of layers 0..L.
-    bias_shapes : list of tuple of int
-        Shapes of the biases of layers 1..L: one bias per unit, or per channel.
-    reads_maps : bool
-        Whether a convolution reads the input.
     """
 
     wiring: Wiring
     shapes: tuple[Shape, ...]
     geometries: Mapping[Pair, ConvGeometry]
-    sizes: tuple[int, ...] = field(init=False, repr=False, compare=False)
-    bias_shapes: list[Shape] = field(init=False, repr=False, compare=False)
-    reads_maps: bool = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self) -> None:
-        """Work out the attributes that follow from the shapes."""
-        object.__setattr__(self, "sizes", tuple(math.prod(shape) for shape in self.shapes))
-        object.__setattr__(self, "bias_shapes", [shape[-1:] for shape in self.shapes[1:]])
-        reads_maps = any(source == 0 for source, _ in self.geometries)
-        object.__setattr__(self, "reads_maps", reads_maps)
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Units of layers 0..L."""
+        return tuple(math.prod(shape) for shape in self.shapes)
+
+    @cached_property
+    def bias_shapes(self) -> list[Shape]:
+        """Shapes of the biases of layers 1..L: one bias per unit, or per channel."""
+        return [shape[-1:] for shape in self.shapes[1:]]
+
+    @property
+    def reads_maps(self) -> bool:
+        """Whether a convolution reads the input."""
+        return any(source == 0 for source, _ in self.geometries)
 
     def weight_shape(self, pair: Pair) -> Shape:
         """Shape of the weights of one connection."""

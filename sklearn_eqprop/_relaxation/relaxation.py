@@ -205,11 +205,6 @@ def _rows_of(memory: Any, rows: Array) -> Any:
 class SettledSamples(ABC):
     """Record of the samples that have settled: how, when and in which states.
 
-    Parameters
-    ----------
-    batch : Batch
-    tolerance : array of shape (n_samples,)
-
     Attributes
     ----------
     is_over : bool

@@ -99,16 +99,7 @@ class SimulatedNetwork:
         )
 
     def settle(self, inputs: Array) -> FreePhase:
-        """Free phase: clamp the inputs and settle from zero states.
-
-        Parameters
-        ----------
-        inputs : array, or CSR array on the host, of shape (n_samples, n_features)
-
-        Returns
-        -------
-        SimulatedFreePhase
-        """
+        """Free phase: clamp the inputs and settle from zero states."""
         clamped, driven = self.network.clamp_and_hold(inputs)
         by_input = [drive if drive.ndim > 1 else None for drive in clamped]
         tolerance, allowances = self.tolerances(self.limits.free_tolerance, by_input)

@@ -275,10 +275,6 @@ def run_epoch(
     beta : float
         The nudged residual is reported in units of ``|β|``.
 
-    Returns
-    -------
-    EpochRecord
-
     Raises
     ------
     DivergenceError

@@ -15,7 +15,7 @@ from sklearn_eqprop._network import Network, attenuations, feedback_gains
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._rules.base import CreditRule, Minibatch
 from sklearn_eqprop.diagnostics._linearised import adjoint, displacement_slope
-from sklearn_eqprop.diagnostics._subject import Subject, n_unsettled
+from sklearn_eqprop.diagnostics._subject import Subject
 
 #: Stands for β → 0. Synapses measure the same for every finite β.
 VANISHING_BETA = 1e-6
@@ -99,6 +99,7 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> Direction
     )
     update, bounded = _own_update(subject, rule, free.inputs, rows)
     loss = subject.loss.value(np, free.result.states[-1], target)
+    settled = free.result.converged & slope.converged & error.converged & bounded
     return Directions(
         descent,
         nu,
@@ -107,9 +108,7 @@ def _directions_of(subject: Subject, rule: CreditRule, rows: slice) -> Direction
         objective=float((loss[:, None] * shares).sum()),
         signal_squares=sums_of_squares(signal.states),
         state_squares=sums_of_squares(free.result.states),
-        n_unsettled=n_unsettled(
-            free.result.converged & slope.converged & error.converged & bounded
-        ),
+        n_unsettled=int((~settled).sum()),
     )
 
 

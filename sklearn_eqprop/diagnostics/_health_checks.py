@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from sklearn_eqprop._estimators.parameters import remedies as ways
+from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
 from sklearn_eqprop._estimators.parameters.remedies import changes, sentence
 from sklearn_eqprop._network import Network, feedback_gains, reachable
 from sklearn_eqprop.diagnostics._alignment import BlockAlignment, GradientAlignment
@@ -285,17 +287,21 @@ def _ways_to_another_limit(subject: Subject, blocks_are_aligned: bool) -> list[s
     options = []
     if not network.tied and blocks_are_aligned and not config.layerwise_rescale:
         options.append("layerwise_rescale=True brings the layers into proportion")
-    if subject.rates_would_be_exact():
+    # A small nudge is finite, even if the estimator clamps its output (beta=inf).
+    small_nudge = replace(config, beta=1.0)
+    smooth = not network.activations[0].transmits_state
+    if smooth and config.aligns and not small_nudge.reads_rates:
         options.append(
             "credit_coordinates='rate' is exact for feedback aligned with forward weights"
         )
     has_partners = any(partner is not None for partner in network.wiring.partners)
-    if not network.tied and has_partners and not subject.keeps_feedback_transposed():
+    stays_transposed = config.feedback_rule.follows and config.feedback_init == "transpose"
+    if not network.tied and has_partners and not stays_transposed:
         turned = changes(config, feedback_init="transpose", feedback_learning="kolen_pollack")
         options.append(f"{' with '.join(turned)} keeps feedback aligned")
-    needed = subject.needed_for_exact_gradient()
+    needed = needed_for_exact(config)
     also = f", with {' and '.join(needed)}" if needed else ""
-    small = [*changes(config, beta=EXACT_BETA), *subject.needed_for_exact_gradient(beta=EXACT_BETA)]
+    small = changes(config, beta=EXACT_BETA) + needed_for_exact(replace(config, beta=EXACT_BETA))
     with_small = f" with {' and '.join(small)}" if small else ""
     options.append(
         f"gradient='recurrent_backprop'{also}, or 'asymmetric'{with_small}, is exact with any "

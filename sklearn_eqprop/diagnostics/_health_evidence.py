@@ -1,13 +1,12 @@
 """Measurements for the health report."""
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField, Result
+from sklearn_eqprop._relaxation import FreeField
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
@@ -79,41 +78,28 @@ class Evidence:
 
 
 def gather(subject: Subject, held_out: Subject | None) -> Evidence:
-    """Measure everything that the checks need.
-
-    Parameters
-    ----------
-    subject : Subject
-    held_out : Subject or None
-        The same network with rows that it was not trained on.
+    """Measure everything that the checks need; `held_out` has rows that were not trained on.
 
     Raises
     ------
     DivergenceError
         If states are too large to be squared.
     """
-    predictions = list(subject.predictions())
-    converged = np.concatenate([result.converged for result in predictions])
-    n_steps = np.concatenate([result.n_steps for result in predictions])
-    residual = np.concatenate([result.residual for result in predictions])
+    predicted = subject.prediction()
     n_diverged, equilibria = _equilibria(subject)
     directions = None if equilibria is None else _directions(subject)
     return Evidence(
         subject=subject,
-        quality=_quality(subject, predictions),
-        held_out=None if held_out is None else _quality(held_out, held_out.predictions()),
-        unsettled=1 - float(converged.mean()),
-        n_sweeps=float(n_steps.mean()),
-        n_broken=int((~np.isfinite(residual)).sum()),
+        quality=subject.quality(predicted.states[0]),
+        held_out=None if held_out is None else held_out.quality(held_out.prediction().states[0]),
+        unsettled=1 - float(predicted.converged.mean()),
+        n_sweeps=float(predicted.n_steps.mean()),
+        n_broken=int((~np.isfinite(predicted.residual)).sum()),
         n_diverged=n_diverged,
         equilibria=equilibria,
         directions=directions,
         alignment=None if directions is None else alignment_of(subject, directions),
     )
-
-
-def _quality(subject: Subject, predictions: Iterable[Result]) -> Quality:
-    return subject.quality(np.concatenate([result.states[-1] for result in predictions]))
 
 
 def _directions(subject: Subject) -> Directions | None:

@@ -31,7 +31,8 @@ def fit(evidence: Evidence) -> HealthCheck:
     remedies = [ways.SCALE_INPUTS, ways.LOWER_RATE]
     training = evidence.subject.training
     if highest_rise(training, training.loss_curve) <= HIGH:
-        more = [ways.RAISE_MAX_ITER] if evidence.subject.took_all_epochs else []
+        took_all = evidence.subject.estimator.n_iter_ >= situation.config.max_iter
+        more = [ways.RAISE_MAX_ITER] if took_all else []
         remedies = [ways.SCALE_INPUTS, *more, ways.CHANGE_RATE, ways.CHECK_TARGETS]
     remedy = sentence(situation, *remedies)
     worst = min(gained, found.skill)  # labels may be right although probabilities are wrong

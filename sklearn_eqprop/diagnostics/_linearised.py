@@ -44,24 +44,13 @@ def _without_units_at_bounds(origin: Origin, layer: int, vector: np.ndarray) -> 
 
 
 class Jacobian:
-    """Products with A and A^T for every sample, at its free equilibrium.
-
-    Parameters
-    ----------
-    subject : Subject
-    free : FreePhase
-        Settled.
-    """
+    """Products with A and A^T for every sample, at its free equilibrium."""
 
     def __init__(self, subject: Subject, free: FreePhase) -> None:
         self._origin = subject.origin(free)
         output = self._origin.states[-1]
-        arguments = (
-            network_at(free),
-            self._origin,
-            len(output),
-            held_push(np.zeros_like(output), np),
-        )
+        push = held_push(np.zeros_like(output), np)
+        arguments = (network_at(free), self._origin, len(output), push)
         self._forward, self._reverse = TangentField(*arguments), AdjointField(*arguments)
 
     def restricted(self, vectors: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -92,12 +81,8 @@ def displacement_slope(subject: Subject, free: FreePhase, force: np.ndarray) -> 
     """ds^β/dβ at β = 0, the solution d of A d + force = 0 (Theorem 1), as ``states``.
 
     Residuals are measured relative to the force that arrives in each layer. Layers behind weak
-    feedback are then as accurate as the output.
-
-    Raises
-    ------
-    DivergenceError
-        If the solution does not stay finite.
+    feedback are then as accurate as the output. If the solution does not stay finite, it raises
+    DivergenceError.
     """
     return _solve(TangentField, subject, free, force, arrival_scales(subject.network))
 
@@ -105,10 +90,7 @@ def displacement_slope(subject: Subject, free: FreePhase, force: np.ndarray) -> 
 def adjoint(subject: Subject, free: FreePhase, force: np.ndarray) -> Result:
     """Solution λ of A^T λ + force = 0 (Theorem 3), as ``states``; (∂μ/∂θ)^T λ is -dJ/dθ.
 
-    Raises
-    ------
-    DivergenceError
-        If the solution does not stay finite.
+    If the solution does not stay finite, it raises DivergenceError.
     """
     return _solve(AdjointField, subject, free, force, None)
 

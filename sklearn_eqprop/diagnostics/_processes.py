@@ -15,11 +15,7 @@ from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._directions import cosine
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._results import Readable, blocks_of, number, table
-from sklearn_eqprop.diagnostics._subject import (
-    Subject,
-    n_unsettled,
-    subject_of,
-)
+from sklearn_eqprop.diagnostics._subject import Subject, subject_of
 
 #: Maximum number of rows. The processes of all samples are in memory together.
 MAX_ROWS = 1024
@@ -150,7 +146,7 @@ def error_processes(
         msg = f"error_processes takes at most {MAX_ROWS} samples, got X with {subject.n_samples} "
         raise ValueError(msg + "rows. Pass fewer rows.")
     free = subject.settle(slice(0, subject.n_samples))
-    unsettled = n_unsettled(free.result.converged)
+    unsettled = int((~free.result.converged).sum())
     subject.warn_about_unsettled("error_processes", unsettled)
     processes = _Processes(subject, free, step_size)
     n_steps = max(1, round(max_time / step_size))

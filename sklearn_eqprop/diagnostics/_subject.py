@@ -8,14 +8,14 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Integral
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 from sklearn.utils.validation import check_is_fitted
 
 from sklearn_eqprop._backend import NumpyBackend
+from sklearn_eqprop._backend.host import dense_rows
 from sklearn_eqprop._estimators.base import BaseEqProp
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import validated_inputs, validated_pair
@@ -28,15 +28,15 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settle_rows,
 )
 from sklearn_eqprop._estimators.fitting.state import TrainingState
-from sklearn_eqprop._estimators.fitting.train import training_limits, what_synapses_measure
+from sklearn_eqprop._estimators.fitting.train import training_substrate
 from sklearn_eqprop._estimators.parameters import remedies as ways
-from sklearn_eqprop._estimators.parameters.architecture import needed_for_exact
+from sklearn_eqprop._estimators.parameters.architecture import is_integer
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result, origin_of
+from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result
 from sklearn_eqprop._rules import NUDGINGS, CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -154,23 +154,21 @@ class Subject:
             Values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
         config = replace(self.config, **changed)
-        measured = what_synapses_measure(config, self.network)
-        limits = training_limits(config)
-        return SimulatedNetwork(
-            self.network, self._relaxation, limits, lead=config.lead, **measured
-        )
+        return cast("SimulatedNetwork", training_substrate(config, self.network))
 
-    def predictions(self) -> Iterator[Result]:
-        """Free phases as `predict` computes them, in the estimator's dtype, chunk by chunk.
+    def prediction(self) -> Result:
+        """Free phase as `predict` computes it, in the estimator's dtype, with the output's states.
 
         States that are not finite raise no error. Their residuals are not finite.
         """
         arrays = FittedArrays.of(self.estimator)
         network = arrays.network(self.config.activation, NumpyBackend())
         substrate = prediction_substrate(self.config, network)
-        for rows in self.chunks():
-            inputs = self.inputs(rows).astype(network.dtype)
-            yield settle_rows(substrate, inputs)
+        parts = [
+            settle_rows(substrate, self.inputs(rows).astype(network.dtype), outputs_only=True)
+            for rows in self.chunks()
+        ]
+        return Result.concatenate(parts, np)
 
     # How well it predicts, and how training went
 
@@ -182,13 +180,9 @@ class Subject:
         score = self.targets.score(output, self.y, None) if np.isfinite(output).all() else math.nan
         measure, constant = "R²", 0.0
         if isinstance(self.targets, Labels):
-            # The most frequent class, or for each label the more frequent of 0 and 1.
-            measure, codes = "accuracy", np.unique(self.y, return_inverse=True)[1]
-            constant = np.bincount(codes.ravel()).max() / len(codes)
-            if self.targets.multilabel:
-                measure, share = "accuracy per label", self.y.mean(axis=0)
-                constant = float(np.maximum(share, 1 - share).mean())
-        return Quality(measure, score, float(constant), loss, constant_loss)
+            measure = "accuracy per label" if self.targets.multilabel else "accuracy"
+            constant = self.targets.constant_score(self.y, None)
+        return Quality(measure, score, constant, loss, constant_loss)
 
     @property
     def training(self) -> TrainingState:
@@ -198,36 +192,10 @@ class Subject:
 
     # What remedies depend on
 
-    @property
-    def took_all_epochs(self) -> bool:
-        """Whether the last call of fit reached `max_iter`."""
-        return bool(self.estimator.n_iter_ >= self.config.max_iter)
-
     @cached_property
     def situation(self) -> Situation:
         """What decides whether a remedy can help."""
         return Situation(self.config, self.dtype, look_over(self.X).standardised)
-
-    def keeps_feedback_transposed(self) -> bool:
-        """Whether untied feedback starts as the transpose of the forward weights and stays so."""
-        return self.config.feedback_rule.follows and self.config.feedback_init == "transpose"
-
-    def rates_would_be_exact(self) -> bool:
-        """Whether `credit_coordinates='rate'` makes small nudges exact, and is not yet in use."""
-        # A small nudge is finite, even if the estimator clamps its output (beta=inf).
-        config = replace(self.config, beta=1.0)
-        smooth = not self.network.activations[0].transmits_state
-        return smooth and config.aligns and not config.reads_rates
-
-    def needed_for_exact_gradient(self, **changed: Any) -> list[str]:
-        """Other changes that an exact gradient needs, for example "a finite beta".
-
-        Parameters
-        ----------
-        **changed
-            Changes that are already decided on, such as ``beta=0.1``.
-        """
-        return needed_for_exact(replace(self.config, **changed))
 
     # Rows, and their free phases
 
@@ -237,17 +205,10 @@ class Subject:
 
     def inputs(self, rows: slice) -> np.ndarray:
         """Some rows of X as a dense array."""
-        part = self.X[rows]
-        return part.toarray() if sparse.issparse(part) else part
+        return np.asarray(dense_rows(self.X, rows))
 
     def settle(self, rows: slice) -> FreePhase:
-        """Free equilibria of some rows.
-
-        Raises
-        ------
-        DivergenceError
-            If a state is not finite.
-        """
+        """Free equilibria of some rows; raises DivergenceError if a state is not finite."""
         free = self.free_phase(rows)
         self.check_finite(free.result, "free phase")
         return free
@@ -257,13 +218,7 @@ class Subject:
         return self.substrate().settle(self.inputs(rows))
 
     def check_finite(self, result: Result, phase: str) -> None:
-        """Check that a phase has stayed finite.
-
-        Raises
-        ------
-        DivergenceError
-            If a residual is not finite.
-        """
+        """Raise DivergenceError if a residual of a phase is not finite."""
         if not np.isfinite(result.residual).all():
             remedies = (ways.SCALE_INPUTS, *ways.WEAKER_LOOPS)
             msg = (
@@ -290,10 +245,7 @@ class Subject:
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium in the form that fields of displacements need."""
-        assert free.result.drives is not None  # the free field keeps them
-        return origin_of(
-            self.network, free.result.states, free.result.drives, literal=False, with_slopes=True
-        )
+        return self.substrate().origin(free, with_slopes=True)
 
     def force(self, free: FreePhase, rows: slice) -> np.ndarray:
         """-C_s, the force on the output of each sample at β = 1."""
@@ -301,18 +253,7 @@ class Subject:
 
 
 def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
-    """Check the arguments of a diagnostic and convert them to float64.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the diagnostic, for messages.
-    estimator : EqPropClassifier or EqPropRegressor
-        Fitted.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-    y : array-like or None
-    needs_y : bool
-        Whether y=None is an error.
+    """Check the arguments of a diagnostic, the `caller`, and convert them to float64.
 
     Raises
     ------
@@ -355,13 +296,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
 
 
 def check_estimator(caller: str, estimator: Any) -> None:
-    """Check that an argument is a fitted estimator of this package.
-
-    Parameters
-    ----------
-    caller : str
-        Name of the diagnostic or display, for messages.
-    estimator : object
+    """Check that an argument of a diagnostic or display is a fitted estimator of this package.
 
     Raises
     ------
@@ -382,14 +317,8 @@ def check_estimator(caller: str, estimator: Any) -> None:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Check that an argument is an integer and not too small.
-
-    Raises
-    ------
-    InvalidParameterError
-        If it is not an integer, or less than `least`.
-    """
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+    """Raise InvalidParameterError if an argument is not an integer of at least `least`."""
+    if not is_integer(value, least):
         msg = f"{name} must be an integer of at least {least}. Got {value!r}."
         raise InvalidParameterError(msg)
 
@@ -410,8 +339,3 @@ def _shares(weight: np.ndarray | None, n_samples: int) -> np.ndarray:
 def diverged(result: Result) -> np.ndarray:
     """Mask of the samples that diverged. Samples that settle slowly do not count."""
     return ~(result.converged | (result.residual <= RUNAWAY))  # True for NaN
-
-
-def n_unsettled(converged: np.ndarray) -> int:
-    """Number of samples that did not settle."""
-    return int((~converged).sum())

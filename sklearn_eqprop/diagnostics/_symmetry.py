@@ -11,12 +11,7 @@ from sklearn.utils import check_random_state
 from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop.diagnostics._linearised import Jacobian
 from sklearn_eqprop.diagnostics._results import Readable
-from sklearn_eqprop.diagnostics._subject import (
-    Subject,
-    check_count,
-    n_unsettled,
-    subject_of,
-)
+from sklearn_eqprop.diagnostics._subject import Subject, check_count, subject_of
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -104,7 +99,7 @@ def jacobian_symmetry(
     parts, unsettled = [], 0
     for rows in subject.chunks():
         free = subject.settle(rows)
-        unsettled += n_unsettled(free.result.converged)
+        unsettled += int((~free.result.converged).sum())
         jacobian = Jacobian(subject, free)
         probes = _units(subject, rows) if exact else _signs(subject, rows, int(n_probes), rng)
         parts.append(np.stack([_squares(jacobian, probe) for probe in probes]))

@@ -87,13 +87,7 @@ def range_arguments(lower: Any, upper: Any) -> tuple[Any, ...]:
 
 
 def _check_types(name: str, dtype: np.dtype, arguments: tuple[Any, ...]) -> None:
-    """Refuse arrays of another type, which a kernel would misread.
-
-    Raises
-    ------
-    TypeError
-        If an array is neither of the kernel's type nor a mask.
-    """
+    """Refuse arrays of another type, which a kernel would misread; masks may have theirs."""
     for value in arguments:
         if value is None or isinstance(value, (int, float)):
             continue

@@ -13,22 +13,7 @@ STANDARDISE = "Put a StandardScaler in front: make_pipeline(StandardScaler(), ..
 
 
 def check_range(largest: np.ndarray, dtype: Any, name: str) -> None:
-    """Refuse columns beyond the range of `dtype`; warn about columns below it.
-
-    Parameters
-    ----------
-    largest : ndarray of shape (n_features,)
-        Largest magnitude of each column.
-    dtype : dtype
-        Of the weights. X is cast to it.
-    name : {'X', 'X_val'}
-        Argument that the columns belong to.
-
-    Raises
-    ------
-    ValueError
-        If a number is larger than the largest of `dtype`.
-    """
+    """Refuse or warn about columns of such largest magnitudes, see `rows.check_inputs_fit`."""
     limits = np.finfo(dtype)
     column = int(largest.argmax())
     if largest[column] > limits.max:

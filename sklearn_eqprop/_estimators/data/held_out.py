@@ -15,19 +15,7 @@ _OTHER_WAYS = "pass X_val and y_val to fit, or set early_stopping=False."
 def check_validation_arguments(
     X_val: Any, y_val: Any, sample_weight_val: Any, *, early_stopping: bool
 ) -> None:
-    """Refuse a validation set that is incomplete, or that would not be used.
-
-    Parameters
-    ----------
-    X_val, y_val, sample_weight_val : any
-        As passed to fit.
-    early_stopping : bool
-
-    Raises
-    ------
-    ValueError
-        If only some of the arguments are given, or `early_stopping` is False.
-    """
+    """Refuse a validation set that is incomplete, or that would not be used."""
     for missing, value in (("X_val", X_val), ("y_val", y_val)):
         if value is None:
             msg = (
@@ -46,21 +34,10 @@ def check_validation_arguments(
 def split_rows(
     rows: Rows, fraction: float, seed: int, stratify: np.ndarray | None
 ) -> tuple[Rows, Rows]:
-    """Rows to train on, and rows held out for early stopping.
+    """Rows to train on, and a fraction of the rows, held out for early stopping.
 
-    Parameters
-    ----------
-    rows : Rows
-    fraction : float in (0, 1)
-        Fraction of the rows to hold out.
-    seed : int
-    stratify : ndarray of shape (n_samples,) or None
-        Class labels. Both parts then have the same fraction of each class.
-
-    Returns
-    -------
-    train, held_out : Rows
-        Of positive weight. The weights of those held out do not contain `class_weight`.
+    If class labels are given in `stratify`, both parts have the same fraction of each class. The
+    rows to train on have positive weights. Those of the others do not contain `class_weight`.
 
     Raises
     ------

@@ -167,13 +167,7 @@ def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight")
 
 
 def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
-    """Sample weights for a score, one per prediction; None stays None.
-
-    Raises
-    ------
-    ValueError
-        As `validated_weight` and `rows_that_count`.
-    """
+    """Sample weights for a score, one per prediction; None stays None."""
     weight = validated_weight(sample_weight, predicted)
     rows_that_count(weight, "sample_weight")
     return weight
@@ -182,11 +176,7 @@ def weight_of_scores(sample_weight: Any, predicted: np.ndarray) -> Any:
 def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
     """Numbers of the rows of positive weight; None if these are all rows.
 
-    Parameters
-    ----------
-    weight : ndarray of shape (n_samples,) or None
-    name : str
-        Parameter that the weights come from, for messages.
+    Messages call the parameter that the weights come from by its `name`.
 
     Raises
     ------
@@ -225,11 +215,6 @@ def refuse_unusable(values: Any, name: str) -> None:
     """Refuse an argument with masked entries, dates or times; `name` is its name.
 
     NumPy would use the numbers that a mask hides, and turn dates into very large integers.
-
-    Raises
-    ------
-    ValueError
-        If there are any.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         n_masked = int(np.ma.getmaskarray(values).sum())
@@ -253,13 +238,7 @@ def refuse_unusable(values: Any, name: str) -> None:
 
 
 def refuse_unusable_targets(y: Any) -> None:
-    """Refuse targets that are masked, dates, times or missing.
-
-    Raises
-    ------
-    ValueError
-        If there are any.
-    """
+    """Refuse targets that are masked, dates, times or missing."""
     refuse_unusable(y, "y")
     refuse_missing(y)
 

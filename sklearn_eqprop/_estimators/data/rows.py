@@ -238,10 +238,6 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     n_channels : int or None, default=None
         Number of channels of images that kernels move over. All pixels of a channel then have the
         same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
-
-    Returns
-    -------
-    ndarray of shape (n_features,) or None
     """
     largest, n_numbers = columns.largest, columns.n_rows
     if n_channels is not None:
@@ -368,20 +364,9 @@ class Rows:
 
 
 def check_inputs_fit(rows: Rows, dtype: Any, name: str = "X") -> None:
-    """Refuse columns beyond the range of the network's dtype; warn about columns below it.
+    """Refuse columns beyond the range of `dtype`; warn about columns below it.
 
-    Parameters
-    ----------
-    rows : Rows
-    dtype : dtype
-        Of the weights. X is cast to it.
-    name : {'X', 'X_val'}, default='X'
-        Argument that the rows come from.
-
-    Raises
-    ------
-    ValueError
-        If a number is larger than the largest of `dtype`.
+    This is the type of the weights, to which the rows are cast. They come from the argument `name`.
     """
     if np.finfo(rows.X.dtype).max > np.finfo(dtype).max:
         column_warnings.check_range(rows.columns.largest, dtype, name)

@@ -176,13 +176,7 @@ class FittedArrays:
 
 
 def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:
-    """Refuse weights that very small inputs have made too large for their type.
-
-    Raises
-    ------
-    ValueError
-        With the remedy.
-    """
+    """Refuse weights that very small inputs have made too large for their type."""
     if all(np.isfinite(coef).all() for coef in arrays.coefs):
         return
     msg = (
@@ -194,13 +188,7 @@ def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:
 
 
 def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> None:
-    """Refuse to continue the training of a network of another shape.
-
-    Raises
-    ------
-    ValueError
-        If layer sizes, connections or the kind of feedback have changed since the first fit.
-    """
+    """Refuse to continue if layers, connections or feedback have changed since the first fit."""
     was = arrays.layout
     remedy = "Set it back, or use a fresh clone."
     if was.sizes != layout.sizes:

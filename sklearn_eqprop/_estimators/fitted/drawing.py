@@ -21,14 +21,9 @@ _FORWARD, _FEEDBACK = "#1f6f8b", "#c0562a"
 
 @ignoring_float_errors
 def drawing_of(estimator: Any) -> str:
-    """Return a picture of the network: as fitted, or as the parameters describe it.
+    """Return a picture of the network, in SVG: as fitted, or as the parameters describe it.
 
     It is empty if the parameters describe no network, so that printing an estimator always works.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
     """
     try:
         config = Config.of(estimator)
@@ -65,20 +60,9 @@ class LayerCaption(NamedTuple):
 def network_svg(
     captions: Sequence[LayerCaption], wiring: Wiring, gains: Sequence[float] | None = None
 ) -> str:
-    """Return a box for each layer; forward connections are above, feedback (dashed) is below.
+    """Return an ``<svg>`` element with a box for each of layers 0..L.
 
-    Parameters
-    ----------
-    captions : sequence of LayerCaption
-        Of layers 0..L.
-    wiring : Wiring
-    gains : sequence of float or None
-        γ of each feedback connection, which is written beside it.
-
-    Returns
-    -------
-    str
-        An ``<svg>`` element.
+    Forward connections are above, feedback (dashed) is below with its γ, if `gains` are given.
     """
     longest = max((abs(t - s) for s, t in wiring.pairs), default=1)
     middle = _ARC * (longest + 1) + _BOX_HEIGHT / 2

@@ -25,11 +25,6 @@ def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
 
     The layout is stored as plain data, so that its classes may change. So is the user's generator
     of random numbers: NumPy 1 cannot read a `RandomState` that NumPy 2 has stored.
-
-    Parameters
-    ----------
-    attributes : dict
-        ``vars`` of the estimator, which does not change.
     """
     stored: dict[str, Any] = {
         name: value.get_state(legacy=False) if isinstance(value, np.random.RandomState) else value

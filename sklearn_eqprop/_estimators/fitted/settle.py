@@ -123,15 +123,13 @@ class Settled:
         return replace(self.result, states=[self.give_back(state) for state in self.result.states])
 
 
-def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Settled:
-    """Return the output of a fitted estimator at the free equilibrium of each row.
+def settled(
+    estimator: Any, X: Any, *, labels_only: bool = False, all_layers: bool = False
+) -> Settled:
+    """Return the free equilibrium of a fitted estimator for each row of X, as users pass it.
 
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-    labels_only : bool, default=False
-        Whether rows may stop as soon as their label is certain.
+    `labels_only`: rows may stop as soon as their label is certain. `all_layers`: the states of all
+    layers are kept, not those of the output alone.
 
     Raises
     ------
@@ -143,7 +141,7 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
         If a state is not finite.
     """
     check_is_fitted(estimator)
-    config = Config.of(estimator)
+    config, outputs_only = Config.of(estimator), not all_layers
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
     is_decided = None
@@ -153,28 +151,8 @@ def settled_outputs(estimator: Any, X: Any, *, labels_only: bool = False) -> Set
         is_decided = estimator._targets.of(estimator, config).is_decided
     arrays = FittedArrays.of(estimator)
     return settle_validated(
-        config, arrays, backend, X, home, is_decided=is_decided, outputs_only=True
+        config, arrays, backend, X, home, is_decided=is_decided, outputs_only=outputs_only
     )
-
-
-def settled_layers(estimator: Any, X: Any) -> Settled:
-    """Return the states of all layers of a fitted estimator at the free equilibrium of each row.
-
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-
-    Raises
-    ------
-    NotFittedError, ValueError, DivergenceError
-        As `settled_outputs`.
-    """
-    check_is_fitted(estimator)
-    config = Config.of(estimator)
-    backend = prediction_backend(config)
-    X, home = validated_inputs(estimator, X, backend)
-    return settle_validated(config, FittedArrays.of(estimator), backend, X, home)
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
@@ -203,29 +181,13 @@ def settle_validated(
 ) -> Settled:
     """Return the equilibria of rows that have been validated; warn if some are not reached.
 
-    Parameters
-    ----------
-    config : Config
-    arrays : FittedArrays
-    backend : ArrayBackend
-    X : array or CSR matrix of shape (n_samples, n_features)
-    home : Home
-    nudge : NudgeRequest or None, default=None
-        None: free equilibria.
-    is_decided : callable or None, default=None
-        Rows may stop as soon as it says that their label is certain, see `IsDecided`.
-    outputs_only : bool, default=False
+    Without a `nudge` they are free. With `is_decided`, rows may stop as soon as it says that their
+    label is certain, see `IsDecided`.
     """
     at_once = f"settling {min(X.shape[0], CHUNK_ROWS)} rows at once"
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
-        if not result.converged.all():
-            beta = None
-            if nudge is not None:
-                free = _equilibria(config, arrays, backend, X, None, None, outputs_only=True)
-                beta = nudge.beta if free.converged.all() else None
-            warn_at_call(_explained(config, arrays, X, result, beta) + _about_winners(config))
     return Settled(result, backend if home.on_device else NumpyBackend(), home)
 
 
@@ -242,12 +204,18 @@ def _equilibria(
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
     substrate = prediction_substrate(config, network, enough)
     result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
-    if not np.isfinite(result.residual).all():
+    diverged = not np.isfinite(result.residual).all()
+    if not diverged and result.converged.all():
+        return result
+    if diverged:
         refuse_broken_weights(network)
-        beta = None
-        if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
-            beta = nudge.beta
-        raise DivergenceError(_explained(config, arrays, X, result, beta))
+    beta = None
+    if nudge is not None and settle_rows(substrate, X, outputs_only=True).converged.all():
+        beta = nudge.beta
+    explanation = _explained(config, arrays, X, result, beta)
+    if diverged:
+        raise DivergenceError(explanation)
+    warn_at_call(explanation + _about_winners(config))
     return result
 
 
@@ -276,13 +244,9 @@ def _explained(
         unsettled = (ways.CHANGE_STEP_SIZE, ways.GAUSS_SEIDEL)
         remedies = (ways.RAISE_MAX_RELAX, *ways.WEAKER_LOOPS, *unsettled)
     then = " Then fit again." if diverged and beta is None else ""
-    return f"{finding} {sentence(_situation(config, arrays, X), *remedies)}{then}"
-
-
-def _situation(config: Config, arrays: FittedArrays, X: Any) -> Situation:
-    """Return what decides which remedies can help."""
     on_host = isinstance(X, np.ndarray) or sparse.issparse(X)
-    return Situation(config, arrays.dtype, on_host and look_over(X).standardised)
+    situation = Situation(config, arrays.dtype, on_host and look_over(X).standardised)
+    return f"{finding} {sentence(situation, *remedies)}{then}"
 
 
 def _about_winners(config: Config) -> str:
@@ -300,12 +264,7 @@ def _about_winners(config: Config) -> str:
 def prediction_substrate(config: Config, network: Network, enough: Enough | None = None) -> Any:
     """Return a substrate that settles as closely as predictions need, or averages.
 
-    Parameters
-    ----------
-    config : Config
-    network : Network
-    enough : callable or None, default=None
-        See `Enough`. Not for averages.
+    Averages cannot use `enough`, see `Enough`.
     """
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -331,20 +290,11 @@ def settle_rows(
     """Return the equilibrium of every row, computed in chunks, as host arrays.
 
     States that are not finite only show in the residual. If X lives on the backend's device, the
-    states stay there.
+    states stay there. With a `nudge`, the equilibria are the nudged ones that follow from the free
+    ones. An `AveragingNetwork` has averages instead.
 
-    Parameters
-    ----------
-    substrate : SimulatedNetwork or AveragingNetwork
-        The latter has averages instead of equilibria.
-    X : ndarray, CSR matrix or array of the backend of shape (n_samples, n_features)
-    nudge : NudgeRequest or None, default=None
-        None: free equilibria. Otherwise the nudged ones that follow from them.
-    feed : Feed or None, default=None
-        The rows of X as the network reads them, if they were prepared for repeated use. X then
-        only tells how many there are, and where they live.
-    outputs_only : bool, default=False
-        Whether to keep the states of the output only.
+    If the rows were prepared for repeated use, `feed` has them as the network reads them. X then
+    only tells how many there are, and where they live.
     """
     network = substrate.network
     on_device = not (isinstance(X, np.ndarray) or sparse.issparse(X))
@@ -410,13 +360,7 @@ def _reported(network: Network, result: Result, *, states_stay: bool) -> Result:
 
 
 def refuse_broken_weights(network: Network) -> None:
-    """Refuse weights that are not finite.
-
-    Raises
-    ------
-    DivergenceError
-        With the array and the remedy.
-    """
+    """Raise DivergenceError if weights are not finite."""
     names = {"forward": "coefs_", "feedback": "feedback_coefs_", "bias": "intercepts_"}
     for parameter in network.parameters():
         if not np.isfinite(network.backend.to_host(parameter.array)).all():

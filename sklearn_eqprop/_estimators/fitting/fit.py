@@ -17,10 +17,7 @@ from sklearn_eqprop._estimators.data.inputs import (
     validated_pair,
     validated_weight,
 )
-from sklearn_eqprop._estimators.data.other_scale import (
-    warn_about_held_out,
-    warn_about_other_scale,
-)
+from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out, warn_about_other_scale
 from sklearn_eqprop._estimators.data.rows import (
     TELLING_ROWS,
     Rows,
@@ -123,15 +120,11 @@ def fit(estimator: Any, call: Call) -> None:
         callbacks.ended(vars(draft) | attributes)
     ended = trained.ended
     if not isinstance(ended, DivergenceError):
-        state = trained.fitted.state
-        warn_about_training(
-            Situation(config, trained.fitted.arrays.dtype, state.standardised),
-            state,
-            ended,
-            trained.n_epochs,
-            incremental=call.incremental,
-            own_validation=call.validation[0] is not None,
-        )
+        state, dtype = trained.fitted.state, trained.fitted.arrays.dtype
+        own_validation = call.validation[0] is not None
+        situation = Situation(config, dtype, state.standardised, own_validation)
+        n_epochs, incremental = trained.n_epochs, call.incremental
+        warn_about_training(situation, state, ended, n_epochs, incremental=incremental)
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state(legacy=False))
@@ -276,17 +269,8 @@ def rows_to_fit(
     """Return rows with clean targets, and what is known about the targets.
 
     Rows of sample weight 0 are left out. Those of a class of weight 0 are not, because the score
-    of early stopping does not depend on `class_weight`.
-
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-        A copy. It learns the number and the names of the features.
-    config : Config
-    call : Call
-    previous : Fitted or None
-        Where training continues; None: it starts anew.
-    backend : ArrayBackend
+    of early stopping does not depend on `class_weight`. The estimator is a copy: it learns the
+    number and the names of the features. If `previous` is None, training starts anew.
 
     Raises
     ------
@@ -353,17 +337,8 @@ def network_to_train(
 ) -> tuple[FittedArrays, TrainingState]:
     """Return arrays and memory that training may change: new ones, or copies of the previous ones.
 
-    Warns about inputs, targets and parameters that are unlikely to work.
-
-    Parameters
-    ----------
-    config : Config
-    rows, held_out : Rows, Rows or None
-    targets : Labels or Numbers
-    previous : Fitted or None
-    rng : RandomState
-        Source of the initial weights and of all random streams of a new network.
-    incremental : bool
+    Warns about inputs, targets and parameters that are unlikely to work. The initial weights and
+    all random streams of a new network come from `rng`.
 
     Raises
     ------

@@ -30,24 +30,9 @@ def judge(
 ) -> Callable[[Network], float]:
     """Return a function that scores a network in training on held-out rows; higher is better.
 
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-    config : Config
-    targets : Labels or Numbers
-    held_out : Rows
-        Their weights count in the score.
-    as_given : tuple
-        X and y that the held-out rows were taken from, as passed by the user.
-    input_scales : ndarray or None
-        Scales by which training divides the columns of X.
-    estimator_with : callable
-        Returns an estimator as if it had been fitted to a network, for scorers.
-
-    Returns
-    -------
-    callable
-        From a network to a score.
+    The weights of these rows count. They were taken from the X and y in `as_given`, as passed by
+    the user. Training divides the columns of X by `input_scales`. For scorers, `estimator_with`
+    returns an estimator as if it had been fitted to a network.
 
     Raises
     ------
@@ -170,13 +155,7 @@ def _described(rows: Any) -> str:
 
 
 def _comparable(value: Any, scoring: Any, remedy: str = "") -> float:
-    """Return a score as a float; the `remedy` is for messages.
-
-    Raises
-    ------
-    ValueError
-        If it is not a finite number.
-    """
+    """Return a score as a float; refuse one that is not a finite number, with the `remedy`."""
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     if not isinstance(value, Real) or not math.isfinite(value):

@@ -19,12 +19,7 @@ from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss,
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
-DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (
-    ways.SCALE_INPUTS,
-    ways.LOWER_RATE,
-    ways.SET_LOOP_GAIN,
-    ways.LOWER_LOOP_GAIN,
-)
+DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (ways.SCALE_INPUTS, ways.LOWER_RATE, *ways.WEAKER_LOOPS)
 DIVERGENCE_REMEDIES += (ways.LOWER_FEEDBACK_SCALE, ways.LOWER_BETA, ways.LOWER_STEP_SIZE)
 #: A loss counts as better than that of a constant prediction if it is smaller by more than this
 #: share of it.
@@ -92,22 +87,10 @@ def run_training(
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
 ) -> EndedBy:
-    """Train for up to `max_iter` epochs; the network and `state` are changed in place.
+    """Train for up to `max_iter` epochs, and return why training ended.
 
-    Parameters
-    ----------
-    trainer : Trainer
-    data : TrainingData
-    state : TrainingState
-    run : Run
-    validation_score : callable or None
-        Score of a network on held-out rows; with early stopping only.
-    observer : Observer or None
-
-    Returns
-    -------
-    EndedBy
-        Why training ended.
+    The network and `state` are changed in place. With early stopping, `validation_score` gives the
+    score of a network on held-out rows.
 
     Raises
     ------
@@ -247,13 +230,7 @@ def _restoring_on_divergence(
 def _finite_epoch(
     trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
 ) -> EpochRecord:
-    """Train for one epoch.
-
-    Raises
-    ------
-    DivergenceError
-        If a loss or a weight stops being finite.
-    """
+    """Train for one epoch; raise DivergenceError if a loss or a weight stops being finite."""
     config, schedule = run.config, run.schedule
 
     def factor(done: float) -> float:

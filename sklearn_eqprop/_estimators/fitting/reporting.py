@@ -35,28 +35,17 @@ def warn_about_training(
     n_epochs: int,
     *,
     incremental: bool,
-    own_validation: bool,
 ) -> None:
     """Warn about a fit that was interrupted, did not learn, did not end or did not settle.
 
-    Parameters
-    ----------
-    situation : Situation
-    state : TrainingState
-    ended_by : EndedBy
-    n_epochs : int
-        Epochs of this call.
-    incremental : bool
-        Whether this was ``partial_fit``.
-    own_validation : bool
-        Whether the user passed a validation set.
+    It had `n_epochs`. `incremental`: this was ``partial_fit``.
     """
     if ended_by is EndedBy.INTERRUPT:
         warn_at_call("Training interrupted by user.", EqPropWarning)
     if not n_epochs:
         return
     if not incremental:  # a later slice may be a more difficult one
-        _warn_about_loss(situation, state, ended_by, n_epochs, own_validation)
+        _warn_about_loss(situation, state, ended_by, n_epochs)
     _warn_about_settling(situation, state, n_epochs)
     # Weights that have grown without limit leave no room for feedback.
     if not _rate_is_too_large(state, state.loss_curve[-n_epochs:]):
@@ -64,11 +53,7 @@ def warn_about_training(
 
 
 def _warn_about_loss(
-    situation: Situation,
-    state: TrainingState,
-    ended_by: EndedBy,
-    n_epochs: int,
-    own_validation: bool,
+    situation: Situation, state: TrainingState, ended_by: EndedBy, n_epochs: int
 ) -> None:
     config, tol, constant = situation.config, situation.config.tol, state.constant_loss
     curve = state.loss_curve[-n_epochs:]  # epochs of earlier calls may have seen other data
@@ -89,17 +74,13 @@ def _warn_about_loss(
             f"prediction already has a loss of no more than {constant:.4g}. Lower tol."
         )
     elif is_flat or (unlearned and had_time):
-        _warn_about_learning(situation, state, ended_by, curve, own_validation)
+        _warn_about_learning(situation, state, ended_by, curve)
     elif ended_by is EndedBy.LIMIT and config.learning_rate != "cosine":  # which ends by design
         _warn_about_epochs(situation, state, curve)
 
 
 def _warn_about_learning(
-    situation: Situation,
-    state: TrainingState,
-    ended_by: EndedBy,
-    curve: list[float],
-    own_validation: bool,
+    situation: Situation, state: TrainingState, ended_by: EndedBy, curve: list[float]
 ) -> None:
     """Warn that the network is no better than a constant prediction, or never improved."""
     config = situation.config
@@ -121,8 +102,7 @@ def _warn_about_learning(
             f"are kept. Their loss on the training rows is {state.kept_loss:.4g}; {constant}."
         )
         remedies = [rate, ways.RAISE_PATIENCE, ways.SCALE_INPUTS]
-        if config.early_stopping:
-            remedies.append(ways.SCALE_VALIDATION if own_validation else ways.RAISE_FRACTION)
+        remedies += [ways.SCALE_VALIDATION, ways.RAISE_FRACTION]
     else:
         text = (
             f"the loss was {curve[0]:.4g} in the first epoch, {min(curve):.4g} at best and "

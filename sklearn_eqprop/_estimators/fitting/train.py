@@ -71,20 +71,10 @@ def train(
     validation_score: Callable[[Network], float] | None = None,
     observer: Observer | None = None,
 ) -> Trained:
-    """Train a network on rows.
+    """Train a network on rows, in ``partial_fit`` (`incremental`) for one epoch.
 
-    Parameters
-    ----------
-    config : Config
-    rows : Rows
-    start : Fitted
-        Where training starts. Its arrays and its state are changed in place.
-    backend : ArrayBackend
-    incremental : bool
-        Whether this is ``partial_fit``: one epoch.
-    validation_score : callable or None, default=None
-        Score of a network on rows that are not trained on.
-    observer : Observer or None, default=None
+    The arrays and the state of `start` are changed in place. `validation_score` gives the score of
+    a network on rows that are not trained on.
 
     Raises
     ------
@@ -198,7 +188,10 @@ def assembled_trainer(
 
 def training_substrate(config: Config, network: Network) -> Any:
     """Return the substrate of a network in training."""
-    measured = what_synapses_measure(config, network)
+    measured: dict[str, Any] = {
+        "feedback_learns": config.feedback_rule.own_change(network.wiring),
+        "rate_coordinates": config.reads_rates,
+    }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 
@@ -207,14 +200,6 @@ def training_substrate(config: Config, network: Network) -> Any:
     relaxation = config.relaxation_type(config.step_size)
     limits = training_limits(config)
     return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
-
-
-def what_synapses_measure(config: Config, network: Network) -> dict[str, Any]:
-    """Return the options of a substrate that tell what its synapses measure."""
-    return {
-        "feedback_learns": config.feedback_rule.own_change(network.wiring),
-        "rate_coordinates": config.reads_rates,
-    }
 
 
 def training_limits(config: Config) -> SettlingLimits:

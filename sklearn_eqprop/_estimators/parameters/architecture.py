@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sklearn_eqprop._network import Conv2D, Layout, Wiring, layered_wiring, layout_of, reachable
 from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
@@ -18,33 +16,25 @@ if TYPE_CHECKING:
 
 
 def hidden_layers(hidden_layer_sizes: Any) -> tuple[int | Conv2D, ...]:
-    """Return the number of units, or the convolution, of each hidden layer.
-
-    Raises
-    ------
-    InvalidParameterError
-        If an entry is neither a positive integer nor a `Conv2D`.
-    """
+    """Return the units, or the convolution, of each hidden layer; refuse other entries."""
+    wrong = ""
     if isinstance(hidden_layer_sizes, (Set, Mapping)):
-        msg = (
-            "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
-            "positive integers, one per hidden layer, or Conv2D(...) for a convolutional one. Got "
-            f"{hidden_layer_sizes!r}, whose entries have no order: use a tuple."
-        )
-        raise InvalidParameterError(msg)
+        wrong = "whose entries have no order: use a tuple"
     is_single = isinstance(hidden_layer_sizes, Conv2D) or not isinstance(
         hidden_layer_sizes, Iterable
     )
     is_single |= getattr(hidden_layer_sizes, "ndim", 1) == 0  # an array that holds one number
     entries = [hidden_layer_sizes] if is_single else list(hidden_layer_sizes)
     for entry in entries:
-        if not isinstance(entry, Conv2D) and not _is_positive_integer(entry):
-            msg = (
-                "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
-                "positive integers, one per hidden layer, or Conv2D(...) for a convolutional one. "
-                f"Got {hidden_layer_sizes!r}, in which {entry!r} is not a positive integer."
-            )
-            raise InvalidParameterError(msg)
+        if not isinstance(entry, Conv2D) and not is_integer(entry, 1):
+            wrong = wrong or f"in which {entry!r} is not a positive integer"
+    if wrong:
+        msg = (
+            "The 'hidden_layer_sizes' parameter must be a positive integer or a sequence of "
+            "positive integers, one per hidden layer, or Conv2D(...) for a convolutional one. Got "
+            f"{hidden_layer_sizes!r}, {wrong}."
+        )
+        raise InvalidParameterError(msg)
     return tuple(entry if isinstance(entry, Conv2D) else int(entry) for entry in entries)
 
 
@@ -129,9 +119,7 @@ def _is_pair_of_integers(entry: Any) -> bool:
     if isinstance(entry, str) or not isinstance(entry, Iterable):
         return False
     layers = list(entry)
-    return len(layers) == 2 and all(
-        isinstance(layer, Integral) and not isinstance(layer, (bool, np.bool_)) for layer in layers
-    )
+    return len(layers) == 2 and all(map(is_integer, layers))
 
 
 def _check_every_layer_counts(wiring: Wiring, connections: Any, n_layers: int) -> None:
@@ -232,7 +220,7 @@ def _image_shape(input_shape: Any, n_features: int) -> tuple[int, int, int] | No
     if input_shape is None:
         return None
     entries = list(input_shape)
-    if len(entries) not in (2, 3) or not all(_is_positive_integer(entry) for entry in entries):
+    if len(entries) not in (2, 3) or not all(is_integer(entry, 1) for entry in entries):
         raise _wrong_shape(input_shape, "these are not two or three positive integers")
     height, width, channels = (int(entry) for entry in (*entries, 1)[:3])
     if height * width * channels != n_features:
@@ -244,9 +232,9 @@ def _image_shape(input_shape: Any, n_features: int) -> tuple[int, int, int] | No
     return height, width, channels
 
 
-def _is_positive_integer(entry: Any) -> bool:
-    is_integer = isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))
-    return is_integer and int(entry) >= 1
+def is_integer(value: Any, least: float = -math.inf) -> bool:
+    """Return whether a value is a whole number, not a boolean, of at least `least`."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def named(layers: set[int]) -> str:

@@ -12,19 +12,7 @@ from sklearn_eqprop._warnings import warn_at_call
 
 
 def check_pairs(config: Config, *, incremental: bool) -> None:
-    """Refuse parameters that do not go together.
-
-    Parameters
-    ----------
-    config : Config
-    incremental : bool
-        Whether this is a call of ``partial_fit``.
-
-    Raises
-    ------
-    ValueError
-        With the parameters, their values and the remedy.
-    """
+    """Refuse parameters that do not go together, or not with ``partial_fit`` (`incremental`)."""
     if config.averages:
         _check_trajectory(config)
     _check_coordinates(config)
@@ -110,10 +98,7 @@ def _clamped_loss(config: Config, remedy: str) -> list[Fault]:
 def check_clamped_phase(config: Config) -> None:
     """Refuse to hold the output of a fitted network, if its phases have no such limit.
 
-    Raises
-    ------
-    ValueError
-        For averages along a trajectory, and for every loss except the squared error.
+    Averages along a trajectory have none, and no loss except the squared error has one.
     """
     faults = _clamped_loss(config, "an estimator fitted with loss='squared_error'")
     if config.averages:
@@ -125,16 +110,8 @@ def check_clamped_phase(config: Config) -> None:
 def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, held: bool) -> None:
     """Refuse a β that carries no signal or makes a nudged phase unstable.
 
-    Parameters
-    ----------
-    config : Config
-        For messages.
-    loss : Loss
-    beta : float
-    pushes_away : bool
-        Whether some phase moves the output away from its target.
-    held : bool
-        Whether a push away keeps its first force if the curvature of the loss has no bound.
+    `pushes_away`: some phase moves the output away from its target. `held`: such a push keeps its
+    first force if the curvature of the loss has no bound.
 
     Raises
     ------
@@ -193,17 +170,8 @@ def pooled_by_maximum(config: Config) -> list[Conv2D]:
 def check_same_meaning(was: Config, config: Config, loss_was: Loss, loss: Loss) -> None:
     """Refuse to continue the training of a network that the parameters now read differently.
 
-    Parameters
-    ----------
-    was, config : Config
-        Parameters of the last fit, and of this one.
-    loss_was, loss : Loss
-        Losses of the last fit, and of this one.
-
-    Raises
-    ------
-    ValueError
-        If the activation has changed, or the loss gives the output another meaning.
+    They do so if the activation, or the meaning that the loss gives to the output, has changed
+    since the last fit, which had the parameters `was` and the loss `loss_was`.
     """
     remedy = "Set it back, or use a fresh clone with warm_start=False."
     if was.activation != config.activation:

@@ -7,13 +7,13 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import clone
 
-from sklearn_eqprop._estimators.parameters.architecture import hidden_layers
+from sklearn_eqprop._estimators.parameters.architecture import hidden_layers, is_integer
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
@@ -265,23 +265,11 @@ class Config:
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
-        """Return the loss: one of `registry` by its name, or the user's own, wrapped.
-
-        Raises
-        ------
-        ValueError
-            If the user's object cannot be a loss, see `WrappedLoss`.
-        """
+        """Return the loss: one of `registry` by its name, or the user's own in a `WrappedLoss`."""
         return registry[self.loss]() if isinstance(self.loss, str) else WrappedLoss(self.loss)
 
     def layer_rates(self, n_layers: int) -> tuple[float, ...]:
-        """Return the learning rate of each of the layers 1..L.
-
-        Raises
-        ------
-        InvalidParameterError
-            If there is not one positive number, or one for each layer.
-        """
+        """Return the learning rate of each of the layers 1..L, given as one or as one for each."""
         given = self.learning_rate_init
         rates = (given,) * n_layers if np.ndim(given) == 0 else tuple(given)
         valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
@@ -294,18 +282,12 @@ class Config:
         return tuple(float(rate) for rate in rates)
 
     def chosen_layers(self, n_layers: int) -> tuple[int, ...]:
-        """Return the layers whose states `transform` returns.
-
-        Raises
-        ------
-        InvalidParameterError
-            If an entry is not a layer of the network, or there is none.
-        """
+        """Return the layers whose states `transform` returns; refuse others than the network's."""
         given = self.transform_layers
         if given is None:
             return tuple(range(1, n_layers))
         entries = [given] if np.ndim(given) == 0 else list(given)
-        if not entries or not all(_is_integer(e) and 1 <= e <= n_layers for e in entries):
+        if not entries or not all(is_integer(e, 1) and e <= n_layers for e in entries):
             msg = (
                 "The 'transform_layers' parameter must be None, or one or more layers from 1, the "
                 f"first hidden layer, to {n_layers}, the output. Got {given!r}."
@@ -346,7 +328,3 @@ def _told(choice: Any) -> str:
     if not hasattr(choice, "__dict__") or hasattr(choice, "__code__"):  # a string or a function
         return repr(choice)
     return f"{type(choice)} {vars(choice)}"
-
-
-def _is_integer(entry: Any) -> bool:
-    return isinstance(entry, Integral) and not isinstance(entry, (bool, np.bool_))

@@ -238,10 +238,6 @@ def documented(losses: Mapping[str, Any], **own: str) -> Callable[[Estimator], E
         Losses of the estimator by name.
     **own : str
         Text on parameters that the estimators do not share, by name.
-
-    Returns
-    -------
-    callable
     """
     registries = REGISTRIES | {"loss": losses}
 

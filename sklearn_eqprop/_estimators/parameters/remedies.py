@@ -22,11 +22,14 @@ class Situation:
         Of the weights.
     standardised : bool
         Whether the columns of X have means near 0 and standard deviations near 1.
+    own_validation : bool, default=False
+        Whether the user passed a validation set.
     """
 
     config: Config
     dtype: Any
     standardised: bool
+    own_validation: bool = False
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,6 @@ RESCALE_LAYERS = Remedy(
     "set layerwise_rescale=True",
     lambda s: s.config.rule.attenuated and not s.config.layerwise_rescale,
 )
-LOWER_ALPHA = Remedy("lower alpha (now {c.alpha:g})", lambda s: s.config.alpha > 0)
 RAISE_ALPHA = Remedy("raise alpha (now {c.alpha:g})")
 OTHER_SEED = Remedy("fit with another random_state")
 
@@ -131,7 +133,10 @@ RAISE_PATIENCE = Remedy(
     "raise n_iter_no_change (now {c.n_iter_no_change})",
     lambda s: s.config.n_iter_no_change is not None,
 )
-RAISE_FRACTION = Remedy("raise validation_fraction (now {c.validation_fraction:g})")
-SCALE_VALIDATION = Remedy("scale X_val like X")
+RAISE_FRACTION = Remedy(
+    "raise validation_fraction (now {c.validation_fraction:g})",
+    lambda s: s.config.early_stopping and not s.own_validation,
+)
+SCALE_VALIDATION = Remedy("scale X_val like X", lambda s: s.own_validation)
 SCORE_BY_LOSS = Remedy("set scoring='loss', which sees smaller steps")
 EARLY_STOPPING = Remedy("set early_stopping=True", lambda s: not s.config.early_stopping)

@@ -48,18 +48,9 @@ class Labels:
     def first(
         cls, y: Any, config: Config, classes: Any, *, incremental: bool
     ) -> tuple[Labels, np.ndarray]:
-        """Learn from the first y which classes there are.
+        """Learn from the first y, which scikit-learn has validated, which classes there are.
 
-        Parameters
-        ----------
-        y : array-like
-            Validated by scikit-learn.
-        config : Config
-            For `loss` and `class_weight`.
-        classes : array-like or None
-            All labels, as passed to ``partial_fit``.
-        incremental : bool
-            Whether this is a call of ``partial_fit``.
+        ``partial_fit`` (`incremental`) passes all labels as `classes`.
 
         Raises
         ------
@@ -159,13 +150,7 @@ class Labels:
             raise ValueError(msg)
 
     def check_warm_start(self, y: np.ndarray) -> None:
-        """Refuse targets in which a class of the earlier fit is missing.
-
-        Raises
-        ------
-        ValueError
-            With the missing classes.
-        """
+        """Refuse targets in which a class of the earlier fit is missing."""
         if self.multilabel:
             return
         found = set(np.unique(y).tolist())
@@ -388,13 +373,7 @@ def _classes_of(y: np.ndarray, classes: np.ndarray | None, multilabel: bool) -> 
 
 
 def _refuse_odd_labels(y: np.ndarray) -> None:
-    """Refuse objects that are not labels, or are labels of several kinds.
-
-    Raises
-    ------
-    ValueError
-        With the types found and the remedy.
-    """
+    """Refuse objects that are not labels, or are labels of several kinds."""
     if y.dtype != object:
         return
     # scikit-learn has its own message for bytes and for rows of labels.
@@ -412,13 +391,7 @@ def _refuse_odd_labels(y: np.ndarray) -> None:
 
 
 def _checked_classes(classes: Any) -> np.ndarray:
-    """Return the sorted labels that were passed as ``classes``.
-
-    Raises
-    ------
-    ValueError
-        If they are not a sequence of labels.
-    """
+    """Return the sorted labels that were passed as ``classes``; refuse anything else."""
     classes = on_host(classes)
     refuse_missing(classes, "classes", "pass labels only")
     labels = np.asarray(Labels.plain(classes))

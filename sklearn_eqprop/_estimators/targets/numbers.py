@@ -59,22 +59,10 @@ class Numbers:
     def first(
         cls, y: Any, config: Config, classes: Any, *, incremental: bool
     ) -> tuple[Numbers, np.ndarray]:
-        """Learn from the first y how many outputs there are.
+        """Learn from the first y, which scikit-learn has validated, how many outputs there are.
 
-        `scaled` learns their scales, once the weights of the samples are known.
-
-        Parameters
-        ----------
-        y : array-like
-            Validated by scikit-learn.
-        config : Config
-            For `loss`.
-        classes, incremental : ignored
-            As for `Labels.first`.
-
-        Returns
-        -------
-        numbers, y : Numbers, ndarray of shape (n_samples, n_outputs)
+        `scaled` learns their scales, once the weights of the samples are known. `classes` and
+        `incremental` matter for `Labels` only.
 
         Raises
         ------
@@ -134,13 +122,7 @@ class Numbers:
         return y.reshape(-1, self.n_outputs)
 
     def check_n_outputs(self, y: np.ndarray) -> None:
-        """Refuse targets with another number of columns.
-
-        Raises
-        ------
-        ValueError
-            With both numbers.
-        """
+        """Refuse targets with another number of columns."""
         if _n_outputs(y) != self.n_outputs:
             msg = (
                 f"y has {_n_outputs(y)} outputs per sample, but it had {self.n_outputs} when "
