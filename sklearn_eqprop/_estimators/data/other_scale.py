@@ -71,7 +71,9 @@ def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
     return 2 * int(np.count_nonzero(numbers > bound)) >= n_needed
 
 
-def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: str) -> None:
+def warn_about_held_out(
+    now: Columns, before: Columns, name: str, of_training: str, rows: Rows | None = None
+) -> None:
     """Warn if held-out rows are elsewhere than those of training, as if not preprocessed alike.
 
     Parameters
@@ -80,9 +82,12 @@ def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: s
         Of the held-out rows, and of the training rows.
     name, of_training : str
         Arguments that they come from.
+    rows : Rows, default=None
+        The held-out rows. With them, a single column that varies far more is noticed.
     """
     if not before.varies.any():
         return
+    column = None
     distances = np.abs(now.mean - before.mean)[before.varies] / before.spread[before.varies]
     # The mean of few rows may be far away by chance, or because of an outlier.
     is_elsewhere = np.median(distances) > 1 + 5 / np.sqrt(now.n_rows)
@@ -93,9 +98,16 @@ def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: s
         both = before.varies & now.varies
         ratios = np.log2(now.spread[both] / before.spread[both])
         is_elsewhere |= both.any() and bool(abs(np.median(ratios)) > OTHER_SPREAD)
-    if not is_elsewhere:
+        wider = np.flatnonzero(before.varies & (now.spread > before.highest - before.lowest))
+        if rows is not None and not is_elsewhere:
+            doubted = wider[:MOST_DOUBTED]
+            column = next(
+                (c for c in doubted if _most_are_beyond(rows, c, before.largest[c])), None
+            )
+    if not is_elsewhere and column is None:
         return
-    column = np.flatnonzero(before.varies)[distances.argmax()]
+    if column is None:
+        column = np.flatnonzero(before.varies)[distances.argmax()]
     remedy = "y_val has the unit of y: transform it as y (TransformedTargetRegressor does not)."
     if name == "X_val":
         remedy = (
