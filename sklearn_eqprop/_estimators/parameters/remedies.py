@@ -133,5 +133,7 @@ RAISE_PATIENCE = Remedy(
 )
 RAISE_FRACTION = Remedy("raise validation_fraction (now {c.validation_fraction:g})")
 SCALE_VALIDATION = Remedy("scale X_val like X")
-SCORE_BY_LOSS = Remedy("set scoring='loss', which sees smaller steps")
+SCORE_BY_LOSS = Remedy(
+    "set scoring='loss', which sees smaller steps", lambda s: s.config.scoring != "loss"
+)
 EARLY_STOPPING = Remedy("set early_stopping=True", lambda s: not s.config.early_stopping)
