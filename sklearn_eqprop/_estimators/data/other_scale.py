@@ -62,12 +62,16 @@ def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None
             return
 
 
-def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
-    """Return whether most numbers of a column, apart from 0, and not too few are beyond a bound."""
+def _most_are_beyond(rows: Rows, column: int, bound: float, *, zeros: bool = False) -> bool:
+    """Return whether most numbers of a column and not too few are beyond a bound.
+
+    Zeros do not count, unless `zeros`: rare entries may all be larger than those seen before.
+    """
     numbers = rows.X[:, column : column + 1]
     numbers = numbers if rows.device is None else rows.device.to_host(numbers)
     numbers = np.abs(numbers.data if sparse.issparse(numbers) else numbers)
-    n_needed = max(int(np.count_nonzero(numbers)), min(TELLING_ROWS, rows.n_samples))
+    n_numbers = rows.n_samples if zeros else int(np.count_nonzero(numbers))
+    n_needed = max(n_numbers, min(TELLING_ROWS, rows.n_samples))
     return 2 * int(np.count_nonzero(numbers > bound)) >= n_needed
 
 
@@ -100,10 +104,10 @@ def warn_about_held_out(
         is_elsewhere |= both.any() and bool(abs(np.median(ratios)) > OTHER_SPREAD)
         wider = np.flatnonzero(before.varies & (now.spread > before.highest - before.lowest))
         if rows is not None and not is_elsewhere:
-            doubted = wider[:MOST_DOUBTED]
-            column = next(
-                (c for c in doubted if _most_are_beyond(rows, c, before.largest[c])), None
-            )
+            for doubted in wider[:MOST_DOUBTED]:
+                if _most_are_beyond(rows, doubted, before.largest[doubted], zeros=True):
+                    column = doubted
+                    break
     if not is_elsewhere and column is None:
         return
     if column is None:

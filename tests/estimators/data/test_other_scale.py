@@ -77,6 +77,15 @@ def test_outliers_among_held_out_rows_are_no_other_scale():
     assert not any("another scale" in message for message in messages)
 
 
+def test_rare_entries_that_are_larger_among_held_out_rows_are_no_other_scale():
+    for seed in range(8):
+        X = sparse.random(200, 300, 0.02, random_state=seed, format="csr")
+        for n_train in (30, 100, 170):
+            train, held_out = X[:n_train], Rows(X[n_train:], np.zeros(200 - n_train), None, None)
+            arguments = (held_out.columns, look_over(train), "X_val", "X", held_out)
+            assert not messages_of(warn_about_held_out, *arguments)
+
+
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_a_pipeline_that_leaves_out_the_validation_set(layout):
     X, y = load_breast_cancer(return_X_y=True)
