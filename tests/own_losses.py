@@ -140,6 +140,17 @@ class MulticlassHinge:
         return 1 - target + output - (target * output).sum(axis=1, keepdims=True)
 
 
+class Distance:
+    """The Euclidean distance. Its only kink is at the target."""
+
+    def value(self, output, target):
+        return np.linalg.norm(output - target, axis=1)
+
+    def derivative(self, output, target):
+        distance = self.value(output, target)[:, None]
+        return (output - target) / np.maximum(distance, np.finfo(output.dtype).tiny)
+
+
 SEPARABLE = {
     "hinge": Hinge(),
     "squared hinge": SquaredHinge(),

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.datasets import (
     load_diabetes,
     load_iris,
@@ -157,6 +158,34 @@ def test_an_accuracy_that_cannot_see_rare_classes(scoring):
     assert average_precision_score(y, model.predict_proba(X)[:, 1]) < 0.2
     assert not fit_and_listen(model.set_params(scoring="loss"), X, y)
     assert average_precision_score(y, model.predict_proba(X)[:, 1]) > 0.8
+
+
+@pytest.mark.parametrize("scoring", ["f1", "balanced_accuracy", "recall"])
+def test_other_scores_that_cannot_see_rare_classes(scoring):
+    X, y = make_classification(2000, 6, weights=[0.98], flip_y=0, class_sep=0.3, random_state=1)
+    X = StandardScaler().fit_transform(X)
+    model = EqPropClassifier((16,), early_stopping=True, scoring=scoring, random_state=0)
+    [message] = fit_and_listen(model, X, y)
+    assert "in every epoch. Set scoring='loss', which" in message
+    assert not fit_and_listen(clone(model).set_params(scoring="loss"), X, y)
+    # A rate that is too small would not be seen by the loss, either.
+    [message] = fit_and_listen(model.set_params(learning_rate_init=1e-7), X, y)
+    assert "in every epoch. Raise learning_rate_init" in message
+    assert "scoring='loss'" not in message
+
+
+@pytest.mark.parametrize(
+    "change", [{"early_stopping": True}, {"alpha": 1e-3}, {"class_weight": {1: 2}}]
+)
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_a_good_network_that_is_trained_further_has_nothing_to_learn(change):
+    X, y = load_wine(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    model = EqPropClassifier((8,), warm_start=True, random_state=0, learning_rate_init=0.1)
+    model.set_params(max_iter=500, tol=1e-5, n_iter_no_change=30).fit(X, y)
+    assert model.loss_ < 0.01
+    model.set_params(learning_rate_init=1e-5, tol=1e-4, **change)
+    assert not fit_and_listen(model, X, y)
 
 
 def test_a_label_of_many_that_is_never_predicted():

@@ -172,6 +172,35 @@ def test_scorers_get_tables_as_they_were_passed(binary, estimator, own_set, libr
     assert list(model.feature_names_in_) == list(columns)
 
 
+@pytest.mark.parametrize("kind", [object, "str", "string", "category"])
+def test_scorers_get_series_of_every_kind(binary, kind):
+    X, y = binary
+    y = pd.Series(np.array(["no", "yes"])[y], index=np.arange(100, 180)).astype(kind)
+
+    def by_index(model, X, held_out):
+        assert held_out.dtype == y.dtype
+        assert held_out.equals(y[held_out.index])
+        return accuracy_score(held_out, model.predict(X))
+
+    model = EqPropClassifier(**SETTINGS, scoring=by_index).fit(X, y)
+    expected = EqPropClassifier(**SETTINGS).fit(X, y).validation_scores_
+    assert model.validation_scores_ == expected
+
+
+@pytest.mark.parametrize("kind", ["float64", "Float64"])
+def test_scorers_get_frames_of_targets(binary, kind):
+    X, y = binary
+    frame = pd.DataFrame({"first": y + X[:, 0], "second": X[:, 1]}).astype(kind)
+    is_plain = kind == "float64"  # scikit-learn's metrics do not know all nullable frames
+
+    def of_first(model, X, y):
+        first = y["first"] if is_plain else y[:, 0]
+        return -metrics.mean_absolute_error(first, model.predict(X)[:, 0])
+
+    model = EqPropRegressor(**SETTINGS, scoring=of_first).fit(X, frame)
+    assert len(model.validation_scores_) == 4
+
+
 # ---- errors --------------------------------------------------------------------------------------
 
 
@@ -229,6 +258,13 @@ def test_remedy_for_the_positive_label(rare, scoring, labels):
         EqPropClassifier(**SETTINGS, scoring=recorder).fit(X, y)
         expected = f1_score(recorder.y, recorder.predicted, pos_label=labels[1])
         assert model.validation_scores_[-1] == pytest.approx(expected)
+
+
+def test_remedy_for_a_positive_label_that_does_not_occur(rare):
+    X, y = rare
+    scorer = make_scorer(f1_score, pos_label="oui")
+    with pytest.raises(ValueError, match=r"scoring=make_scorer\(f1_score, pos_label='yes'\)\.$"):
+        EqPropClassifier(**SETTINGS, scoring=scorer).fit(X, np.array(["no", "yes"])[y])
 
 
 @pytest.mark.parametrize("scoring", ["f1", "recall", "roc_auc"])

@@ -126,15 +126,16 @@ def test_coupled_outputs_hold_a_force_that_is_kinked_or_very_steep(loss, method)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
-@pytest.mark.parametrize("name", [*LOSSES, "multiclass hinge"])
+@pytest.mark.parametrize("name", [*LOSSES, "multiclass hinge", "distance"])
 def test_the_trial_sees_kinks_and_coupled_outputs(name, dtype):
-    loss = LOSSES.get(name, own_losses.MulticlassHinge())
+    others = {"multiclass hinge": own_losses.MulticlassHinge(), "distance": own_losses.Distance()}
+    loss = (LOSSES | others)[name]
     for target in (np.eye(3)[[0, 2, 1, 1, 0]], np.random.RandomState(0).standard_normal((5, 3))):
         if target.min() < 0 and name == "multiclass hinge":
             continue
         shape = shape_of(loss.derivative, target.astype(dtype))
         assert shape.couples == (name not in own_losses.SEPARABLE)
-        assert shape.kinked == (name in {*own_losses.KINKED, "multiclass hinge"})
+        assert shape.kinked == (name in {*own_losses.KINKED, *others})
 
 
 def test_a_user_who_bounds_a_large_curvature_need_not_wait():

@@ -62,16 +62,22 @@ def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None
             return
 
 
-def _most_are_beyond(rows: Rows, column: int, bound: float) -> bool:
-    """Return whether most non-zero numbers of a column, and enough of them, are beyond a bound."""
+def _most_are_beyond(rows: Rows, column: int, bound: float, *, zeros: bool = False) -> bool:
+    """Return whether most numbers of a column, and enough of them, are beyond a bound.
+
+    Zeros do not count, unless `zeros`: rare entries may all be larger than those seen before.
+    """
     numbers = rows.X[:, column : column + 1]
     numbers = numbers if rows.device is None else rows.device.to_host(numbers)
     numbers = np.abs(numbers.data if sparse.issparse(numbers) else numbers)
-    n_needed = max(int(np.count_nonzero(numbers)), min(TELLING_ROWS, rows.n_samples))
+    n_numbers = rows.n_samples if zeros else int(np.count_nonzero(numbers))
+    n_needed = max(n_numbers, min(TELLING_ROWS, rows.n_samples))
     return 2 * int(np.count_nonzero(numbers > bound)) >= n_needed
 
 
-def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: str) -> None:
+def warn_about_held_out(
+    now: Columns, before: Columns, name: str, of_training: str, rows: Rows | None = None
+) -> None:
     """Warn if held-out rows lie so far from those of training that they were not scaled alike.
 
     Parameters
@@ -80,9 +86,12 @@ def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: s
         Of the held-out rows, and of the training rows.
     name, of_training : str
         Arguments that they come from.
+    rows : Rows, default=None
+        The held-out rows. With them, a single column that varies far more is noticed.
     """
     if not before.varies.any():
         return
+    column = None
     distances = np.abs(now.mean - before.mean)[before.varies] / before.spread[before.varies]
     # The mean of few rows may be far away by chance, or because of an outlier.
     is_elsewhere = np.median(distances) > 1 + 5 / np.sqrt(now.n_rows)
@@ -93,9 +102,16 @@ def warn_about_held_out(now: Columns, before: Columns, name: str, of_training: s
         both = before.varies & now.varies
         ratios = np.log2(now.spread[both] / before.spread[both])
         is_elsewhere |= both.any() and bool(abs(np.median(ratios)) > OTHER_SPREAD)
-    if not is_elsewhere:
+        wider = np.flatnonzero(before.varies & (now.spread > before.highest - before.lowest))
+        if rows is not None and not is_elsewhere:
+            for doubted in wider[:MOST_DOUBTED]:
+                if _most_are_beyond(rows, doubted, before.largest[doubted], zeros=True):
+                    column = doubted
+                    break
+    if not is_elsewhere and column is None:
         return
-    column = np.flatnonzero(before.varies)[distances.argmax()]
+    if column is None:
+        column = np.flatnonzero(before.varies)[distances.argmax()]
     remedy = "y_val has the unit of y: transform it as y (TransformedTargetRegressor does not)."
     if name == "X_val":
         remedy = (

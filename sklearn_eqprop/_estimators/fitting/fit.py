@@ -364,7 +364,7 @@ def network_to_train(
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:
         check_inputs_fit(held_out, arrays.dtype, "X_val")
-        warn_about_held_out(held_out.columns, rows.columns, "X_val", "X")
+        warn_about_held_out(held_out.columns, rows.columns, "X_val", "X", held_out)
         targets.warn_about_held_out(held_out.y, rows.y)
     if previous is not None:
         if state.seen_sizes is not None and state.n_samples_seen >= TELLING_ROWS:

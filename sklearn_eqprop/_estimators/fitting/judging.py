@@ -49,7 +49,10 @@ def judge(
     has_columns = hasattr(given_X, "columns")
     if has_columns:
         X = _taken(given_X, held_out.index)
-    if hasattr(given_y, "iloc") and isinstance(getattr(given_y, "dtype", None), np.dtype):
+    # Metrics do not know frames of nullable columns.
+    if hasattr(given_y, "iloc") and (
+        given_y.ndim == 1 or all(isinstance(kind, np.dtype) for kind in given_y.dtypes)
+    ):
         y = _taken(given_y, held_out.index)
     weight = {}
     if held_out.weight is not None and _takes_weight(
@@ -123,8 +126,7 @@ def _remedy(scoring: Any, scorer: Any, problem: str, targets: Targets) -> str:
         return ""
     classes, made = targets.classes.tolist(), repr(scorer)
     if "pos_label" in problem and made.startswith("make_scorer(") and len(classes) == 2:
-        for default in (", average=binary", ", response_method='predict'"):
-            made = made.replace(default, "")
+        made = re.sub(r", (average=binary|response_method='predict'|pos_label=[^,)]*)", "", made)
         named = f"{made.removesuffix(')')}, pos_label={classes[1]!r})"
         return f"Name the label that counts as positive: scoring={named}."
     variants = [

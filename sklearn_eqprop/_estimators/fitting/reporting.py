@@ -24,6 +24,8 @@ WORTHWHILE = 0.05
 RISE, HIGH = 1.1, 2.0
 #: A loss this close to that of a constant prediction, relative to it, may be at its minimum.
 CLOSE = 0.01
+#: The loss falls although the score does not if it ends below this share of its first value.
+FALLEN = 0.9
 #: Weight decay, relative to the loss of a sample, that may be the reason why nothing was learned.
 STRONG_DECAY = 0.05
 
@@ -57,7 +59,7 @@ def _warn_about_loss(
 ) -> None:
     config, tol, constant = situation.config, situation.config.tol, state.constant_loss
     curve = state.loss_curve[-n_epochs:]  # epochs of earlier calls may have seen other data
-    is_fresh = n_epochs == state.n_compared
+    is_fresh = n_epochs == len(state.loss_curve)  # a trained network may have little to learn
     had_time = n_epochs >= PATIENT_EPOCHS or ended_by is EndedBy.PATIENCE
     is_flat = is_fresh and n_epochs > 1 and curve[0] - min(curve) <= tol < min(curve)
     loss = state.kept_loss
@@ -114,6 +116,11 @@ def _warn_about_learning(
             f" The best validation score, {state.best_score:.4g}, is that of predicting the most "
             "frequent label for every sample."
         )
+    elif config.early_stopping and len({*state.compared_scores}) == 1 < len(curve):
+        # Other scores, such as F1, are blind to rare classes too. The loss tells if it fell.
+        text += f" The validation score was {state.best_score:.4g} in every epoch."
+        if rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]:
+            remedies.insert(0, ways.SCORE_BY_LOSS)
     warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
 
 

@@ -138,5 +138,7 @@ RAISE_FRACTION = Remedy(
     lambda s: s.config.early_stopping and not s.own_validation,
 )
 SCALE_VALIDATION = Remedy("scale X_val like X", lambda s: s.own_validation)
-SCORE_BY_LOSS = Remedy("set scoring='loss', which sees smaller steps")
+SCORE_BY_LOSS = Remedy(
+    "set scoring='loss', which sees smaller steps", lambda s: s.config.scoring != "loss"
+)
 EARLY_STOPPING = Remedy("set early_stopping=True", lambda s: not s.config.early_stopping)

@@ -396,7 +396,11 @@ def _checked_classes(classes: Any) -> np.ndarray:
     refuse_missing(classes, "classes", "pass labels only")
     labels = np.asarray(Labels.plain(classes))
     if labels.ndim != 1 or labels.size == 0:
-        msg = f"classes={classes!r} must be a sequence of all class labels."
+        found = f"an array of shape {labels.shape}" if labels.ndim > 1 else repr(classes)
+        msg = (
+            f"classes must be a sequence of all class labels, not {found}. To weight samples, use "
+            "the name: sample_weight=..."
+        )
         raise ValueError(msg)
     if labels.dtype.kind == "f" and (labels != np.trunc(labels)).any():  # NaN, too
         held = f"{labels[labels != np.trunc(labels)][0]:g}, which is not a label"

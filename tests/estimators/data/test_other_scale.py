@@ -57,6 +57,35 @@ def test_raw_validation_sets_are_told_from_small_ones(load, scaler):
                 assert messages_of(warn_about_held_out, raw, seen, "X_val", "X")
 
 
+@pytest.mark.parametrize("factor", [30, 1e3, 1e6])
+def test_a_single_centred_column_that_is_not_scaled(factor):
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((120, 5)), rng.randint(2, size=120)
+    X_val = X[80:] * np.where(np.arange(5) == 3, factor, 1)
+    model = EqPropClassifier((4,), early_stopping=True, max_iter=2, random_state=0)
+    with pytest.warns(ConvergenceWarning, match=r"X_val is on another scale than X: column 3 has"):
+        model.fit(X[:80], y[:80], X_val=X_val, y_val=y[80:])
+
+
+def test_outliers_among_held_out_rows_are_no_other_scale():
+    rng = np.random.RandomState(0)
+    X, y = rng.standard_normal((150, 20)), rng.randint(2, size=150)
+    X[:, 10:] = rng.uniform(size=(150, 10)) < 0.02
+    X[100:102, 7:13] = [[1e3], [-1e3]]
+    model = EqPropClassifier((4,), early_stopping=True, max_iter=2, random_state=0)
+    messages = messages_of(lambda: model.fit(X[:100], y[:100], X_val=X[100:], y_val=y[100:]))
+    assert not any("another scale" in message for message in messages)
+
+
+def test_rare_entries_that_are_larger_among_held_out_rows_are_no_other_scale():
+    for seed in range(8):
+        X = sparse.random(200, 300, 0.02, random_state=seed, format="csr")
+        for n_train in (30, 100, 170):
+            train, held_out = X[:n_train], Rows(X[n_train:], np.zeros(200 - n_train), None, None)
+            arguments = (held_out.columns, look_over(train), "X_val", "X", held_out)
+            assert not messages_of(warn_about_held_out, *arguments)
+
+
 @pytest.mark.parametrize("layout", [np.asarray, sparse.csr_array])
 def test_a_pipeline_that_leaves_out_the_validation_set(layout):
     X, y = load_breast_cancer(return_X_y=True)
