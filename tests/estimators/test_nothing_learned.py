@@ -153,7 +153,7 @@ def test_an_accuracy_that_cannot_see_rare_classes(scoring):
     X, y = make_classification(2000, 6, weights=[0.99], flip_y=0, class_sep=0.5, random_state=0)
     model = EqPropClassifier((16,), early_stopping=True, scoring=scoring, random_state=0)
     [message] = fit_and_listen(model, X, y)
-    assert "score, 0.99, is that of predicting the most frequent label" in message
+    assert "score, 0.99, is no better than that of predicting the most frequent label" in message
     assert "Set scoring='loss', which" in message
     assert average_precision_score(y, model.predict_proba(X)[:, 1]) < 0.2
     assert not fit_and_listen(model.set_params(scoring="loss"), X, y)

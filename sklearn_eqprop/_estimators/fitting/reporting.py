@@ -110,17 +110,18 @@ def _warn_about_learning(
             f"the loss was {curve[0]:.4g} in the first epoch, {min(curve):.4g} at best and "
             f"{curve[-1]:.4g} in the last of {len(curve)}; {constant}."
         )
+    is_constant = config.early_stopping and len({*state.compared_scores}) == 1 < len(curve)
     if state.is_blind:
-        remedies.insert(0, ways.SCORE_BY_LOSS)
         text += (
-            f" The best validation score, {state.best_score:.4g}, is that of predicting the most "
-            "frequent label for every sample."
+            f" The best validation score, {state.best_score:.4g}, is no better than that of "
+            "predicting the most frequent label for every sample."
         )
-    elif config.early_stopping and len({*state.compared_scores}) == 1 < len(curve):
-        # Other scores, such as F1, are blind to rare classes too. The loss tells if it fell.
+    elif is_constant:  # other scores, such as F1, are blind to rare classes too
         text += f" The validation score was {state.best_score:.4g} in every epoch."
-        if rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]:
-            remedies.insert(0, ways.SCORE_BY_LOSS)
+    # The loss sees no more than the score does if it does not fall.
+    has_fallen = rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]
+    if has_fallen and (state.is_blind or is_constant):
+        remedies.insert(0, ways.SCORE_BY_LOSS)
     warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
 
 
