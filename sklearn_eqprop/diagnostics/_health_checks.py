@@ -46,8 +46,8 @@ def _no_signals(name: str) -> HealthCheck:
 
 def settling(evidence: Evidence) -> HealthCheck:
     """Whether the phases settle in prediction and in training."""
-    subject, unsettled = evidence.subject, evidence.unsettled
-    situation = subject.situation
+    subject, predicted, situation = evidence.subject, evidence.predicted, evidence.subject.situation
+    unsettled, n_sweeps = 1 - float(predicted.converged.mean()), float(predicted.n_steps.mean())
     record = subject.estimator.relaxation_
     trained = max(
         (record[name][-1] for name in ("free_unconverged", "nudged_unconverged") if record[name]),
@@ -56,43 +56,26 @@ def settling(evidence: Evidence) -> HealthCheck:
     finding = (
         f"{unsettled:.1%} of the samples do not settle in prediction, and {trained:.1%} of the "
         "phases did not settle in the last epoch of training. A sample takes "
-        f"{evidence.n_sweeps:.1f} sweeps on average."
+        f"{n_sweeps:.1f} sweeps on average."
     )
+    value = max(unsettled, trained)
     if evidence.n_diverged:
         # More sweeps would not help, so one such sample is enough.
         share = evidence.n_diverged / subject.n_samples
-        return HealthCheck(
-            "settling",
-            max(unsettled, trained, share),
-            "bad",
-            f"{finding} {share:.1%} of the samples diverge within {MAX_STEPS} sweeps.",
-            sentence(situation, *ways.WEAKER_LOOPS, ways.SCALE_INPUTS, ways.LOWER_RATE)
-            + " Then fit again.",
-        )
-    if evidence.n_broken and subject.dtype != np.float64:
+        finding += f" {share:.1%} of the samples diverge within {MAX_STEPS} sweeps."
+        remedy = sentence(situation, *ways.WEAKER_LOOPS, ways.SCALE_INPUTS, ways.LOWER_RATE)
+        remedy += " Then fit again."
+        return HealthCheck("settling", max(value, share), "bad", finding, remedy)
+    broken = float((~np.isfinite(predicted.residual)).mean())
+    if broken and subject.dtype != np.float64:
         # More sweeps would not help here either: the equilibrium is too large for the dtype.
-        share = evidence.n_broken / subject.n_samples
-        return HealthCheck(
-            "settling",
-            max(unsettled, trained),
-            "bad",
-            f"{finding} {share:.1%} of the samples are not finite in {subject.dtype.name}.",
-            sentence(situation, ways.SCALE_INPUTS, ways.FLOAT64),
-        )
-    return judged(
-        "settling",
-        max(unsettled, trained),
-        UNSETTLED_LIMITS,
-        finding,
-        sentence(
-            situation,
-            ways.RAISE_MAX_RELAX,
-            ways.RAISE_MAX_NUDGE,
-            *ways.WEAKER_LOOPS,
-            ways.CHANGE_STEP_SIZE,
-            ways.GAUSS_SEIDEL,
-        ),
-    )
+        finding += f" {broken:.1%} of the samples are not finite in {subject.dtype.name}."
+        remedy = sentence(situation, ways.SCALE_INPUTS, ways.FLOAT64)
+        return HealthCheck("settling", value, "bad", finding, remedy)
+    limits = (ways.RAISE_MAX_RELAX, ways.RAISE_MAX_NUDGE)
+    others = (ways.CHANGE_STEP_SIZE, ways.GAUSS_SEIDEL)
+    remedy = sentence(situation, *limits, *ways.WEAKER_LOOPS, *others)
+    return judged("settling", value, UNSETTLED_LIMITS, finding, remedy)
 
 
 def saturation(evidence: Evidence) -> HealthCheck:
@@ -105,18 +88,13 @@ def saturation(evidence: Evidence) -> HealthCheck:
     activation = evidence.subject.network.activations[0]
     silent = activation.lower is not None and activation.upper is None
     where = "silent (at 0)" if silent else "at a bound" if activation.lower is not None else "flat"
+    remedies = (ways.SCALE_INPUTS, ways.LOWER_RATE, ways.RAISE_ALPHA, ways.RELU)
     return judged(
         "saturation",
         max(fractions),
         SILENT_LIMITS if silent else SATURATED_LIMITS,
         f"Hidden units are {where} in {_percentages(fractions)} of the cases, layer by layer.",
-        sentence(
-            evidence.subject.situation,
-            ways.SCALE_INPUTS,
-            ways.LOWER_RATE,
-            ways.RAISE_ALPHA,
-            ways.RELU,
-        ),
+        sentence(evidence.subject.situation, *remedies),
     )
 
 

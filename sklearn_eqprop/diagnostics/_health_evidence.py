@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField
+from sklearn_eqprop._relaxation import FreeField, Result
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
@@ -51,11 +51,8 @@ class Evidence:
         How well the network predicts.
     held_out : Quality or None
         The same on rows that it was not trained on. None: there are none.
-    unsettled, n_sweeps : float
-        Fraction of the samples that do not settle in `predict`, and the mean number of sweeps or
-        steps per sample.
-    n_broken : int
-        Samples whose states are not finite in `predict`, in the estimator's dtype.
+    predicted : Result
+        How the samples settle in `predict`, in the estimator's dtype.
     n_diverged : int
         Samples that diverge when they are settled up to rounding in float64.
     equilibria : Equilibria or None
@@ -68,9 +65,7 @@ class Evidence:
     subject: Subject
     quality: Quality
     held_out: Quality | None
-    unsettled: float
-    n_sweeps: float
-    n_broken: int
+    predicted: Result
     n_diverged: int
     equilibria: Equilibria | None
     directions: Directions | None
@@ -92,9 +87,7 @@ def gather(subject: Subject, held_out: Subject | None) -> Evidence:
         subject=subject,
         quality=subject.quality(predicted.states[0]),
         held_out=None if held_out is None else held_out.quality(held_out.prediction().states[0]),
-        unsettled=1 - float(predicted.converged.mean()),
-        n_sweeps=float(predicted.n_steps.mean()),
-        n_broken=int((~np.isfinite(predicted.residual)).sum()),
+        predicted=predicted,
         n_diverged=n_diverged,
         equilibria=equilibria,
         directions=directions,
