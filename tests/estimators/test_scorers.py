@@ -169,7 +169,8 @@ def test_scorers_get_tables_as_they_were_passed(binary, estimator, own_set, libr
     else:
         model.fit(frame, y, sample_weight=weight)
     assert model.validation_scores_ == gaps
-    assert list(model.feature_names_in_) == list(columns)
+    if library is pd or hasattr(model, "feature_names_in_"):  # scikit-learn 1.6 has none of polars
+        assert list(model.feature_names_in_) == list(columns)
 
 
 @pytest.mark.parametrize("kind", [object, "str", "string", "category"])
@@ -282,7 +283,7 @@ def test_remedy_for_a_class_that_is_not_held_out(rare):
     y = y.copy()
     y[:3] = 2
     model = EqPropClassifier(**SETTINGS, scoring="neg_log_loss")
-    message = r"different number of classes: 2 vs 3\. The validation set holds no sample of the "
+    message = r"different number of classes:? 2.* 3\. The validation set holds no sample of the "
     with pytest.raises(ValueError, match=message + r"classes \[2\]\. Use scoring='loss'"):
         model.fit(X, y)
     model.fit(X, y, X_val=X[:50], y_val=y[:50])

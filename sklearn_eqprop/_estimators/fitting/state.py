@@ -22,6 +22,8 @@ RELAXATION_RECORDS = (
     "free_unconverged",
     "nudged_unconverged",
 )
+#: Facts about one call, for its warnings. No later call reads them, so model files leave them out.
+OF_ONE_CALL = ("constant_score", "penalty", "kept_loss", "kept_epoch", "signal")
 
 
 class EndedBy(Enum):
@@ -130,7 +132,8 @@ class TrainingState:
         Random streams are stored as plain data, which every version of NumPy can read, and only if
         they have been drawn from.
         """
-        return vars(self) | {
+        kept = {name: value for name, value in vars(self).items() if name not in OF_ONE_CALL}
+        return kept | {
             name: _stored_stream(getattr(self, name), seed)
             for name, seed in self.stream_seeds.items()
         }
