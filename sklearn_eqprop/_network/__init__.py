@@ -19,6 +19,7 @@ from sklearn_eqprop._network.gains import (
     excess_gain,
     feedback_gains,
 )
+from sklearn_eqprop._network.image_layout import layout_of
 from sklearn_eqprop._network.max_pooling import PooledConvolution
 from sklearn_eqprop._network.network import Network
 from sklearn_eqprop._network.structure import (
@@ -28,7 +29,6 @@ from sklearn_eqprop._network.structure import (
     feedback_order,
     initial_weights,
     layered_wiring,
-    layout_of,
     reachable,
     wired_network,
 )

@@ -17,16 +17,16 @@ from scipy import sparse
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
 from sklearn_eqprop._estimators.data.inputs import rows_that_count
+from sklearn_eqprop._estimators.data.sparse_columns import (
+    BLOCK_NUMBERS,
+    extremes_of_entries,
+    sums_of_entries,
+)
 
-#: Numbers of X that are read together. Smaller blocks slow down X in Fortran order, which data
-#: frames have. Larger ones do not stay in the cache.
-BLOCK_NUMBERS = 2**18
-#: The same for fingerprints. Their steps are so simple that a smaller and faster cache pays.
+#: As `BLOCK_NUMBERS`, for fingerprints: their steps are so simple that a smaller cache pays.
 HASHED_NUMBERS = 2**15
 #: The same on a device, where larger blocks mean fewer kernels.
 DEVICE_BLOCK_NUMBERS = 2**22
-#: Numbers of X in the sample that is searched for outliers.
-SAMPLE_NUMBERS = 2**18
 #: Largest exponent E such that 2**E and 2**-E are both normal numbers in float64.
 LARGEST_EXPONENT = 1022
 
@@ -52,8 +52,6 @@ LARGE_OFFSET = 10.0
 ROUNDINGS = 16
 #: Columns count as standardised if at least this share of them is.
 MOSTLY = 0.9
-#: The network cannot tell entries apart if they are this much smaller than the largest.
-DWARFED = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +145,7 @@ def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
     """
     xp = np if device is None else device.xp
     if sparse.issparse(X):
-        lowest, highest = _extremes_of_entries(X)
+        lowest, highest = extremes_of_entries(X)
         origin: Any = 0.0
     else:
         lowest, highest = X.min(axis=0).astype(np.float64), X.max(axis=0).astype(np.float64)
@@ -155,7 +153,7 @@ def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
     exponent = xp.frexp(xp.maximum(highest, -lowest))[1]
     exponent = xp.clip(exponent, -LARGEST_EXPONENT, LARGEST_EXPONENT)
     units = xp.ldexp(xp.ones_like(lowest), -exponent)
-    sums = _sums_of_entries(X, units) if sparse.issparse(X) else _sums(X, units, origin, device)
+    sums = sums_of_entries(X, units) if sparse.issparse(X) else _sums(X, units, origin, device)
     distance = squares = xp.zeros_like(lowest)
     for block, block_squares in sums:
         distance, squares = distance + block / X.shape[0], squares + block_squares / X.shape[0]
@@ -176,44 +174,12 @@ def _sums(
         yield total, numbers.sum(axis=0)
 
 
-def _sums_of_entries(X: Any, units: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Sums and sums of squares of the columns of a CSR matrix, a block of entries at a time."""
-    for columns, values in _entries(X):
-        numbers = values * units[columns]
-        total = np.bincount(columns, numbers, minlength=units.size)
-        numbers *= numbers
-        yield total, np.bincount(columns, numbers, minlength=units.size)
-
-
-def _extremes_of_entries(X: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Lowest and highest number of the columns of a CSR matrix."""
-    n_rows, n_columns = X.shape
-    lowest, highest = np.full(n_columns, np.inf), np.full(n_columns, -np.inf)
-    n_stored = np.zeros(n_columns, dtype=np.intp)
-    for columns, values in _entries(X):
-        np.minimum.at(lowest, columns, values)
-        np.maximum.at(highest, columns, values)
-        n_stored += np.bincount(columns, minlength=n_columns)
-    has_zeros = n_stored < n_rows
-    np.minimum(lowest, 0, out=lowest, where=has_zeros)
-    np.maximum(highest, 0, out=highest, where=has_zeros)
-    return lowest, highest
-
-
 def _blocks(X: Any, size: int) -> Iterator[Any]:
     """Rows of X, at least one and about `size` stored numbers at a time."""
     n_stored = X.nnz if sparse.issparse(X) else X.size
     n_rows = max(1, size * X.shape[0] // max(1, n_stored))
     for start in range(0, X.shape[0], n_rows):
         yield X[start : start + n_rows]
-
-
-def _entries(X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Columns and values, in float64, of the entries of a CSR matrix, a block at a time."""
-    size = max(BLOCK_NUMBERS, 4 * X.shape[1])  # every block also costs time for each column
-    for start in range(0, X.data.shape[0], size):
-        block = slice(start, start + size)
-        yield X.indices[block], X.data[block].astype(np.float64)
 
 
 # ---- scales ------------------------------------------------------------------------------------
@@ -434,29 +400,3 @@ def _hidden_by_offset(columns: Columns, mean: np.ndarray, spread: np.ndarray) ->
     if 2 * n_pixels > pixels.size and 2 * np.count_nonzero(hidden & pixels) < n_pixels:
         hidden &= ~pixels
     return np.flatnonzero(hidden)
-
-
-def warn_about_outliers(X: Any, columns: Columns, scales: np.ndarray | None) -> None:
-    """Warn if a few entries of a column are so large that the network cannot tell the others apart.
-
-    Only columns that are scaled down are checked, on a sample of evenly spaced rows. X must be on
-    the host, and `columns` must be its statistics.
-    """
-    if scales is None or not (scales > 1).any():
-        return
-    step = min(X.size // SAMPLE_NUMBERS, X.shape[0] // TELLING_ROWS)
-    sample = X[:: max(1, step)]
-    limits = DWARFED * columns.largest
-    if columns.is_sparse:
-        sizes, at = np.abs(sample.data), sample.indices
-        below, present = sizes < limits[at], sizes > 0
-        n_below = np.bincount(at[below & present], minlength=limits.size)
-        n_present = np.bincount(at[present], minlength=limits.size)
-    else:
-        sizes = np.abs(sample)
-        n_present = np.count_nonzero(sizes, axis=0)
-        n_below = np.count_nonzero((sizes < limits) & (sizes > 0), axis=0)
-    dwarfed = np.flatnonzero((scales > 1) & (2 * n_below > n_present))
-    if dwarfed.size:
-        column = dwarfed[0]
-        column_warnings.warn_about_dwarfed(X[:, [column]], column, columns.largest[column])

@@ -18,17 +18,17 @@ from sklearn_eqprop._estimators.data.inputs import (
     validated_weight,
 )
 from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out, warn_about_other_scale
+from sklearn_eqprop._estimators.data.outliers import warn_about_outliers
 from sklearn_eqprop._estimators.data.rows import (
     TELLING_ROWS,
     Rows,
     check_inputs_fit,
     scales_of,
     warn_about_columns,
-    warn_about_outliers,
 )
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
 from sklearn_eqprop._estimators.fitting.callbacks import EpochCallbacks
-from sklearn_eqprop._estimators.fitting.judging import judge
+from sklearn_eqprop._estimators.fitting.judging import judge, rows_to_judge
 from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, Trained, train
@@ -149,7 +149,9 @@ def _prepare_and_train(
     every_row, targets = rows_to_fit(draft, config, call, previous, backend)
     rows = every_row.that_count()  # without those of a class of weight 0
     vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
-    held_out = rows_to_judge(draft, config, targets, call, backend)
+    held_out = None
+    if call.validation[0] is not None:
+        held_out = rows_to_judge(draft, config, targets, call.validation, backend)
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
@@ -301,30 +303,6 @@ def rows_to_fit(
     return replace(rows, y=y, weight=weight, sample_weight=rows.weight), targets
 
 
-def rows_to_judge(
-    estimator: Any, config: Config, targets: Targets, call: Call, backend: ArrayBackend
-) -> Rows | None:
-    """Return the user's validation set, or None if there is none.
-
-    Raises
-    ------
-    ValueError
-        If it does not fit the training data.
-    """
-    X, y, weight = call.validation
-    if X is None:
-        return None
-    try:
-        X, y, home = validated_pair(estimator, X, targets.plain(y), backend)
-        weight = validated_weight(weight, y, "sample_weight_val")
-        device = backend if home.on_device else None
-        rows = Rows(X, y, weight, device).that_count("sample_weight_val")
-        return replace(rows, y=targets.checked(rows.y, config))
-    except ValueError as error:
-        msg = f"In the validation set (X_val, y_val, sample_weight_val): {error}"
-        raise ValueError(msg) from error
-
-
 def network_to_train(
     config: Config,
     rows: Rows,
@@ -373,8 +351,9 @@ def network_to_train(
     state.note_sizes(rows.columns.sizes, rows.n_samples)
     if not incremental:
         warn_about_columns(rows.columns, state.input_scales, n_channels)
-        if rows.device is None:
-            warn_about_outliers(rows.X, rows.columns, state.input_scales)
+        scales = state.input_scales
+        if rows.device is None and scales is not None and (scales > 1).any():
+            warn_about_outliers(rows.X, rows.columns, scales)
         warn_beforehand(config, targets.loss, layout.wiring)
     return arrays, state
 

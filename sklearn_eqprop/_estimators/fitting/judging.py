@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import signature
 from numbers import Real
 from typing import Any
@@ -10,13 +11,40 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import check_scoring, get_scorer_names
 
-from sklearn_eqprop._backend.array_backend import Feed
+from sklearn_eqprop._backend.array_backend import ArrayBackend, Feed
+from sklearn_eqprop._estimators.data.inputs import validated_pair, validated_weight
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.settle import prediction_substrate, settle_rows
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._network import Network
 from sklearn_eqprop.exceptions import DivergenceError, EqPropWarning
+
+
+def rows_to_judge(
+    estimator: Any,
+    config: Config,
+    targets: Targets,
+    validation: tuple[Any, Any, Any],
+    backend: ArrayBackend,
+) -> Rows:
+    """Return the user's validation set: X_val, y_val and sample_weight_val.
+
+    Raises
+    ------
+    ValueError
+        If it does not fit the training data.
+    """
+    X, y, weight = validation
+    try:
+        X, y, home = validated_pair(estimator, X, targets.plain(y), backend)
+        weight = validated_weight(weight, y, "sample_weight_val")
+        device = backend if home.on_device else None
+        rows = Rows(X, y, weight, device).that_count("sample_weight_val")
+        return replace(rows, y=targets.checked(rows.y, config))
+    except ValueError as error:
+        msg = f"In the validation set (X_val, y_val, sample_weight_val): {error}"
+        raise ValueError(msg) from error
 
 
 def judge(

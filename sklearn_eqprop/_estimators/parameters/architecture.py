@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
-from sklearn_eqprop._network import Conv2D, Layout, Wiring, layered_wiring, layout_of, reachable
+from sklearn_eqprop._network import (
+    Conv2D,
+    Layout,
+    Wiring,
+    dense_layout,
+    layered_wiring,
+    layout_of,
+    reachable,
+)
 from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 
@@ -52,9 +60,10 @@ def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layo
     """
     wiring = requested_wiring(config)
     shape = _image_shape(config.input_shape, n_features)
-    if not any(isinstance(entry, Conv2D) for entry in config.hidden):
+    dense = [entry for entry in config.hidden if not isinstance(entry, Conv2D)]
+    if len(dense) == len(config.hidden):
         # Dense layers read any input as a row, so that a search may hold input_shape fixed.
-        return layout_of(wiring, (n_features,), config.hidden, n_outputs)
+        return dense_layout(wiring, (n_features, *dense, n_outputs))
     if shape is None:
         msg = (
             f"hidden_layer_sizes={config.hidden!r} has convolutional layers, but input_shape=None. "

@@ -7,20 +7,19 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.metrics import accuracy_score
-from sklearn.utils import column_or_1d, compute_class_weight
+from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
-from sklearn_eqprop._estimators.data.rows import TELLING_ROWS
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.targets.class_weights import weight_of_classes
+from sklearn_eqprop._estimators.targets.multilabel import check_multilabel, warn_about_one_hot
 from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, ClassificationLoss
 from sklearn_eqprop._network import Reach
 from sklearn_eqprop._sklearn_compat import type_of_target
-from sklearn_eqprop._warnings import warn_at_call
-from sklearn_eqprop.exceptions import EqPropWarning
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Labels:
         """
         y, multilabel = _clean(y, config)
         if multilabel:
-            _warn_about_one_hot(y)
+            warn_about_one_hot(y)
         if classes is None and incremental and not multilabel:
             msg = (
                 "classes must be passed on the first call to partial_fit. Pass all labels that "
@@ -173,34 +172,9 @@ class Labels:
         """
         if self.class_weight is None:
             return sample_weight
-        columns = self.codes(y)
         weight = np.ones(y.shape[0]) if sample_weight is None else sample_weight
-        by_class = self._weight_of_classes(y, columns, weight)
-        if np.count_nonzero(by_class) < 2:
-            msg = (
-                f"class_weight={self.class_weight!r} leaves out all classes of "
-                f"{self.classes.tolist()} except one: at least two need a weight other than 0."
-            )
-            raise ValueError(msg)
-        return weight * by_class[columns]  # `rows_that_count` refuses infinite weights
-
-    def _weight_of_classes(
-        self, y: np.ndarray, columns: np.ndarray, weight: np.ndarray
-    ) -> np.ndarray:
-        if self.class_weight == "balanced":
-            # The counts are sums of weights, so that a weight of 2 equals two rows.
-            counts = np.bincount(columns, weights=weight, minlength=self.n_outputs)
-            n_present = np.count_nonzero(counts)
-            balanced: np.ndarray = weight.sum() / (n_present * np.where(counts > 0, counts, 1.0))
-            return balanced
-        try:
-            return compute_class_weight(self.class_weight, classes=self.classes, y=y)
-        except (ValueError, TypeError) as error:
-            msg = (
-                f"class_weight={self.class_weight!r} is not usable: {str(error).rstrip('.')}. Pass "
-                f"a number for each of the classes {self.classes.tolist()}, or 'balanced'."
-            )
-            raise ValueError(msg) from None
+        by_class = weight_of_classes(self.class_weight, self.classes, y, weight)
+        return weight * by_class[self.codes(y)]  # `rows_that_count` refuses infinite weights
 
     def scaled(
         self, y: np.ndarray, weight: np.ndarray | None, *, first: bool, incremental: bool
@@ -314,41 +288,8 @@ def _clean(y: Any, config: Config) -> tuple[np.ndarray, bool]:
         raise ValueError(msg)
     multilabel = kind.startswith("multilabel")
     if multilabel:
-        _check_multilabel(y, config)
+        check_multilabel(y, config)
     return y, multilabel
-
-
-def _warn_about_one_hot(y: np.ndarray) -> None:
-    """Warn if a 0/1 matrix may be one-hot labels. Independent labels hardly ever look so."""
-    if y.shape[0] >= TELLING_ROWS and (y.sum(axis=1) == 1).all():
-        warn_at_call(
-            f"Every row of y has exactly one 1 in its {y.shape[1]} columns, as one-hot labels do. "
-            f"The classifier learns them as {y.shape[1]} independent labels (multilabel), and may "
-            "predict none or several for a sample. If every sample has one class, pass the classes "
-            "instead: y.argmax(axis=1), where y is a NumPy array.",
-            EqPropWarning,
-        )
-
-
-def _check_multilabel(y: np.ndarray, config: Config) -> None:
-    if not np.isin(y, (0, 1)).all():
-        msg = (
-            f"y has several columns with the values {np.unique(y)[:5].tolist()}. Multilabel "
-            "targets are 0 or 1: use 1 if a sample has the label."
-        )
-        raise ValueError(msg)
-    if config.class_weight is not None:
-        msg = (
-            f"class_weight={config.class_weight!r} is not supported for multilabel targets. Use "
-            "class_weight=None."
-        )
-        raise ValueError(msg)
-    if not isinstance(config.loss, str) and not hasattr(config.loss, "label_threshold"):
-        msg = (
-            f"loss={config.loss!r} has no attribute label_threshold, which multilabel targets "
-            "need. Set it to the output above which a label is predicted."
-        )
-        raise ValueError(msg)
 
 
 def _classes_of(y: np.ndarray, classes: np.ndarray | None, multilabel: bool) -> np.ndarray:

@@ -8,13 +8,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
+from sklearn_eqprop._estimators.data import outliers, sparse_columns
 from sklearn_eqprop._estimators.data import rows as columns_module
-from sklearn_eqprop._estimators.data.rows import (
-    look_over,
-    scales_of,
-    warn_about_columns,
-    warn_about_outliers,
-)
+from sklearn_eqprop._estimators.data.outliers import warn_about_outliers
+from sklearn_eqprop._estimators.data.rows import look_over, scales_of, warn_about_columns
 
 LAYOUTS = [np.asarray, np.asfortranarray, sparse.csr_matrix]
 #: Mostly zeros; no zeros and an offset; all negative; zeros alone; one that dwarfs.
@@ -25,7 +22,8 @@ X[7, 4] = 1e9
 
 @pytest.fixture(params=[1, 12, 2**20], ids=lambda size: f"blocks of {size}")
 def _block_size(request, monkeypatch):
-    monkeypatch.setattr(columns_module, "BLOCK_NUMBERS", request.param)
+    for module in (columns_module, sparse_columns):
+        monkeypatch.setattr(module, "BLOCK_NUMBERS", request.param)
 
 
 @pytest.mark.usefixtures("_block_size")
@@ -77,7 +75,7 @@ def test_weights_count_as_rows(layout, weight, expected):
 @pytest.mark.parametrize("n_small", [0, 800, 1200])
 @pytest.mark.parametrize("share", [1.0, 0.5])  # of numbers that are not 0
 def test_columns_whose_entries_are_mostly_dwarfed(layout, sample_size, n_small, share, monkeypatch):
-    monkeypatch.setattr(columns_module, "SAMPLE_NUMBERS", sample_size)
+    monkeypatch.setattr(outliers, "SAMPLE_NUMBERS", sample_size)
     rng = np.random.RandomState(0)
     inputs = rng.uniform(1, 2, (2000, 4)) * (rng.rand(2000, 4) < share)
     inputs[rng.permutation(2000)[n_small:], 2] *= 1e9
@@ -95,8 +93,9 @@ def test_columns_whose_entries_are_mostly_dwarfed(layout, sample_size, n_small, 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_looking_over_inputs_takes_blocks_of_memory(layout, dtype, monkeypatch):
-    monkeypatch.setattr(columns_module, "BLOCK_NUMBERS", 2**14)
-    monkeypatch.setattr(columns_module, "SAMPLE_NUMBERS", 2**14)
+    for module in (columns_module, sparse_columns):
+        monkeypatch.setattr(module, "BLOCK_NUMBERS", 2**14)
+    monkeypatch.setattr(outliers, "SAMPLE_NUMBERS", 2**14)
     inputs = layout(np.random.RandomState(0).rand(40_000, 20).astype(dtype) * 255)
     tracemalloc.start()
     try:
