@@ -9,8 +9,10 @@ from sklearn_eqprop.diagnostics._results import HealthCheck
 
 #: Colour and marker of each verdict. Colour alone would not be accessible.
 _LOOKS = {"good": ("tab:green", "o"), "watch": ("tab:orange", "^"), "bad": ("tab:red", "X")}
-#: Characters per line of a finding.
-_WIDTH = 110
+#: Width of a new figure in inches.
+_WIDTH = 8.0
+#: Characters of the small font per inch.
+_PER_INCH = 14
 
 
 class HealthReportDisplay(Display):
@@ -29,10 +31,8 @@ class HealthReportDisplay(Display):
 
     def __init__(self, report: HealthReport) -> None:
         self.report = report
-        self._texts = [_text(check) for check in report.checks]
-        #: In lines: those of the text, and some space.
-        self._heights = [text.count("\n") + 1.9 for text in self._texts]
-        self._size = (9.5, 0.5 + 0.2 * sum(self._heights))
+        heights = [_height(_text(check, _WIDTH)) for check in report.checks]
+        self._size = (_WIDTH, 0.5 + 0.2 * sum(heights))
 
     @classmethod
     def from_estimator(
@@ -52,7 +52,7 @@ class HealthReportDisplay(Display):
         estimator, X, y, X_test, y_test
             As for `health_report`.
         ax : matplotlib Axes, default=None
-            Axes to draw in, about 10 by 6 inches. None: a new figure.
+            Axes to draw in, about 8 inches high. None: a new figure.
 
         Returns
         -------
@@ -61,25 +61,34 @@ class HealthReportDisplay(Display):
         return cls(health_report(estimator, X, y, X_test=X_test, y_test=y_test)).plot(ax)
 
     def _draw(self, ax: Any) -> None:
-        top = 0.0
-        rows = zip(self.report.checks, self._texts, self._heights, strict=True)
-        for check, text, height in rows:
-            colour, marker = _LOOKS[check.verdict]
-            middle = top + height / 2
-            ax.plot(0.02, middle, marker, color=colour, markersize=11, clip_on=False)
-            ax.text(0.05, middle, check.name, va="center", weight="bold")
-            ax.text(0.23, middle, text, va="center", fontsize="small")
-            top += height
+        ax.set(xticks=[], yticks=[])
+        ax.figure.draw_without_rendering()  # the layout decides how wide the axes are
+        width, top = ax.get_window_extent().width / ax.figure.dpi, 0.0
+        for check in self.report.checks:
+            text, (colour, marker) = _text(check, width), _LOOKS[check.verdict]
+            ax.plot(0.02, top + 0.9, marker, color=colour, markersize=9, clip_on=False)
+            ax.text(0.06, top + 0.9, check.name, va="center", weight="bold")
+            ax.text(0.06, top + 1.6, text, va="top", fontsize="small")
+            top += _height(text)
             ax.axhline(top, color="lightgrey", linewidth=0.8)
-        ax.set(xlim=(0, 1), ylim=(top, 0), xticks=[], yticks=[])
+        ax.set(xlim=(0, 1), ylim=(top, 0))
         ax.set_title(f"{self.report.verdict}, {self.report.n_samples} samples", loc="left")
-        ax.set_xlabel(self.report.note)
+        ax.set_xlabel(_wrapped(self.report.note, width), loc="left")
         ax.spines[:].set_visible(False)
 
 
-def _text(check: HealthCheck) -> str:
-    """Finding and remedy, broken into lines."""
-    lines = textwrap.wrap(check.finding, _WIDTH)
+def _text(check: HealthCheck, width: float) -> str:
+    """Finding and remedy, broken into lines for axes of a width in inches."""
+    lines = [_wrapped(check.finding, width)]
     if check.remedy:
-        lines += textwrap.wrap(f"→ {check.remedy}", _WIDTH, subsequent_indent="   ")
+        lines.append(_wrapped(f"→ {check.remedy}", width))
     return "\n".join(lines)
+
+
+def _wrapped(text: str, width: float) -> str:
+    return textwrap.fill(text, max(20, int(_PER_INCH * 0.94 * width)))
+
+
+def _height(text: str) -> float:
+    """Height of a check in lines: its name, its text, and some space."""
+    return text.count("\n") + 3.2
