@@ -58,6 +58,7 @@ def scores_of(model):
 def assert_compared_anew(model, before):
     scores, best = scores_of(model)
     assert best == max(scores[-model.n_iter_ :])
+    assert model._training_state.n_compared == model.n_iter_  # also if this fit is the better one
     assert not np.array_equal(before, model.coefs_[0])
 
 
@@ -147,6 +148,16 @@ def test_another_validation_starts_the_comparison_anew(estimator, later, paramet
     assert_compared_anew(model, before)
 
 
+@KINDS
+@pytest.mark.parametrize("change", ["rows", "targets", "weights"])
+def test_other_training_data_start_it_anew_with_the_same_validation_set(estimator, change):
+    own = {"X_val": X_VAL, "y_val": Y_VAL}
+    model, before = fit_easy(estimator, STOPPING, **own)
+    changed = {"rows": (bad_year(X), EASY), "targets": (X, HARD)}
+    changed["weights"] = (X, EASY, 0.1 + np.abs(X[:, 0] < 0.3))
+    assert_compared_anew(model.fit(*changed[change], **own), before)
+
+
 def test_another_loss_starts_the_comparison_anew():
     model, before = fit_easy(EqPropRegressor, STOPPING | {"loss": "huber"})
     assert_compared_anew(model.set_params(loss="absolute_error").fit(X, EASY), before)
@@ -188,11 +199,15 @@ SAME = {
 }
 
 
-@BOTH
-@pytest.mark.parametrize("same", list(SAME))
+@pytest.mark.parametrize(
+    ("estimator", "way", "same"),
+    [
+        *[(EqPropClassifier, RESTORING, same) for same in SAME],
+        # In another order the internal split draws other rows.
+        *[(EqPropRegressor, STOPPING, same) for same in SAME if same != "another order"],
+    ],
+)
 def test_the_same_rows_are_compared_however_they_come(estimator, way, same):
-    if way is STOPPING and same == "another order":
-        pytest.skip("the internal split draws other rows then")
     model, before = fit_easy(estimator, way)
     model = pickle.loads(pickle.dumps(model))
     model.set_params(learning_rate_init=9.0, max_iter=3).fit(*SAME[same])
@@ -237,6 +252,23 @@ def test_rate_cuts_and_patience_start_anew():
     assert model._training_state.n_rate_cuts == model._training_state.n_waiting == 0
 
 
+@pytest.mark.parametrize(("learning_rate", "n_compared"), [("adaptive", 2), ("constant", 1)])
+def test_partial_fit_compares_calls_with_the_same_rows_if_the_rate_adapts(
+    learning_rate, n_compared
+):
+    way = {"learning_rate": learning_rate, "optimizer": "sgd"}
+    model = EqPropClassifier(**SETTINGS | way)
+    model.partial_fit(X, EASY, [0, 1]).partial_fit(X, EASY)
+    assert model._training_state.n_compared == n_compared
+    model.set_params(learning_rate_init=100.0).partial_fit(X, EASY).partial_fit(X, EASY)
+    # The last call is the worst: is the best loss that of an earlier call, or its own?
+    assert model.loss_curve_[-1] > 2 * min(model.loss_curve_)
+    expected = min(model.loss_curve_) if learning_rate == "adaptive" else model.loss_
+    assert model.best_loss_ == expected
+    model.partial_fit(X, HARD)
+    assert model.best_loss_ == model.loss_ == model.loss_curve_[-1]
+
+
 def test_messages_are_about_the_data_of_this_fit():
     model = EqPropClassifier(**SETTINGS | {"max_iter": 60, "n_iter_no_change": 10}).fit(X, EASY)
     noise = np.random.RandomState(3).randint(0, 2, 120)
@@ -269,3 +301,10 @@ def test_a_fingerprint_depends_on_every_number_and_on_nothing_else(block, monkey
         found.add(Rows(X, EASY, weight).fingerprint(EASY))
         found.add(Rows(X, EASY, None).fingerprint(np.where(np.arange(120) == row, 5, EASY)))
     assert len(found) == 2 + 6 * 18
+
+
+def test_rows_of_whole_numbers_are_told_apart():
+    """Whole numbers differ in few of their bits, and all of these are at the upper end."""
+    rows = np.unique(np.random.RandomState(0).randint(2, size=(1500, 20)), axis=0).astype(float)
+    found = {Rows(row[None], EASY[:1], None).fingerprint(EASY[:1]) for row in rows}
+    assert len(found) == len(rows) > 1400

@@ -67,6 +67,25 @@ def test_a_single_centred_column_that_is_not_scaled(factor):
         model.fit(X[:80], y[:80], X_val=X_val, y_val=y[80:])
 
 
+@pytest.mark.parametrize("factor", [8.0, 1 / 8])
+def test_centred_columns_that_are_not_scaled(factor):
+    X = np.random.RandomState(0).standard_normal((120, 5))
+    seen = look_over(X[:80])
+    for n_val in (10, 40):
+        held_out = look_over(factor * X[80 : 80 + n_val])
+        [message] = messages_of(warn_about_held_out, held_out, seen, "X_val", "X")
+        assert "X_val is on another scale than X" in message
+        close = look_over(np.sqrt(factor) * X[80 : 80 + n_val])
+        assert not messages_of(warn_about_held_out, close, seen, "X_val", "X")
+
+
+@pytest.mark.parametrize("n_val", [1, 2, 5])
+def test_a_few_rows_that_are_far_away(n_val):
+    X = np.random.RandomState(0).standard_normal((100, 5))
+    seen, held_out = look_over(X[10:]), look_over(8.0 + X[:n_val])
+    assert messages_of(warn_about_held_out, held_out, seen, "X_val", "X")
+
+
 def test_outliers_among_held_out_rows_are_no_other_scale():
     rng = np.random.RandomState(0)
     X, y = rng.standard_normal((150, 20)), rng.randint(2, size=150)
