@@ -118,18 +118,11 @@ def fit(estimator: Any, call: Call) -> None:
     attributes |= {name: vars(draft)[name] for name in _OF_DRAFT if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
-    ended = trained.ended
-    if not isinstance(ended, DivergenceError):
-        state, dtype = trained.fitted.state, trained.fitted.arrays.dtype
-        own_validation = call.validation[0] is not None
-        situation = Situation(config, dtype, state.standardised, own_validation)
-        n_epochs, incremental = trained.n_epochs, call.incremental
-        warn_about_training(situation, state, ended, n_epochs, incremental=incremental)
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state(legacy=False))
-    if isinstance(ended, DivergenceError):
-        raise ended
+    if isinstance(trained.outcome, DivergenceError):
+        raise trained.outcome
 
 
 def _prepare_and_train(
@@ -142,6 +135,8 @@ def _prepare_and_train(
     backend: ArrayBackend,
 ) -> tuple[Trained, EpochCallbacks | None]:
     """Return the trained network, and the callbacks that watched the training, if any.
+
+    Warnings tell what went wrong.
 
     When the device is full, the error message comes after the arrays in this function have been
     freed. Those in `fit` would stay, so `fit` must not hold arrays of the device.
@@ -179,6 +174,13 @@ def _prepare_and_train(
         validation_score=validation_score,
         observer=callbacks,
     )
+    if not isinstance(trained.outcome, DivergenceError):
+        own_validation = call.validation[0] is not None
+        situation = Situation(config, arrays.dtype, state.standardised, own_validation)
+        is_blind = False
+        if held_out is not None and config.scoring in (None, "accuracy"):
+            is_blind = state.best_score <= targets.constant_score(held_out.y, held_out.weight)
+        warn_about_training(situation, state, trained.outcome, is_blind, call.incremental)
     return trained, callbacks
 
 
@@ -197,9 +199,6 @@ def _start_comparison(
         used = []  # nothing is compared with a single epoch
         state.judged_by = ()
     state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
-    state.constant_score = -np.inf
-    if held_out is not None and config.scoring in (None, "accuracy"):
-        state.constant_score = targets.constant_score(held_out.y, held_out.weight)
 
 
 def _publish(estimator: Any, attributes: dict[str, Any]) -> None:
