@@ -26,7 +26,7 @@ from sklearn_eqprop._estimators.data.rows import (
     warn_about_columns,
     warn_about_outliers,
 )
-from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitting.callbacks import EpochCallbacks
 from sklearn_eqprop._estimators.fitting.judging import judge
 from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
@@ -36,7 +36,7 @@ from sklearn_eqprop._estimators.parameters.architecture import requested_layout
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
     check_pairs,
-    check_same_meaning,
+    check_same_network,
     warn_beforehand,
 )
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
@@ -105,9 +105,12 @@ def fit(estimator: Any, call: Call) -> None:
     previous = None
     if hasattr(draft, "coefs_") and (call.incremental or config.warm_start):
         was = Config.of(draft)
-        targets = draft._targets.of(draft, config)
-        check_same_meaning(was, config, draft._targets.of(draft, was).loss, targets.loss)
-        previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
+        arrays, targets = FittedArrays.of(draft), draft._targets.of(draft, config)
+        old, n_outputs = arrays.layout, targets.n_outputs
+        layout = requested_layout(config, n_features=old.sizes[0], n_outputs=n_outputs)
+        loss_was = draft._targets.of(draft, was).loss
+        check_same_network(was, config, old, layout, loss_was, targets.loss)
+        previous = Fitted(arrays, targets, draft._training_state)
     vars(draft)["_network_parameters"] = config.of_network
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
@@ -342,16 +345,18 @@ def network_to_train(
     Raises
     ------
     ValueError
-        If a parameter does not fit the data, or the previous network has another shape.
+        If a parameter does not fit the data.
     """
     n_layers = len(config.hidden) + 1
     config.chosen_layers(n_layers)
     config.layer_rates(n_layers)
-    layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
+    if previous is None:
+        layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
+    else:
+        layout = previous.arrays.layout
     n_channels = layout.shapes[0][-1] if layout.reads_maps else None
     if previous is not None:
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
-        check_same_network(arrays, layout, tied=config.tied)
         state = previous.state.copy(_drawn_streams(config, rows.n_samples))
         state.forget_other_weights(config.loop_bound, arrays.all)
     else:
