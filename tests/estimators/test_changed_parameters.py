@@ -136,9 +136,10 @@ def test_probabilities_come_from_the_loss_of_the_fit():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"activation": "tanh"}, "trained with activation='relu', but the parameter is now 'tanh'"),
-        ({"loss": "squared_error"}, "loss='squared_error' gives .* than loss='log_loss'"),
-        ({"loss": Quartic()}, "another meaning than loss='log_loss'"),
+        ({"activation": "tanh"}, "has activation='relu', but the parameters now ask for 'tanh'"),
+        ({"loss": "squared_error"}, "with loss='log_loss', but .* 'squared_error'"),
+        ({"loss": Quartic()}, "outputs that mean what they do with loss='log_loss'"),
+        ({"feedback": "tied"}, "has feedback='untied', but the parameters now ask for 'tied'"),
     ],
 )
 def test_training_cannot_continue_with_another_reading(again, change, message):

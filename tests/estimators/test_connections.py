@@ -259,6 +259,6 @@ def test_changed_connections_are_refused_while_going_on(binary):
     model = EqPropClassifier(**SETTINGS, warm_start=True).fit(X, y)
     model.set_params(connections=[*CHAIN, (0, 3)])
     for go_on in (model.fit, model.partial_fit):
-        with pytest.raises(ValueError, match=r"has the connections .* now asks for .*\(0, 3\)"):
+        with pytest.raises(ValueError, match=r"has the connections .* now ask for .*\(0, 3\)"):
             go_on(X, y)
     assert model.set_params(connections=list(CHAIN)).fit(X, y).n_iter_ == 4

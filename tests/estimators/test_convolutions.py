@@ -357,7 +357,7 @@ def test_another_convolution_of_the_same_sizes_is_no_continuation(digits):
         warm_start=True,
         hidden_layer_sizes=(Conv2D(12, 3, padding="same", pool=2, pooling="average"), 5),
     )
-    with pytest.raises(ValueError, match="other convolutions"):
+    with pytest.raises(ValueError, match=r"has hidden_layer_sizes=.*Conv2D.* but .*average"):
         model.fit(*digits)
 
 

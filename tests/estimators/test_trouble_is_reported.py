@@ -416,6 +416,15 @@ def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes, setting
 
 
 @MAX_ITER
+def test_weak_feedback_is_no_concern_of_a_later_rule_that_does_not_use_it(three_classes):
+    settings = SETTINGS | {"feedback_scale": 1e-30, "dtype": "float32", "warm_start": True}
+    model = EqPropClassifier(**settings)
+    with pytest.warns(ConvergenceWarning, match="Feedback carries only"):
+        model.fit(*three_classes)
+    model.set_params(gradient="recurrent_backprop").fit(*three_classes)
+
+
+@MAX_ITER
 def test_divergence_on_held_out_rows_names_the_epoch(binary, monkeypatch):
     X, y = binary
     good = EqPropClassifier(**SETTINGS | {"max_iter": 2}, early_stopping=True).fit(X, y)

@@ -187,38 +187,6 @@ def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:
     raise ValueError(msg)
 
 
-def check_same_network(arrays: FittedArrays, layout: Layout, *, tied: bool) -> None:
-    """Refuse to continue if layers, connections or feedback have changed since the first fit."""
-    was = arrays.layout
-    remedy = "Set it back, or use a fresh clone."
-    if was.sizes != layout.sizes:
-        msg = (
-            f"The network fitted so far has layers of {was.sizes} units, but hidden_layer_sizes "
-            f"and the data now ask for {layout.sizes}. {remedy}"
-        )
-        raise ValueError(msg)
-    if was.wiring != layout.wiring:
-        msg = (
-            f"The network fitted so far has the connections {list(was.wiring.pairs)}, but the "
-            f"parameter connections now asks for {list(layout.wiring.pairs)}. {remedy}"
-        )
-        raise ValueError(msg)
-    if was != layout:
-        msg = (
-            "The network fitted so far has other convolutions than hidden_layer_sizes and "
-            "input_shape now ask for, though the layers have the same sizes. Set them back, or use "
-            "a fresh clone."
-        )
-        raise ValueError(msg)
-    if tied != (arrays.feedback_coefs is None):
-        before, now = ("untied", "tied") if tied else ("tied", "untied")
-        msg = (
-            f"The network fitted so far has feedback={before!r}, but the parameter is now {now!r}. "
-            f"{remedy}"
-        )
-        raise ValueError(msg)
-
-
 def _numbers(name: str, arrays: Any) -> list[np.ndarray]:
     """Return arrays that hold real numbers and are not masked."""
     if not isinstance(arrays, (Sequence, np.ndarray)):

@@ -26,7 +26,7 @@ from sklearn_eqprop._estimators.data.rows import (
     scales_of,
     warn_about_columns,
 )
-from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_same_network
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitting.callbacks import EpochCallbacks
 from sklearn_eqprop._estimators.fitting.judging import judge, rows_to_judge
 from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
@@ -36,7 +36,7 @@ from sklearn_eqprop._estimators.parameters.architecture import requested_layout
 from sklearn_eqprop._estimators.parameters.checks import (
     check_beta,
     check_pairs,
-    check_same_meaning,
+    check_same_network,
     warn_beforehand,
 )
 from sklearn_eqprop._estimators.parameters.config import Config, given_parameters
@@ -105,9 +105,12 @@ def fit(estimator: Any, call: Call) -> None:
     previous = None
     if hasattr(draft, "coefs_") and (call.incremental or config.warm_start):
         was = Config.of(draft)
-        targets = draft._targets.of(draft, config)
-        check_same_meaning(was, config, draft._targets.of(draft, was).loss, targets.loss)
-        previous = Fitted(FittedArrays.of(draft), targets, draft._training_state)
+        arrays, targets = FittedArrays.of(draft), draft._targets.of(draft, config)
+        old, n_outputs = arrays.layout, targets.n_outputs
+        layout = requested_layout(config, n_features=old.sizes[0], n_outputs=n_outputs)
+        loss_was = draft._targets.of(draft, was).loss
+        check_same_network(was, config, old, layout, loss_was, targets.loss)
+        previous = Fitted(arrays, targets, draft._training_state)
     vars(draft)["_network_parameters"] = config.of_network
     rng = None if previous is not None else _copy_of_generator(config.random_state)
     with backend.explaining_full_memory(f"looking over {call.rows_in_words}", FEWER_ROWS):
@@ -118,18 +121,11 @@ def fit(estimator: Any, call: Call) -> None:
     attributes |= {name: vars(draft)[name] for name in _OF_DRAFT if name in vars(draft)}
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
-    ended = trained.ended
-    if not isinstance(ended, DivergenceError):
-        state, dtype = trained.fitted.state, trained.fitted.arrays.dtype
-        own_validation = call.validation[0] is not None
-        situation = Situation(config, dtype, state.standardised, own_validation)
-        n_epochs, incremental = trained.n_epochs, call.incremental
-        warn_about_training(situation, state, ended, n_epochs, incremental=incremental)
     _publish(estimator, attributes)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state(legacy=False))
-    if isinstance(ended, DivergenceError):
-        raise ended
+    if isinstance(trained.outcome, DivergenceError):
+        raise trained.outcome
 
 
 def _prepare_and_train(
@@ -142,6 +138,8 @@ def _prepare_and_train(
     backend: ArrayBackend,
 ) -> tuple[Trained, EpochCallbacks | None]:
     """Return the trained network, and the callbacks that watched the training, if any.
+
+    Warnings tell what went wrong.
 
     When the device is full, the error message comes after the arrays in this function have been
     freed. Those in `fit` would stay, so `fit` must not hold arrays of the device.
@@ -181,6 +179,13 @@ def _prepare_and_train(
         validation_score=validation_score,
         observer=callbacks,
     )
+    if not isinstance(trained.outcome, DivergenceError):
+        own_validation = call.validation[0] is not None
+        situation = Situation(config, arrays.dtype, state.standardised, own_validation)
+        is_blind = False
+        if held_out is not None and config.scoring in (None, "accuracy"):
+            is_blind = state.best_score <= targets.constant_score(held_out.y, held_out.weight)
+        warn_about_training(situation, state, trained.outcome, is_blind, call.incremental)
     return trained, callbacks
 
 
@@ -199,9 +204,6 @@ def _start_comparison(
         used = []  # nothing is compared with a single epoch
         state.judged_by = ()
     state.judge_by(*config.judges_by, *(each.fingerprint(targets.codes(each.y)) for each in used))
-    state.constant_score = -np.inf
-    if held_out is not None and config.scoring in (None, "accuracy"):
-        state.constant_score = targets.constant_score(held_out.y, held_out.weight)
 
 
 def _publish(estimator: Any, attributes: dict[str, Any]) -> None:
@@ -321,16 +323,18 @@ def network_to_train(
     Raises
     ------
     ValueError
-        If a parameter does not fit the data, or the previous network has another shape.
+        If a parameter does not fit the data.
     """
     n_layers = len(config.hidden) + 1
     config.chosen_layers(n_layers)
     config.layer_rates(n_layers)
-    layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
+    if previous is None:
+        layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
+    else:
+        layout = previous.arrays.layout
     n_channels = layout.shapes[0][-1] if layout.reads_maps else None
     if previous is not None:
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
-        check_same_network(arrays, layout, tied=config.tied)
         state = previous.state.copy(_drawn_streams(config, rows.n_samples))
         state.forget_other_weights(config.loop_bound, arrays.all)
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
@@ -86,8 +86,8 @@ def run_training(
     run: Run,
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
-) -> EndedBy:
-    """Train for up to `max_iter` epochs, and return why training ended.
+) -> Outcome:
+    """Train for up to `max_iter` epochs, and return how they went.
 
     The network and `state` are changed in place. With early stopping, `validation_score` gives the
     score of a network on held-out rows.
@@ -109,7 +109,7 @@ def run_training(
     beatable = run.restores_best and math.isfinite(state.best_score)
     best_weights = last_good if beatable else None
     n_done = n_to_best = 0
-    ended_by = EndedBy.LIMIT
+    penalty, ended_by = 0.0, EndedBy.LIMIT
     started = time.perf_counter()
     try:
         while n_done < run.max_iter:
@@ -117,7 +117,7 @@ def run_training(
                 observer.epoch_begins()
             situation = Situation(config, network.dtype, state.standardised)
             with _restoring_on_divergence(network, last_good, state.n_epochs + 1, situation):
-                epoch = _finite_epoch(trainer, data, state, run)
+                epoch, penalty = _finite_epoch(trainer, data, state, run)
                 held_out = None if validation_score is None else validation_score(network)
             state.record(epoch, data.n_samples_given)
             if held_out is not None:
@@ -145,13 +145,15 @@ def run_training(
         ended_by = EndedBy.INTERRUPT
     if best_weights is not None:
         _restore(network, best_weights)
-    state.kept_epoch = n_done if best_weights is None else n_to_best
-    if n_done and not run.incremental:
+    kept_epoch, kept_loss = n_done if best_weights is None else n_to_best, math.inf
+    if not run.incremental:
         had_time = ended_by is EndedBy.PATIENCE or n_done >= PATIENT_EPOCHS
-        n_since = n_done - state.kept_epoch
-        state.kept_loss = _loss_of_kept(trainer, data, state, run, n_since, had_time)
-    _remember(trainer, state, config)
-    return ended_by
+        kept_loss = _loss_of_kept(trainer, data, state, run, n_done - kept_epoch, had_time)
+    if trainer.guard is not None:
+        state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
+    state.optimizer = trainer.optimizer.memory()
+    curve = state.loss_curve[-n_done:]
+    return Outcome(ended_by, curve, kept_epoch, kept_loss, penalty, _signal(trainer, config))
 
 
 def _is_one_fit_of_many() -> bool:
@@ -172,18 +174,14 @@ def _is_one_fit_of_many() -> bool:
     return False
 
 
-def _remember(trainer: Trainer, state: TrainingState, config: Config) -> None:
-    """Store the memory of the trainer's parts in the state, on the host."""
-    network = trainer.network
-    if trainer.guard is not None:
-        state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
-    state.optimizer = trainer.optimizer.memory()
-    if trainer.attenuated:
-        gains = feedback_gains(network)
-        carried = min(attenuations(network.wiring, gains))
-        if network.wiring.is_layered and min(gains, default=1.0) < SMALLEST_GAIN:
-            carried = 0.0  # the rescaling cannot make up for this
-        state.signal = config.nudge_strength * carried
+def _signal(trainer: Trainer, config: Config) -> float:
+    """Return what is left of a nudge where least of it arrives, see `Outcome`."""
+    if not trainer.attenuated:
+        return math.inf
+    wiring, gains = trainer.network.wiring, feedback_gains(trainer.network)
+    if wiring.is_layered and min(gains, default=1.0) < SMALLEST_GAIN:
+        return 0.0  # the rescaling cannot make up for this
+    return config.nudge_strength * min(attenuations(wiring, gains))
 
 
 def _loss_of_kept(
@@ -229,8 +227,8 @@ def _restoring_on_divergence(
 
 def _finite_epoch(
     trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
-) -> EpochRecord:
-    """Train for one epoch; raise DivergenceError if a loss or a weight stops being finite."""
+) -> tuple[EpochRecord, float]:
+    """Train for one epoch; return its record, and the penalty, which is part of its loss."""
     config, schedule = run.config, run.schedule
 
     def factor(done: float) -> float:
@@ -253,12 +251,12 @@ def _finite_epoch(
     of_weights = [n for n, block in zip(norms, parameters, strict=True) if block.role != "bias"]
     state.decay = config.alpha / epoch.mean_batch_weight
     # ** would raise an error if it overflows.
-    state.penalty = 0.5 * state.decay * sum(n * n for n in of_weights) if config.alpha else 0.0
-    epoch.loss += state.penalty
+    penalty = 0.5 * state.decay * sum(n * n for n in of_weights) if config.alpha else 0.0
+    epoch.loss += penalty
     if not math.isfinite(epoch.loss):
         msg = "the penalty on the weights is not finite"
         raise DivergenceError(msg)
-    return epoch
+    return epoch, penalty
 
 
 def _cuts_rate(state: TrainingState, run: Run) -> bool:

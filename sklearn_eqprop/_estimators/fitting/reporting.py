@@ -7,7 +7,7 @@ from statistics import fmean
 import numpy as np
 
 from sklearn_eqprop._estimators.fitting.loop import LITTLE, PATIENT_EPOCHS
-from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, advice, sentence
 from sklearn_eqprop._relaxation import RUNAWAY
@@ -33,41 +33,39 @@ STRONG_DECAY = 0.05
 def warn_about_training(
     situation: Situation,
     state: TrainingState,
-    ended_by: EndedBy,
-    n_epochs: int,
-    *,
+    outcome: Outcome,
+    is_blind: bool,
     incremental: bool,
 ) -> None:
     """Warn about a fit that was interrupted, did not learn, did not end or did not settle.
 
-    It had `n_epochs`. `incremental`: this was ``partial_fit``.
+    `is_blind`: accuracy was never better than that of predicting the most frequent label.
+    `incremental`: this was ``partial_fit``.
     """
-    if ended_by is EndedBy.INTERRUPT:
+    if outcome.ended_by is EndedBy.INTERRUPT:
         warn_at_call("Training interrupted by user.", EqPropWarning)
-    if not n_epochs:
-        return
     if not incremental:  # a later slice may be a more difficult one
-        _warn_about_loss(situation, state, ended_by, n_epochs)
-    _warn_about_settling(situation, state, n_epochs)
+        _warn_about_loss(situation, state, outcome, is_blind)
+    _warn_about_settling(situation, state, len(outcome.curve))
     # Weights that have grown without limit leave no room for feedback.
-    if not _rate_is_too_large(state, state.loss_curve[-n_epochs:]):
-        _warn_about_weak_feedback(situation, state)
+    if not _rate_is_too_large(state, outcome.curve):
+        _warn_about_weak_feedback(situation, outcome.signal)
 
 
 def _warn_about_loss(
-    situation: Situation, state: TrainingState, ended_by: EndedBy, n_epochs: int
+    situation: Situation, state: TrainingState, outcome: Outcome, is_blind: bool
 ) -> None:
     config, tol, constant = situation.config, situation.config.tol, state.constant_loss
-    curve = state.loss_curve[-n_epochs:]  # epochs of earlier calls may have seen other data
-    is_fresh = n_epochs == len(state.loss_curve)  # a trained network may have little to learn
-    had_time = n_epochs >= PATIENT_EPOCHS or ended_by is EndedBy.PATIENCE
-    is_flat = is_fresh and n_epochs > 1 and curve[0] - min(curve) <= tol < min(curve)
-    loss = state.kept_loss
-    if config.early_stopping and state.kept_epoch > 1 and not state.is_blind:
+    curve, ended_by = outcome.curve, outcome.ended_by
+    is_fresh = len(curve) == len(state.loss_curve)  # a trained network may have little to learn
+    had_time = len(curve) >= PATIENT_EPOCHS or ended_by is EndedBy.PATIENCE
+    is_flat = is_fresh and len(curve) > 1 and curve[0] - min(curve) <= tol < min(curve)
+    loss = outcome.kept_loss
+    if config.early_stopping and outcome.kept_epoch > 1 and not is_blind:
         # The score has risen, although the loss may be bad: of labels that are wrong and certain.
-        loss = min(loss, min(curve) - state.penalty)
+        loss = min(loss, min(curve) - outcome.penalty)
     if _rate_is_too_large(state, curve):
-        loss += state.penalty  # it comes from the steps that were too large
+        loss += outcome.penalty  # it comes from the steps that were too large
     unlearned = constant > tol and loss >= (1 - LITTLE) * constant
     by_loss = ended_by is EndedBy.PATIENCE and not config.early_stopping
     if by_loss and 0 < constant <= tol:
@@ -76,32 +74,32 @@ def _warn_about_loss(
             f"prediction already has a loss of no more than {constant:.4g}. Lower tol."
         )
     elif is_flat or (unlearned and had_time):
-        _warn_about_learning(situation, state, ended_by, curve)
+        _warn_about_learning(situation, state, outcome, is_blind)
     elif ended_by is EndedBy.LIMIT and config.learning_rate != "cosine":  # which ends by design
-        _warn_about_epochs(situation, state, curve)
+        _warn_about_epochs(situation, state, outcome)
 
 
 def _warn_about_learning(
-    situation: Situation, state: TrainingState, ended_by: EndedBy, curve: list[float]
+    situation: Situation, state: TrainingState, outcome: Outcome, is_blind: bool
 ) -> None:
     """Warn that the network is no better than a constant prediction, or never improved."""
-    config = situation.config
+    config, curve = situation.config, outcome.curve
     constant = f"a constant prediction has a loss of {state.constant_loss:.4g}"
-    rate = _change_of_rate(state, curve, config.tol)
+    rate = _change_of_rate(state, outcome, config.tol)
     remedies = [ways.SCALE_INPUTS, rate, ways.FEWER_LAYERS, ways.CHECK_TARGETS]
     what = "Training did not learn"
     if rate is ways.LOWER_RATE:
         remedies = [rate, ways.SCALE_INPUTS]
-    elif ended_by is EndedBy.LIMIT and _is_falling(state, curve, config.tol):
+    elif outcome.ended_by is EndedBy.LIMIT and _is_falling(state, curve, config.tol):
         what = f"Training reached max_iter={config.max_iter} epochs and did not learn"
         remedies.insert(0, ways.RAISE_MAX_ITER)
     restores = config.early_stopping or config.restore_best_weights
-    early = state.kept_epoch <= 1 < len(curve) or state.is_blind
+    early = outcome.kept_epoch <= 1 < len(curve) or is_blind
     if restores and early and rate is not ways.LOWER_RATE:
         measure = "validation score" if config.early_stopping else "loss"
         text = (
             f"the {measure} was never better than in the beginning, so the weights of that time "
-            f"are kept. Their loss on the training rows is {state.kept_loss:.4g}; {constant}."
+            f"are kept. Their loss on the training rows is {outcome.kept_loss:.4g}; {constant}."
         )
         remedies = [rate, ways.RAISE_PATIENCE, ways.SCALE_INPUTS]
         remedies += [ways.SCALE_VALIDATION, ways.RAISE_FRACTION]
@@ -111,7 +109,7 @@ def _warn_about_learning(
             f"{curve[-1]:.4g} in the last of {len(curve)}; {constant}."
         )
     is_constant = config.early_stopping and len({*state.compared_scores}) == 1 < len(curve)
-    if state.is_blind:
+    if is_blind:
         text += (
             f" The best validation score, {state.best_score:.4g}, is no better than that of "
             "predicting the most frequent label for every sample."
@@ -120,16 +118,16 @@ def _warn_about_learning(
         text += f" The validation score was {state.best_score:.4g} in every epoch."
     # The loss sees no more than the score does if it does not fall.
     has_fallen = rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]
-    if has_fallen and (state.is_blind or is_constant):
+    if has_fallen and (is_blind or is_constant):
         remedies.insert(0, ways.SCORE_BY_LOSS)
     warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
 
 
-def _warn_about_epochs(situation: Situation, state: TrainingState, curve: list[float]) -> None:
+def _warn_about_epochs(situation: Situation, state: TrainingState, outcome: Outcome) -> None:
     """Warn that training reached `max_iter` epochs, if more of them would help."""
-    config = situation.config
+    config, curve = situation.config, outcome.curve
     measure, values = "loss", curve
-    start = state.constant_loss + state.penalty
+    start = state.constant_loss + outcome.penalty
     if config.early_stopping:
         measure, values = "validation score", [-s for s in state.validation_scores[-len(curve) :]]
         start = values[0]
@@ -163,13 +161,14 @@ def _recent_gain(values: list[float]) -> tuple[float, float]:
     return (fmean(before) - last if before else math.inf), last
 
 
-def _change_of_rate(state: TrainingState, curve: list[float], tol: float) -> Remedy:
+def _change_of_rate(state: TrainingState, outcome: Outcome, tol: float) -> Remedy:
     """Return how to change the learning rate, as far as the losses tell."""
+    curve = outcome.curve
     if _rate_is_too_large(state, curve):
         return ways.LOWER_RATE
     # In slow training the loss always falls, and is still far from that of a constant prediction.
     constant = state.constant_loss
-    is_elsewhere = abs(curve[-1] - state.penalty - constant) > CLOSE * constant
+    is_elsewhere = abs(curve[-1] - outcome.penalty - constant) > CLOSE * constant
     is_elsewhere &= curve[0] <= HIGH * state.untrained_loss
     is_slow = is_elsewhere and _is_falling(state, curve, tol) and state.decay < STRONG_DECAY
     return ways.RAISE_RATE if is_slow else ways.CHANGE_RATE
@@ -233,14 +232,14 @@ def _warn_about_settling(situation: Situation, state: TrainingState, n_epochs: i
             )
 
 
-def _warn_about_weak_feedback(situation: Situation, state: TrainingState) -> None:
+def _warn_about_weak_feedback(situation: Situation, signal: float) -> None:
     limits = np.finfo(situation.dtype)
     # Averages hold the nudge as a difference of states. Displacements keep their own accuracy, down
     # to the smallest numbers.
     smallest = limits.eps if situation.config.averages else limits.tiny / limits.eps
-    if state.signal < smallest:
+    if signal < smallest:
         warn_at_call(
-            f"Feedback carries only {state.signal:.1g} of a nudge to the hidden layer farthest "
+            f"Feedback carries only {signal:.1g} of a nudge to the hidden layer farthest "
             f"from the output. This is below the rounding of {np.dtype(situation.dtype).name}, so "
             "that such layers hardly learn. "
             f"{sentence(situation, ways.FLOAT64, *ways.STRONGER_FEEDBACK)}"

@@ -22,8 +22,6 @@ RELAXATION_RECORDS = (
     "free_unconverged",
     "nudged_unconverged",
 )
-#: Facts about one call, for its warnings. No later call reads them, so model files leave them out.
-OF_ONE_CALL = ("constant_score", "penalty", "kept_loss", "kept_epoch", "signal")
 
 
 class EndedBy(Enum):
@@ -33,6 +31,35 @@ class EndedBy(Enum):
     PATIENCE = "no more improvement"
     INTERRUPT = "the user interrupted it"
     CALLBACK = "a callback asked for it"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the epochs of one call went, for its warnings.
+
+    Attributes
+    ----------
+    ended_by : EndedBy
+    curve : list of float
+        Training loss of each epoch.
+    kept_epoch : int
+        Epoch of this call that the weights come from. 0: they are older.
+    kept_loss : float
+        Loss on the training rows, without the penalty, of these weights. For restored weights it is
+        an estimate if they are certainly better than a constant. Infinity for ``partial_fit``.
+    penalty : float
+        Part of the last training loss that is the penalty on the weights.
+    signal : float
+        β times the factor by which feedback attenuates the nudge on its way to the layer that it
+        reaches most weakly. Infinity if feedback attenuates nothing.
+    """
+
+    ended_by: EndedBy
+    curve: list[float]
+    kept_epoch: int
+    kept_loss: float
+    penalty: float
+    signal: float
 
 
 @dataclass
@@ -75,22 +102,10 @@ class TrainingState:
     untrained_loss : float
         Loss of outputs of 0, which is about that of an untrained network, or `constant_loss` if
         that is larger. Infinity if it is not known.
-    constant_score : float
-        Validation score of predicting the most frequent label; -inf for other scores than accuracy.
-    penalty : float
-        Part of the last training loss that is the penalty on the weights.
     decay : float
         α divided by the mean total weight of a minibatch.
-    kept_loss : float
-        Loss on the training rows, without the penalty, of the weights that training ended with.
-        For restored weights it is an estimate if they are certainly better than a constant.
-    kept_epoch : int
-        Epoch of the last call that these weights come from. 0: they are older.
     standardised : bool
         Whether the columns of X had means near 0 and standard deviations near 1.
-    signal : float
-        β times the factor by which feedback attenuates the nudge on its way to the layer that it
-        reaches most weakly.
     """
 
     split_seed: int
@@ -118,13 +133,8 @@ class TrainingState:
     )
     constant_loss: float = math.inf
     untrained_loss: float = math.inf
-    constant_score: float = -math.inf
-    penalty: float = 0.0
     decay: float = 0.0
-    kept_loss: float = math.inf
-    kept_epoch: int = 0
     standardised: bool = False
-    signal: float = math.inf
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a model file.
@@ -132,8 +142,7 @@ class TrainingState:
         Random streams are stored as plain data, which every version of NumPy can read, and only if
         they have been drawn from.
         """
-        kept = {name: value for name, value in vars(self).items() if name not in OF_ONE_CALL}
-        return kept | {
+        return vars(self) | {
             name: _stored_stream(getattr(self, name), seed)
             for name, seed in self.stream_seeds.items()
         }
@@ -173,11 +182,6 @@ class TrainingState:
     def compared_scores(self) -> list[float]:
         """Validation scores that are compared; with early stopping only."""
         return self.validation_scores[len(self.validation_scores) - self.n_compared :]
-
-    @property
-    def is_blind(self) -> bool:
-        """Whether accuracy was never better than that of predicting the most frequent label."""
-        return -math.inf < self.best_score <= self.constant_score
 
     def judge_by(self, *measure: Any) -> None:
         """Forget earlier scores if later ones cannot be compared with them."""

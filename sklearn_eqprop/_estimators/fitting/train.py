@@ -14,7 +14,7 @@ from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
-from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
+from sklearn_eqprop._estimators.fitting.state import Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._losses import Loss, WrappedLoss
@@ -52,13 +52,12 @@ class Trained:
     fitted : Fitted
     n_epochs : int
         Epochs of this call.
-    ended : EndedBy or DivergenceError
-        Why training ended.
+    outcome : Outcome or DivergenceError
     """
 
     fitted: Fitted
     n_epochs: int
-    ended: EndedBy | DivergenceError
+    outcome: Outcome | DivergenceError
 
 
 def train(
@@ -88,26 +87,26 @@ def train(
     n_epochs_before = state.n_epochs
     minibatches = f"minibatches of batch_size={run.batch_size} samples"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
-    ended: EndedBy | DivergenceError
+    outcome: Outcome | DivergenceError
     try:
         with (
             arrays.facing_scaled_inputs(state.input_scales),
             backend.explaining_full_memory(minibatches, remedy),
         ):
-            ended = _train_on_backend(run, rows, start, backend, validation_score, observer)
+            outcome = _train_on_backend(run, rows, start, backend, validation_score, observer)
     except DivergenceError as error:
         if incremental or state.n_epochs == n_epochs_before:
             raise
         # These memories hold numbers that diverged, and the best weights are gone.
         state.optimizer = state.guard_vectors = None
         state.forget_best()
-        ended = error
+        outcome = error
     if incremental and config.restore_best_weights:
         state.forget_best()
     if state.input_scales is not None:  # the weights have just been divided by them
         check_weights_of_inputs(arrays, rows.X)
     state.remember_weights(config.loop_bound, arrays.all)
-    return Trained(start, state.n_epochs - n_epochs_before, ended)
+    return Trained(start, state.n_epochs - n_epochs_before, outcome)
 
 
 def _train_on_backend(
@@ -117,7 +116,7 @@ def _train_on_backend(
     backend: ArrayBackend,
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
-) -> EndedBy:
+) -> Outcome:
     """Train on the backend, and bring the weights back; see `train`.
 
     As with `_prepare_and_train`, the caller must not hold arrays of the device.
@@ -131,12 +130,12 @@ def _train_on_backend(
     network = arrays.network(config.activation, backend)
     trainer = assembled_trainer(config, network, start.targets.loss, state)
     try:
-        ended = run_training(trainer, data, state, run, validation_score, observer)
+        outcome = run_training(trainer, data, state, run, validation_score, observer)
     except DivergenceError:  # the network holds the last good weights
         arrays.take_from(network)
         raise
     arrays.take_from(network)
-    return ended
+    return outcome
 
 
 def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool) -> TrainingData:

@@ -1,11 +1,12 @@
 """Parameters that do not go together: refused, or warned about, before training."""
 
 import math
+from typing import Any
 
 from sklearn_eqprop._estimators.parameters.architecture import named, requested_wiring
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Conv2D, Wiring, allowed_loop_product, reachable
+from sklearn_eqprop._network import Conv2D, Layout, Wiring, allowed_loop_product, reachable
 from sklearn_eqprop._rules import NUDGINGS, RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
@@ -167,26 +168,32 @@ def pooled_by_maximum(config: Config) -> list[Conv2D]:
     return [entry for entry in entries if isinstance(entry, Conv2D) and entry.picks_winners]
 
 
-def check_same_meaning(was: Config, config: Config, loss_was: Loss, loss: Loss) -> None:
-    """Refuse to continue the training of a network that the parameters now read differently.
+def check_same_network(
+    was: Config, config: Config, old: Layout, new: Layout, loss_was: Loss, loss: Loss
+) -> None:
+    """Refuse to continue training if the parameters now ask for another network.
 
-    They do so if the activation, or the meaning that the loss gives to the output, has changed
-    since the last fit, which had the parameters `was` and the loss `loss_was`.
+    The last fit had the parameters `was`, the layout `old` and the loss `loss_was`.
     """
-    remedy = "Set it back, or use a fresh clone with warm_start=False."
-    if was.activation != config.activation:
-        msg = (
-            f"The network was trained with activation={was.activation!r}, but the parameter is now "
-            f"{config.activation!r}. {remedy}"
-        )
-        raise ValueError(msg)
+    facts: list[tuple[str, Any, Any]] = [
+        ("layers of {!r} units (hidden_layer_sizes)", old.sizes, new.sizes),
+        ("the connections {!r}", old.wiring.pairs, new.wiring.pairs),
+        ("input_shape={!r}", old.shapes[0], new.shapes[0]),
+        ("feedback={!r}", was.feedback, config.feedback),
+        ("activation={!r}", was.activation, config.activation),
+    ]
+    if old != new:
+        facts.append(("hidden_layer_sizes={!r}", was.hidden, config.hidden))
     thresholds_differ = abs(loss_was.label_threshold - loss.label_threshold) > 0  # NaN: unknown
     if thresholds_differ or loss_was.predicts_log != loss.predicts_log:
-        msg = (
-            f"loss={config.loss!r} gives the output another meaning than loss={was.loss!r}, with "
-            f"which the network was trained. {remedy}"
-        )
-        raise ValueError(msg)
+        facts.append(("outputs that mean what they do with loss={!r}", was.loss, config.loss))
+    for what, before, now in facts:
+        if before != now:
+            msg = (
+                f"The network fitted so far has {what.format(before)}, but the parameters now ask "
+                f"for {now!r}. Set it back, or use a fresh clone with warm_start=False."
+            )
+            raise ValueError(msg)
 
 
 def warn_beforehand(config: Config, loss: Loss, wiring: Wiring) -> None:
