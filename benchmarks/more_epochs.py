@@ -9,13 +9,12 @@ that stop by themselves are left out.
 
 from __future__ import annotations
 
-import argparse
 import warnings
 from pathlib import Path
 
 import numpy as np
 from datasets import Dataset
-from environment import describe_environment
+from report import argument_parser, publish, table
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, load_wine
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
@@ -51,9 +50,8 @@ def fit(task: Dataset, max_iter: int) -> tuple[float, float, bool, bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of .npz files")
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     rises: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     full: list[bool] = []
@@ -67,27 +65,21 @@ def main() -> None:
             rises[warned].append((longer_train - train, longer_test - test))
             if length == LENGTHS[-1]:
                 full.append(warned)
-    lines = [
-        "| the fit | fits | other rows: rises by more than 0.02 | falls by more than 0.02 "
-        "| training rows: median rise |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for warned, found in rises.items():
         on_train, on_test = np.array(found).T
+        shares = [f"{np.mean(found):.0%}" for found in (on_test > MUCH, on_test < -MUCH)]
         what = "warns" if warned else "does not warn"
-        lines.append(
-            f"| {what} | {len(found)} | {np.mean(on_test > MUCH):.0%} | "
-            f"{np.mean(on_test < -MUCH):.0%} | {np.median(on_train):.3f} |"
-        )
-    text = (
-        f"# Fits of {', '.join(map(str, LENGTHS))} epochs, and of twice as many\n\n"
-        f"{describe_environment()}\n\n" + "\n".join(lines) + "\n\n"
+        lines.append([what, len(on_test), *shares, f"{np.median(on_train):.3f}"])
+    head = ["the fit", "fits", f"other rows: rises by more than {MUCH}"]
+    head += [f"falls by more than {MUCH}", "training rows: median rise"]
+    publish(
+        f"Fits of {', '.join(map(str, LENGTHS))} epochs, and of twice as many",
+        table(head, lines),
         f"Of {len(tasks)} default fits ({LENGTHS[-1]} epochs) {len(full)} reached max_iter, and "
-        f"{sum(full)} of these warned.\n"
+        f"{sum(full)} of these warned.",
+        output=arguments.output,
     )
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ does that itself. ``--set name=value`` changes a parameter of ours.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 import warnings
@@ -22,7 +21,7 @@ import numpy as np
 import threadpoolctl
 from datasets import Dataset
 from defaults import parse_setting
-from environment import describe_environment
+from report import argument_parser, publish, table
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
@@ -138,8 +137,7 @@ def means(results: dict, side: str, name: str) -> np.ndarray:
 
 def by_table(results: dict) -> str:
     """Return a Markdown table with one row per table."""
-    head = ["table", *SIDES, "log loss: ours", "MLP", "linear", "s: ours", "MLP"]
-    lines = ["| " + " | ".join(head) + " |", "|---" * len(head) + "|"]
+    lines = []
     for index, name in enumerate(results):
 
         def cell(side: str, what: str, digits: int = 3, index: int = index) -> str:
@@ -149,8 +147,9 @@ def by_table(results: dict) -> str:
         cells = [cell(side, "score") for side in SIDES]
         cells += [cell(side, "log_loss") for side in ("ours", "MLP", "linear")]
         cells += [cell(side, "seconds", 2) for side in ("ours", "MLP")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        lines.append([name, *cells])
+    head = ["table", *SIDES, "log loss: ours", "MLP", "linear", "s: ours", "MLP"]
+    return table(head, lines)
 
 
 def summary(results: dict) -> str:
@@ -200,14 +199,13 @@ def summary(results: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argument_parser(__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of .npz files")
     parser.add_argument("--only", nargs="*", help="names of tables")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
     parser.add_argument("--others", type=Path, help="JSON file that keeps the other sides' results")
-    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     settings = dict(parse_setting(text) for text in arguments.set)
     tasks = load_tables(arguments.data)
@@ -222,17 +220,16 @@ def main() -> None:
             arguments.others.write_text(json.dumps(others))
     ours = compare(tasks, SIDES[:1], seeds, settings, arguments.jobs)
     results = {name: ours[name] | others[name] for name in ours}
-    changed = f"\nChanged from the defaults: {settings}" if settings else ""
-    text = (
-        "# Real tables, default settings\n\n"
+    changed = f" Changed from the defaults: {settings}." if settings else ""
+    publish(
+        "Real tables, default settings",
         f"70 % of the rows to train on, seeds {list(seeds)}; accuracy (all labels right, for "
         f"several labels) or R², mean over the seeds; {arguments.jobs} fits at a time, one BLAS "
-        f"thread each.\n{describe_environment()}{changed}\n\n{by_table(results)}\n\n"
-        f"{summary(results)}\n"
+        f"thread each.{changed}",
+        by_table(results),
+        summary(results),
+        output=arguments.output,
     )
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text)
 
 
 if __name__ == "__main__":
