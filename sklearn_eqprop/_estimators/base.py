@@ -67,11 +67,11 @@ class BaseEqProp(
     loss: Any = "squared_error"
     optimizer: str = "adam"
     learning_rate_init: Any = 1e-3
-    learning_rate: str = "constant"
+    learning_rate: str = "cosine"
     momentum: float = 0.9
-    alpha: float = 1e-4
+    alpha: float | str = "auto"
     batch_size: int | str = "auto"
-    max_iter: int = 200
+    max_iter: int | str = "auto"
     early_stopping: bool = False
     validation_fraction: float = 0.1
     scoring: Any = None
@@ -95,6 +95,7 @@ class BaseEqProp(
     backend_: str = field(init=False)
     n_layers_: int = field(init=False)
     n_outputs_: int = field(init=False)
+    alpha_: float = field(init=False)
     n_iter_: int = field(init=False)
     t_: int = field(init=False)
     loss_: float = field(init=False)

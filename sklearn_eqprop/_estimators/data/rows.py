@@ -307,12 +307,25 @@ class Rows:
             The targets as numbers.
         """
         weight = np.ones(self.n_samples) if self.weight is None else self.weight
-        beside = np.column_stack([codes, weight]).astype(np.float64)
-        of_targets = _mixed(_row_hashes(beside, None))
-        if self.device is not None:
-            of_targets = self.device.from_host(of_targets, of_targets.dtype)
-        total = _mixed(_row_hashes(self.X, self.device) + of_targets).sum()
-        return (*self.X.shape, int(total if self.device is None else self.device.to_host(total)))
+        return (*self.X.shape, int(self.hashes(np.column_stack([codes, weight])).sum()))
+
+    def hashes(self, beside: np.ndarray, seed: int = 0) -> np.ndarray:
+        """Return a number for each row that depends on every bit of it, of `beside` and of `seed`.
+
+        Parameters
+        ----------
+        beside : ndarray of shape (n_samples,) or (n_samples, n_columns)
+            Numbers that belong to the rows, such as targets.
+        seed : int, default=0
+        """
+        of_others = _row_hashes(beside.reshape(self.n_samples, -1).astype(np.float64), None)
+        of_others = _mixed(of_others + np.uint64(seed))
+        return _mixed(self._hashes_of_inputs + of_others)
+
+    @cached_property
+    def _hashes_of_inputs(self) -> np.ndarray:
+        hashes = _row_hashes(self.X, self.device)
+        return hashes if self.device is None else self.device.to_host(hashes)
 
     def part(self, indices: np.ndarray) -> Rows:
         """The rows with these indices."""

@@ -1,6 +1,7 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
 import copy
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -29,6 +30,11 @@ from sklearn_eqprop._estimators.data.rows import (
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
 from sklearn_eqprop._estimators.fitting.callbacks import EpochCallbacks
 from sklearn_eqprop._estimators.fitting.judging import judge, rows_to_judge
+from sklearn_eqprop._estimators.fitting.penalty import (
+    FEWEST_EPOCHS,
+    LEAST_ALPHA,
+    chosen_alpha,
+)
 from sklearn_eqprop._estimators.fitting.reporting import warn_about_training
 from sklearn_eqprop._estimators.fitting.state import TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, Trained, train
@@ -48,7 +54,10 @@ from sklearn_eqprop._training import SCHEDULES
 from sklearn_eqprop.exceptions import DivergenceError
 
 #: Attributes that the draft has before training; scikit-learn's validation sets the first two.
-_OF_DRAFT = ("n_features_in_", "feature_names_in_", "_checked_parameters", "_network_parameters")
+_OF_DRAFT = (
+    *("n_features_in_", "feature_names_in_", "alpha_"),
+    *("_checked_parameters", "_network_parameters"),
+)
 #: Methods that users may have assigned to an estimator. They are bound to it, not to its copies.
 _PREDICTING = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
 
@@ -150,6 +159,7 @@ def _prepare_and_train(
     held_out = None
     if call.validation[0] is not None:
         held_out = rows_to_judge(draft, config, targets, call.validation, backend)
+    config = config.with_epochs(rows.n_samples, incremental=call.incremental)
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
@@ -158,6 +168,9 @@ def _prepare_and_train(
         as_given = (call.X, call.y)
         stratify, seed = targets.stratify(every_row.y), state.split_seed
         rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
+    start = Fitted(arrays, targets, state)
+    config = _with_alpha(draft, config, rows, start, backend, is_first=previous is None)
+    vars(draft)["alpha_"] = config.alpha
     _start_comparison(state, config, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
@@ -169,11 +182,11 @@ def _prepare_and_train(
     # A search sets this attribute on the estimators that it fits.
     if hasattr(estimator, "_skl_callbacks") and not call.incremental:
         given = (call.X, call.y, call.sample_weight)
-        callbacks = EpochCallbacks(estimator, *given, estimator_with)
+        callbacks = EpochCallbacks(estimator, *given, estimator_with, config.max_iter)
     trained = train(
         config,
         rows,
-        Fitted(arrays, targets, state),
+        start,
         backend,
         incremental=call.incremental,
         validation_score=validation_score,
@@ -187,6 +200,24 @@ def _prepare_and_train(
             is_blind = state.best_score <= targets.constant_score(held_out.y, held_out.weight)
         warn_about_training(situation, state, trained.outcome, is_blind, call.incremental)
     return trained, callbacks
+
+
+def _with_alpha(
+    draft: Any, config: Config, rows: Rows, start: Fitted, backend: ArrayBackend, *, is_first: bool
+) -> Config:
+    """Return the parameters with the number that ``alpha='auto'`` stands for.
+
+    ``fit`` chooses it for a new network. Later calls keep that of the first one.
+    """
+    if config.alpha != "auto":
+        return config
+    if not is_first:
+        return replace(config, alpha=draft.alpha_)
+    if config.max_iter < FEWEST_EPOCHS or config.max_iter == math.inf:
+        return replace(config, alpha=LEAST_ALPHA)
+    state = start.state.copy(_drawn_streams(config, rows.n_samples))
+    trial = Fitted(start.arrays.copy(), start.targets, state)
+    return replace(config, alpha=chosen_alpha(config, rows, trial, backend))
 
 
 def _start_comparison(

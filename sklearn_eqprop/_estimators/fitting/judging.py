@@ -68,8 +68,8 @@ def judge(
         If there is no such scorer.
     """
     scoring = config.scoring
-    if scoring == "loss" or (scoring is None and not _has_own_score(type(estimator))):
-        return _own_score(config, targets, held_out, input_scales)
+    if scoring == "loss" or (scoring is None and not _hasown_score(type(estimator))):
+        return own_score(config, targets, held_out, input_scales)
     scorer = check_scoring(estimator, scoring=scoring)
     X = held_out.X if held_out.device is None else held_out.device.to_host(held_out.X)
     y = targets.original(held_out.y)
@@ -118,7 +118,7 @@ def judge(
     return score
 
 
-def _has_own_score(kind: type) -> bool:
+def _hasown_score(kind: type) -> bool:
     """Return whether a subclass scores in its own way.
 
     If it also has its own `fit`, the rows that training gets may be others than those that its
@@ -200,7 +200,7 @@ def _comparable(value: Any, scoring: Any, remedy: str = "") -> float:
     return float(value)
 
 
-def _own_score(
+def own_score(
     config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
 ) -> Callable[[Network], float]:
     """Return a function for accuracy or R²; for the negative mean loss if ``scoring='loss'``."""

@@ -54,6 +54,9 @@ class Numbers:
     #: units almost silent, and without biases all of them have their kink in the middle: functions
     #: of one or two inputs were then learned several times slower.
     spread_of_units: ClassVar[float] = 0.4
+    #: alpha_ for targets that are pure noise, see `chosen_alpha`. It is larger than that of labels,
+    #: because the squared error is more curved than the log loss.
+    penalty_of_noise: ClassVar[float] = 20.0
 
     @classmethod
     def first(
