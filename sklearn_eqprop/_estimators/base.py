@@ -66,12 +66,12 @@ class BaseEqProp(
     relax_tol: float | str = "auto"
     loss: Any = "squared_error"
     optimizer: str = "adam"
-    learning_rate_init: Any = 1e-3
-    learning_rate: str = "cosine"
+    learning_rate_init: Any = 3e-3
+    learning_rate: str = "constant"
     momentum: float = 0.9
     alpha: float | str = "auto"
     batch_size: int | str = "auto"
-    max_iter: int | str = "auto"
+    max_iter: int = 200
     early_stopping: bool = False
     validation_fraction: float = 0.1
     scoring: Any = None

@@ -91,7 +91,6 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
     _targets: ClassVar[type[Labels]] = Labels
 
     loss: Any = "log_loss"
-    learning_rate_init: Any = 3e-3
     class_weight: Any = None
 
     classes_: np.ndarray = field(init=False)

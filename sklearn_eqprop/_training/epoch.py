@@ -31,21 +31,18 @@ class Schedule(ABC):
 
     Parameters
     ----------
-    length : int or float
-        Length of the schedule in epochs; infinite if it is not known.
+    length : int
+        Length of the schedule in epochs.
 
     Attributes
     ----------
     name : str
         Value of the parameter ``learning_rate`` that chooses it.
-    starts_with_fit : bool, default=False
-        Whether every call of ``fit`` starts it again. Otherwise a warm start continues it.
     """
 
-    length: float
+    length: int
 
     name: ClassVar[str]
-    starts_with_fit: ClassVar[bool] = False
 
     @abstractmethod
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
@@ -98,12 +95,11 @@ class Adaptive(Schedule):
 class Cosine(Schedule):
     """Half a cosine from 1 to 0, which falls with every update.
 
-    In partial_fit it starts again at 1 after `length` epochs (warm restarts, Loshchilov & Hutter
-    2017). If the length is not known, the factor stays 1.
+    After `length` epochs it starts again at 1 (warm restarts, Loshchilov & Hutter 2017), so that
+    warm starts and partial_fit continue to learn.
     """
 
     name = "cosine"
-    starts_with_fit = True
 
     def factor(self, n_epochs_done: float, n_cuts: int) -> float:
         progress = n_epochs_done % self.length / self.length

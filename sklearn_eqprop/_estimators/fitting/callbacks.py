@@ -18,7 +18,6 @@ class EpochCallbacks:
         For callbacks that score.
     estimator_with : callable
         Returns an estimator as if it had been fitted to a network in training.
-    max_epochs : int
     """
 
     def __init__(
@@ -28,7 +27,6 @@ class EpochCallbacks:
         y: Any,
         sample_weight: Any,
         estimator_with: Callable[[Network], Any],
-        max_epochs: int,
     ) -> None:
         self._estimator = estimator
         self._estimator_with = estimator_with
@@ -37,7 +35,7 @@ class EpochCallbacks:
             self._data["metadata"] = {"sample_weight": sample_weight}
         self._epoch_context: Any = None
         self._fit_context = estimator._init_callback_context(
-            task_name="fit", max_subtasks=max_epochs
+            task_name="fit", max_subtasks=estimator.max_iter
         )
         self._fit_context.call_on_fit_task_begin(estimator=estimator, **self._data)
 

@@ -1,7 +1,6 @@
 """One call of fit or partial_fit, from the user's arrays to the fitted attributes."""
 
 import copy
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -159,7 +158,6 @@ def _prepare_and_train(
     held_out = None
     if call.validation[0] is not None:
         held_out = rows_to_judge(draft, config, targets, call.validation, backend)
-    config = config.with_epochs(rows.n_samples, incremental=call.incremental)
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
@@ -168,10 +166,18 @@ def _prepare_and_train(
         as_given = (call.X, call.y)
         stratify, seed = targets.stratify(every_row.y), state.split_seed
         rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
-    start = Fitted(arrays, targets, state)
-    config = _with_alpha(draft, config, rows, start, backend, is_first=previous is None)
-    vars(draft)["alpha_"] = config.alpha
-    _start_comparison(state, config, targets, rows, held_out, incremental=call.incremental)
+    alpha = config.alpha
+    if alpha == "auto":
+        alpha = LEAST_ALPHA
+        if previous is not None:
+            alpha = draft.alpha_
+        elif config.max_iter >= FEWEST_EPOCHS and not call.incremental:
+            drawn = _drawn_streams(config, rows.n_samples)
+            trial = Fitted(arrays.copy(), targets, state.copy(drawn))
+            alpha = chosen_alpha(config, rows, trial, backend)
+    vars(draft)["alpha_"] = alpha
+    in_numbers = replace(config, alpha=alpha)
+    _start_comparison(state, in_numbers, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
     if held_out is not None:
@@ -182,11 +188,11 @@ def _prepare_and_train(
     # A search sets this attribute on the estimators that it fits.
     if hasattr(estimator, "_skl_callbacks") and not call.incremental:
         given = (call.X, call.y, call.sample_weight)
-        callbacks = EpochCallbacks(estimator, *given, estimator_with, config.max_iter)
+        callbacks = EpochCallbacks(estimator, *given, estimator_with)
     trained = train(
-        config,
+        in_numbers,
         rows,
-        start,
+        Fitted(arrays, targets, state),
         backend,
         incremental=call.incremental,
         validation_score=validation_score,
@@ -200,24 +206,6 @@ def _prepare_and_train(
             is_blind = state.best_score <= targets.constant_score(held_out.y, held_out.weight)
         warn_about_training(situation, state, trained.outcome, is_blind, call.incremental)
     return trained, callbacks
-
-
-def _with_alpha(
-    draft: Any, config: Config, rows: Rows, start: Fitted, backend: ArrayBackend, *, is_first: bool
-) -> Config:
-    """Return the parameters with the number that ``alpha='auto'`` stands for.
-
-    ``fit`` chooses it for a new network. Later calls keep that of the first one.
-    """
-    if config.alpha != "auto":
-        return config
-    if not is_first:
-        return replace(config, alpha=draft.alpha_)
-    if config.max_iter < FEWEST_EPOCHS or config.max_iter == math.inf:
-        return replace(config, alpha=LEAST_ALPHA)
-    state = start.state.copy(_drawn_streams(config, rows.n_samples))
-    trial = Fitted(start.arrays.copy(), start.targets, state)
-    return replace(config, alpha=chosen_alpha(config, rows, trial, backend))
 
 
 def _start_comparison(

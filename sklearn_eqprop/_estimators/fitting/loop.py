@@ -55,14 +55,11 @@ class Run:
     incremental : bool
         Whether this is ``partial_fit``: one epoch.
     batch_size : int
-    n_epochs_before : int
-        Epochs of earlier calls.
     """
 
     config: Config
     incremental: bool
     batch_size: int
-    n_epochs_before: int
 
     @property
     def max_iter(self) -> int:
@@ -73,11 +70,6 @@ class Run:
     def schedule(self) -> Schedule:
         """Schedule of the learning rate."""
         return SCHEDULES[self.config.learning_rate](self.config.max_iter)
-
-    @property
-    def schedule_began(self) -> int:
-        """Epochs before the schedule began."""
-        return self.n_epochs_before if self.schedule.starts_with_fit and not self.incremental else 0
 
     @property
     def restores_best(self) -> bool:
@@ -237,10 +229,10 @@ def _finite_epoch(
     trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
 ) -> tuple[EpochRecord, float]:
     """Train for one epoch; return its record, and the penalty, which is part of its loss."""
-    config, schedule, began = run.config, run.schedule, run.schedule_began
+    config, schedule = run.config, run.schedule
 
     def factor(done: float) -> float:
-        return schedule.factor(state.n_epochs - began + done, state.n_rate_cuts)
+        return schedule.factor(state.n_epochs + done, state.n_rate_cuts)
 
     epoch = run_epoch(
         trainer,

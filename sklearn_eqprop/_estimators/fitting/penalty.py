@@ -27,7 +27,7 @@ TRIAL_SHARE = 0.5
 #: Fits of fewer epochs have no trial: they end before they follow noise.
 FEWEST_EPOCHS = 10
 #: alpha_ is a multiple of the noise to this power. The noise counts as at most this.
-POWER = 1.5
+POWER = 1.25
 MOST_NOISE = 1.2
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn_eqprop._estimators.fitting.loop import LITTLE, PATIENT_EPOCHS
 from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
+from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, advice, sentence
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._warnings import warn_at_call
@@ -120,7 +121,9 @@ def _warn_about_learning(
     has_fallen = rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]
     if has_fallen and (is_blind or is_constant):
         remedies.insert(0, ways.SCORE_BY_LOSS)
-    warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
+    warn_at_call(
+        f"{what}: {text} {_remedy_for_decay(config, state)}{sentence(situation, *remedies)}"
+    )
 
 
 def _warn_about_epochs(situation: Situation, state: TrainingState, outcome: Outcome) -> None:
@@ -145,10 +148,11 @@ def _warn_about_epochs(situation: Situation, state: TrainingState, outcome: Outc
         f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
         f"improving{told}: {advice(situation, ways.RAISE_MAX_ITER, rate)}."
     )
-    if state.decay >= STRONG_DECAY:
-        text += f" But {_remedy_for_decay(state).rstrip()}"
+    about_decay = _remedy_for_decay(config, state).rstrip()
+    if about_decay:
+        text += f" But {about_decay}"
     elif not config.early_stopping:
-        others = advice(situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA)
+        others = advice(situation, ways.EARLY_STOPPING, *ways.STRONGER_PENALTY)
         text += f" If your validation score no longer improves (noisy targets), {others} instead."
     warn_at_call(text)
 
@@ -196,9 +200,9 @@ def _is_falling(state: TrainingState, curve: list[float], tol: float) -> bool:
     return curve[-1] <= min(curve) + max(tol, LITTLE * state.constant_loss)
 
 
-def _remedy_for_decay(state: TrainingState) -> str:
-    """Return what to change first if the penalty is larger than what can be learned."""
-    if state.decay < STRONG_DECAY:
+def _remedy_for_decay(config: Config, state: TrainingState) -> str:
+    """Return what to change first if a penalty that the user chose may be too strong."""
+    if state.decay < STRONG_DECAY or config.alpha == "auto":
         return ""
     return (
         f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, which may hold "

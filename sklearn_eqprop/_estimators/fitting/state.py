@@ -195,12 +195,13 @@ class TrainingState:
         self.best_score, self.n_waiting = -math.inf, 0
 
     def take_score(self, score: float, tol: float) -> bool:
-        """Note the score of an epoch, higher is better; return whether it is the best so far.
+        """Note the score of an epoch, higher is better; return whether none was better so far.
 
-        An improvement by at most `tol` does not end the waiting.
+        Of equal scores the last one counts as the best: accuracies are often equal although the
+        loss still falls. An improvement by at most `tol` does not end the waiting.
         """
         self.n_waiting = 0 if score > self.best_score + tol else self.n_waiting + 1
-        is_best = score > self.best_score
+        is_best = score >= self.best_score
         self.best_score = max(self.best_score, score)
         return is_best
 

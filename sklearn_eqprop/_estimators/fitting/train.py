@@ -83,9 +83,8 @@ def train(
         If numbers stop being finite in the first epoch.
     """
     arrays, state = start.arrays, start.state
+    run = Run(config, incremental, min(config.most_samples, rows.n_samples))
     n_epochs_before = state.n_epochs
-    batch_size = min(config.most_samples, rows.n_samples)
-    run = Run(config, incremental, batch_size, n_epochs_before)
     minibatches = f"minibatches of batch_size={run.batch_size} samples"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
     outcome: Outcome | DivergenceError

@@ -31,9 +31,6 @@ UNTIED_LOOP_GAIN = 0.2
 TIED_LOOP_GAIN = 0.9
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
-#: max_iter='auto' is about this number of updates, within this range of epochs.
-AUTO_UPDATES = 1000
-AUTO_EPOCHS = (40, 200)
 #: Parameters that say what a network computes. A fitted network keeps those of its last fit.
 OF_NETWORK = (
     "hidden_layer_sizes",
@@ -80,7 +77,7 @@ class Config:
     momentum: float
     alpha: Any
     batch_size: Any
-    max_iter: Any
+    max_iter: int
     early_stopping: bool
     validation_fraction: float
     scoring: Any
@@ -257,18 +254,6 @@ class Config:
     def most_samples(self) -> int:
         """Most samples of a minibatch."""
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
-
-    def with_epochs(self, n_samples: int, *, incremental: bool) -> Config:
-        """Return the parameters with the number of epochs that ``max_iter='auto'`` stands for.
-
-        The number of calls of ``partial_fit`` (`incremental`) is not known: it counts as infinite.
-        """
-        if self.max_iter != "auto":
-            return self
-        n_batches = math.ceil(n_samples / self.most_samples)
-        fewest, most = AUTO_EPOCHS
-        n_epochs = min(max(math.ceil(AUTO_UPDATES / n_batches), fewest), most)
-        return replace(self, max_iter=math.inf if incremental else n_epochs)
 
     @property
     def judges_by(self) -> tuple[Any, ...]:

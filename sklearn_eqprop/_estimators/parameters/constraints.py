@@ -40,7 +40,7 @@ SHARED: dict[str, list[Any]] = {
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-    "max_iter": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+    "max_iter": [Interval(Integral, 1, None, closed="left")],
     "early_stopping": ["boolean"],
     "scoring": [None, StrOptions(set(get_scorer_names()) | {"loss"}), callable],
     "restore_best_weights": ["boolean"],

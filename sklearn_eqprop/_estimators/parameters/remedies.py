@@ -124,7 +124,11 @@ RESCALE_LAYERS = Remedy(
     "set layerwise_rescale=True",
     lambda s: s.config.rule.attenuated and not s.config.layerwise_rescale,
 )
-RAISE_ALPHA = Remedy("raise alpha (now {c.alpha:g})")
+#: Against weights that follow noise.
+STRONGER_PENALTY = (
+    Remedy("raise alpha (now {c.alpha})", lambda s: s.config.alpha != "auto"),
+    Remedy("set alpha to more than alpha_", lambda s: s.config.alpha == "auto"),
+)
 OTHER_SEED = Remedy("fit with another random_state")
 
 # Stopping
