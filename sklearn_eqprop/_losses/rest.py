@@ -13,6 +13,8 @@ from sklearn_eqprop._backend.array_backend import Array, read
 MOST_LINES, MOST_TRIALS, TRIALS_WITH_KINK, MOST_HALVINGS = 4, 8, 3, 60
 #: Precision with which a kink is found, relative to the outputs; rounding can limit it.
 FINEST = 2.0**-33
+#: An output seldom moves further than this many times its size, however strong the force is.
+FAR = 16
 #: A search ends when the velocity is below this fraction of the first one.
 RESOLVED = 1e-2
 #: Number of points on a line on which the steepest place of the loss is searched, and number of
@@ -124,7 +126,8 @@ def output_at_rest(
         for _ in range(MOST_LINES if couples else 1):
             size = largest(xp.abs(direction))
             unit = direction / xp.where(size > 0, size, 1)
-            rounding = finest * largest(xp.abs(origin) + xp.abs(moved) + xp.minimum(size, 1))
+            span = largest(xp.abs(origin) + xp.abs(moved) + xp.minimum(size, 1))
+            rounding = finest * span
 
             def speed_after(way: Array) -> Array:
                 return total(velocity_at(moved + way * unit) * unit)  # noqa: B023
@@ -134,7 +137,7 @@ def output_at_rest(
             trial = xp.minimum(full, 2 * rounding) if steep else full
             share = 0.0 if shape.kinked else RESOLVED
             moved = moved + unit * _way_to_rest(
-                xp, speed_after, speed, full, trial, rounding, share
+                xp, speed_after, speed, full, span, trial, rounding, share
             )
             if not couples:
                 break
@@ -153,14 +156,16 @@ def _way_to_rest(
     speed_after: Callable[[Array], Array],
     speed: Array,
     full: Array,
+    span: Array,
     trial: Array,
     rounding: Array,
     share: float,
 ) -> Array:
     """Way along a direction after which the speed is about 0.
 
-    The way is kept in an interval. Each trial is the secant's. If the last trial has not halved the
-    interval, its middle is tried.
+    Until a trial is too long, the next one continues the secant of the last two speeds, unless
+    they may jump. Afterwards the way is kept in an interval, and each trial is the secant's. If
+    the last trial has not halved the interval, its middle is tried.
 
     Parameters
     ----------
@@ -171,6 +176,8 @@ def _way_to_rest(
         Speed at the start. If it is not positive, nothing moves.
     full : array
         Way after which the speed has changed its sign if the loss is convex.
+    span : array
+        Size of the outputs. If the force is very strong, `full` is much longer.
     trial : array
         First way that is tried.
     rounding : array
@@ -179,6 +186,8 @@ def _way_to_rest(
         The same, relative to the way. 0: the speed may jump.
     """
     low, speed_low = xp.zeros_like(speed), speed
+    # A speed also bounds the way that is left, so it must be small next to the ways, too.
+    small, reach = RESOLVED * xp.minimum(speed, span), xp.minimum(full, FAR * span)
     high = width = low + math.inf
     speed_high = -high
     waiting = speed > 0
@@ -186,6 +195,9 @@ def _way_to_rest(
         if not read(xp, waiting.any()):
             break
         found = speed_after(trial)
+        beyond = reach
+        if share:
+            beyond = trial + (trial - low) * (found / xp.maximum(speed_low - found, 0))
         # A speed that is not a number means that the way was too long.
         short, long = waiting & (found > 0), waiting & ~(found > 0)
         low, speed_low = xp.where(short, trial, low), xp.where(short, found, speed_low)
@@ -193,11 +205,13 @@ def _way_to_rest(
         high, speed_high = xp.where(long, trial, high), xp.where(long, found, speed_high)
         before, width = width, high - low
         enough = xp.maximum(2 * rounding, share * low)
-        waiting = waiting & (xp.abs(found) > RESOLVED * speed) & (width > enough)
+        waiting = waiting & (xp.abs(found) > small) & (width > enough)
         secant = low + width * (speed_low / (speed_low - speed_high))
         halved = (width <= 0.5 * before) & xp.isfinite(speed_high)
         trial = xp.where(halved, secant, 0.5 * (low + high))
-        trial = xp.where(xp.isfinite(high), trial, xp.where(low < full, full, 2 * low))
+        beyond = xp.where(beyond < reach, beyond, reach)
+        beyond = xp.where(low < reach, beyond, xp.maximum(full, 2 * low))
+        trial = xp.where(xp.isfinite(high), trial, beyond)
     # At a jump none of the two speeds is small. The lower end then stays where the search began.
     nearer = (speed_low <= -speed_high) | (width <= 2 * rounding)
     found = xp.where(nearer, low, high)

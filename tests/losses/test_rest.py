@@ -175,3 +175,24 @@ def test_a_loss_that_is_not_convex_finds_a_stable_rest():
         moved = wrapped.resolve(np, drive, moved, origin, target, 1.0)
     slope = 2 * (origin + moved - target) * np.exp(-((origin + moved - target) ** 2))
     assert np.abs(drive - slope - moved).max() < 1e-10
+
+
+@pytest.mark.parametrize("scale", [1e4, 1e9, 1e12])
+@pytest.mark.parametrize(
+    ("kind", "most", "error"), [(own_losses.Hinge, 45, 1e-9), (own_losses.SquaredHinge, 25, 0.03)]
+)
+def test_a_steep_loss_is_resolved_in_few_evaluations(kind, most, error, scale):
+    class Scaled(kind):
+        def cost(self, s, y):
+            return scale * super().cost(s, y)
+
+        def slope(self, s, y):
+            return scale * super().slope(s, y)
+
+    origin, drive, target = _problem(np.float64)
+    moved, _, counts = _evaluations(Scaled(), 0.5, np.float64, n_sweeps=1)
+    sign = 2 * target - 1
+    # Outputs within the margin rest on its edge, or less than 1e-3 before it.
+    truth = np.maximum(sign * (origin + drive), 1)
+    assert np.abs(sign * (origin + moved) - truth).max() < error
+    assert counts[0] <= most
