@@ -1,4 +1,4 @@
-"""Columns whose numbers are mostly one and the same, such as those of a rare category."""
+"""Columns whose entries are mostly alike, such as the indicator of a rare category."""
 
 from typing import Any
 
@@ -8,9 +8,12 @@ from scipy import sparse
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data.sparse_columns import BLOCK_NUMBERS, mostly_zero
 
+#: Entries are alike if they differ by at most this share of the largest magnitude of their column.
+ALIKE = 1 / 64
 
-def mostly_one_number(X: Any, device: ArrayBackend | None, doubted: np.ndarray) -> np.ndarray:
-    """Whether more than half of the entries of a column are equal, for some columns of X.
+
+def mostly_alike(X: Any, device: ArrayBackend | None, doubted: np.ndarray) -> np.ndarray:
+    """Whether more than half of the entries of a column are alike, for some columns of X.
 
     Parameters
     ----------
@@ -38,7 +41,8 @@ def mostly_one_number(X: Any, device: ArrayBackend | None, doubted: np.ndarray) 
         block = columns[start : start + width]
         numbers = X[:, block if device is None else device.from_host(block, block.dtype)]
         numbers = numbers.toarray() if sparse.issparse(numbers) else numbers
-        # A number that more than half of the entries share is in the middle of the sorted entries.
-        n_equal = (numbers == xp.sort(numbers, axis=0)[X.shape[0] // 2]).sum(axis=0)
-        rare[block] = 2 * (n_equal if device is None else device.to_host(n_equal)) > X.shape[0]
+        # If more than half of the entries are alike, one of these is the middle one of all sorted.
+        distances = abs(numbers - xp.sort(numbers, axis=0)[X.shape[0] // 2])
+        n_alike = (distances <= ALIKE * abs(numbers).max(axis=0)).sum(axis=0)
+        rare[block] = 2 * (n_alike if device is None else device.to_host(n_alike)) > X.shape[0]
     return rare[doubted]

@@ -17,7 +17,7 @@ from scipy import sparse
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
 from sklearn_eqprop._estimators.data.inputs import rows_that_count
-from sklearn_eqprop._estimators.data.rare_columns import mostly_one_number
+from sklearn_eqprop._estimators.data.rare_columns import mostly_alike
 from sklearn_eqprop._estimators.data.sparse_columns import (
     BLOCK_NUMBERS,
     extremes_of_entries,
@@ -71,9 +71,9 @@ class Columns:
         Of X.
     is_sparse : bool
         Whether X is a CSR matrix.
-    mostly_one_number : callable
+    mostly_alike : callable
         Takes a mask of columns, or of channels. Returns for each of these whether more than half of
-        its entries are equal, from one more pass over them.
+        its entries are alike, from one more pass over them.
     """
 
     n_rows: float
@@ -83,7 +83,7 @@ class Columns:
     spread: np.ndarray
     dtype: Any
     is_sparse: bool
-    mostly_one_number: Callable[[np.ndarray], np.ndarray]
+    mostly_alike: Callable[[np.ndarray], np.ndarray]
 
     @property
     def largest(self) -> np.ndarray:
@@ -138,8 +138,8 @@ def look_over(
         found = tuple(map(device.to_host, found))
     lowest, highest, mean, spread = found
     n_rows = X.shape[0] if weight is None else max(X.shape[0], float(weight.sum()))
-    repeats = partial(mostly_one_number, X, device)
-    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X), repeats)
+    alike = partial(mostly_alike, X, device)
+    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X), alike)
 
 
 def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
@@ -201,7 +201,7 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
 
     A column can look small because its large entries are rare. If it was scaled up, these would
     become huge. So a small column counts as being as large as the largest column of X, but at most
-    as 1, if most of its entries are equal, or if it has fewer than ten.
+    as 1, if most of its entries are alike, or if it has fewer than ten.
 
     Parameters
     ----------
@@ -220,7 +220,7 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     doubted = (largest > SMALLEST_RARE * reference) & (largest < min(lower, reference))
     if doubted.any():
         is_few = columns.n_rows * columns.largest.size < TELLING_ROWS * n_scales
-        doubted[doubted] = is_few or columns.mostly_one_number(doubted)
+        doubted[doubted] = is_few or columns.mostly_alike(doubted)
         largest[doubted] = reference
     ordinary = (largest == 0) | ((largest >= lower) & (largest <= upper))
     if ordinary.all():

@@ -93,17 +93,19 @@ SMALL = 1e-3 * X[:, [0]]  # no number twice
 MOSTLY_ZERO = SMALL * (np.arange(100) < 49)[:, None]
 MOSTLY_NEGATIVE = np.where(MOSTLY_ZERO == 0, -1e-3, MOSTLY_ZERO)
 CONSTANT = np.full((100, 1), -0.01)
+MOSTLY_ALIKE = np.where(MOSTLY_ZERO == 0, -0.01 + SMALL / 50, 0.03)
 
 
 @pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, sparse.csr_matrix])
 def test_columns_that_are_small_because_large_numbers_are_rare_keep_their_size(layout):
-    inputs = np.c_[SMALL, MOSTLY_ZERO, MOSTLY_NEGATIVE, CONSTANT, np.zeros(100), X]
+    rare = np.c_[MOSTLY_ZERO, MOSTLY_NEGATIVE, CONSTANT, MOSTLY_ALIKE, np.zeros(100)]
+    inputs = np.c_[SMALL, rare, X]
     scales = column_scales(layout(inputs), np.float64)
     assert scales[0] < 2.0**-9
     assert_array_equal(scales[1:], 1)
     # If everything is tiny, they are scaled by the factor of the largest column.
     tiny = column_scales(layout(2.0**-40 * inputs), np.float64)
-    assert_array_equal(tiny[1:], tiny[5:].max())
+    assert_array_equal(tiny[1:], tiny[6:].max())
     assert tiny[0] < 2.0**-49
 
 
