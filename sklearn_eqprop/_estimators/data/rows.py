@@ -6,9 +6,9 @@ warnings are in `column_warnings`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from scipy import sparse
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data import column_warnings
 from sklearn_eqprop._estimators.data.inputs import rows_that_count
+from sklearn_eqprop._estimators.data.rare_columns import mostly_alike
 from sklearn_eqprop._estimators.data.sparse_columns import (
     BLOCK_NUMBERS,
     extremes_of_entries,
@@ -36,10 +37,10 @@ LARGEST_EXPONENT = 1022
 ORDINARY_RANGE = (2.0**-4, 2.0**6)
 #: Fewer rows than this can all be small, or all be similar, by chance.
 TELLING_ROWS = 10
-#: Fewer rows count as small only if the probability that this is chance is below RARE.
-RARE = 1e-3
-#: The typical size of columns is their median, or 1 if there are fewer columns than this.
-TELLING_COLUMNS = 5
+#: A column has a small unit in any case if its largest magnitude is below this, in units of the
+#: largest column. Rare entries do not explain it: a standardised indicator that is 0 in all rows
+#: seen is so small only if it is 1 in fewer than one of 2**40 rows.
+SMALLEST_RARE = 2.0**-20
 
 #: Warn if a column is this many times larger than the median spread.
 UNEVEN_RATIO = 300.0
@@ -70,6 +71,9 @@ class Columns:
         Of X.
     is_sparse : bool
         Whether X is a CSR matrix.
+    mostly_alike : callable
+        Takes a mask of columns, or of channels. Returns for each of these whether more than half of
+        its entries are alike, from one more pass over them.
     """
 
     n_rows: float
@@ -79,6 +83,7 @@ class Columns:
     spread: np.ndarray
     dtype: Any
     is_sparse: bool
+    mostly_alike: Callable[[np.ndarray], np.ndarray]
 
     @property
     def largest(self) -> np.ndarray:
@@ -133,7 +138,8 @@ def look_over(
         found = tuple(map(device.to_host, found))
     lowest, highest, mean, spread = found
     n_rows = X.shape[0] if weight is None else max(X.shape[0], float(weight.sum()))
-    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X))
+    alike = partial(mostly_alike, X, device)
+    return Columns(n_rows, lowest, highest, mean, spread, X.dtype, sparse.issparse(X), alike)
 
 
 def _statistics(X: Any, device: ArrayBackend | None) -> tuple[Any, ...]:
@@ -193,8 +199,9 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     exact, so nothing is rounded on the way there and back. (A shift of the columns could become
     part of the biases, but it would be rounded, and training would not continue exactly.)
 
-    Fewer than ten rows can be small by chance. If a column of so few rows looks small, it is
-    treated as if it were as large as the median column, but at most as 1.
+    A column can look small because its large entries are rare. If it was scaled up, these would
+    become huge. So a small column counts as being as large as the largest column of X, but at most
+    as 1, if most of its entries are alike, or if it has fewer than ten.
 
     Parameters
     ----------
@@ -205,29 +212,23 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
         Number of channels of images that kernels move over. All pixels of a channel then have the
         same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
     """
-    largest, n_numbers = columns.largest, columns.n_rows
-    if n_channels is not None:
-        n_pixels = largest.size // n_channels
-        largest, n_numbers = largest.reshape(n_pixels, -1).max(axis=0), n_pixels * n_numbers
-    largest = _not_small_by_chance(largest, n_numbers)
+    n_scales = columns.largest.size if n_channels is None else n_channels
+    largest = columns.largest.reshape(-1, n_scales).max(axis=0)
     lower, upper = ORDINARY_RANGE
+    reference = min(float(largest.max()), 1.0)
+    largest[largest == 0] = reference
+    doubted = (largest > SMALLEST_RARE * reference) & (largest < min(lower, reference))
+    if doubted.any():
+        is_few = columns.n_rows * columns.largest.size < TELLING_ROWS * n_scales
+        doubted[doubted] = is_few or columns.mostly_alike(doubted)
+        largest[doubted] = reference
     ordinary = (largest == 0) | ((largest >= lower) & (largest <= upper))
     if ordinary.all():
         return None
     _, exponents = np.frexp(largest)
     most = np.finfo(dtype).maxexp - 2
     scales: np.ndarray = np.where(ordinary, 1.0, np.ldexp(1.0, np.clip(exponents - 2, -most, most)))
-    return scales if n_channels is None else np.tile(scales, n_pixels)
-
-
-def _not_small_by_chance(largest: np.ndarray, n_numbers: float) -> np.ndarray:
-    """Largest magnitudes, raised to the typical one if too few numbers show that they are small."""
-    if n_numbers >= TELLING_ROWS:
-        return largest
-    seen = largest[largest > 0]
-    typical = min(float(np.median(seen)), 1.0) if seen.size >= TELLING_COLUMNS else 1.0
-    by_chance = (largest > RARE ** (1 / max(n_numbers, 1)) * typical) & (largest < typical)
-    return np.where(by_chance & (largest < ORDINARY_RANGE[0]), typical, largest)
+    return np.tile(scales, columns.largest.size // n_scales)
 
 
 # ---- rows --------------------------------------------------------------------------------------

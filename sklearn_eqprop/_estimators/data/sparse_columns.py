@@ -34,6 +34,14 @@ def sums_of_entries(X: Any, units: np.ndarray) -> Iterator[tuple[np.ndarray, np.
         yield total, np.bincount(columns, numbers, minlength=units.size)
 
 
+def mostly_zero(X: Any) -> np.ndarray:
+    """Whether more than half of the entries of a column are 0, for each column of a CSR matrix."""
+    n_present = np.zeros(X.shape[1])
+    for columns, values in _entries(X):
+        n_present += np.bincount(columns, values != 0, minlength=X.shape[1])
+    return np.asarray(2 * n_present < X.shape[0])
+
+
 def _entries(X: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Columns and values, in float64, of the entries of a CSR matrix, a block at a time."""
     size = max(BLOCK_NUMBERS, 4 * X.shape[1])  # every block also costs time for each column

@@ -8,10 +8,12 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from sklearn_eqprop._estimators.data import outliers, sparse_columns
+from sklearn_eqprop._backend.cuda.cupy_backend import CupyBackend
+from sklearn_eqprop._estimators.data import outliers, rare_columns, sparse_columns
 from sklearn_eqprop._estimators.data import rows as columns_module
 from sklearn_eqprop._estimators.data.outliers import warn_about_outliers
 from sklearn_eqprop._estimators.data.rows import look_over, scales_of, warn_about_columns
+from tests.backend.fake_cupy import FakeCupy
 
 LAYOUTS = [np.asarray, np.asfortranarray, sparse.csr_matrix]
 #: Mostly zeros; no zeros and an offset; all negative; zeros alone; one that dwarfs.
@@ -22,7 +24,7 @@ X[7, 4] = 1e9
 
 @pytest.fixture(params=[1, 12, 2**20], ids=lambda size: f"blocks of {size}")
 def _block_size(request, monkeypatch):
-    for module in (columns_module, sparse_columns):
+    for module in (columns_module, sparse_columns, rare_columns):
         monkeypatch.setattr(module, "BLOCK_NUMBERS", request.param)
 
 
@@ -68,6 +70,48 @@ def test_spread_beside_a_huge_mean():
 def test_weights_count_as_rows(layout, weight, expected):
     weight = None if weight is None else np.full(50, weight)
     assert look_over(layout(X), weight).n_rows == expected
+
+
+#: A common number in 0 % to 100 % of the entries of each column.
+REPEATS = np.random.RandomState(0).standard_normal((101, 9))
+for _column, _n_equal in enumerate([0, 1, 40, 51, 101, 60, 51, 40, 90]):
+    _rows = np.random.RandomState(_column).permutation(101)[:_n_equal]
+    REPEATS[_rows, _column] = -0.01 * (_column % 3)
+
+
+def by_medians(columns):
+    """Which columns are mostly alike, from the median distance to the median."""
+    distances = np.abs(columns - np.median(columns, axis=0))
+    return np.median(distances, axis=0) <= np.abs(columns).max(axis=0) / 64
+
+
+@pytest.mark.usefixtures("_block_size")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n_columns", [9, 3], ids=["columns", "channels"])
+def test_columns_whose_entries_are_mostly_alike(layout, dtype, n_columns):
+    answer = look_over(layout(REPEATS.astype(dtype))).mostly_alike
+    expected = by_medians(REPEATS.reshape(-1, n_columns))
+    assert 0 < expected.sum() < n_columns
+    for asked in (np.ones(n_columns, dtype=bool), expected, ~expected):
+        assert_array_equal(answer(asked), expected[asked])
+
+
+@pytest.mark.parametrize("n_columns", [9, 3], ids=["columns", "channels"])
+def test_columns_on_a_device_whose_entries_are_mostly_alike(n_columns):
+    device = CupyBackend(FakeCupy())
+    inputs = device.from_host(REPEATS, np.float64)
+    expected = by_medians(REPEATS.reshape(-1, n_columns))
+    answer = look_over(inputs, device=device).mostly_alike
+    for asked in (np.ones(n_columns, dtype=bool), ~expected):
+        assert_array_equal(answer(asked), expected[asked])
+
+
+def test_stored_zeros_count_as_zeros():
+    inputs = sparse.csr_matrix(np.arange(1.0, 31).reshape(10, 3))
+    inputs.data[inputs.indices == 1] = [0] * 6 + [1] * 4
+    answer = look_over(inputs).mostly_alike
+    assert_array_equal(answer(np.ones(3, dtype=bool)), [False, True, False])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

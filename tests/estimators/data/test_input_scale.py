@@ -9,6 +9,9 @@ from numpy.testing import assert_array_equal
 from scipy import sparse
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.metrics import log_loss
+from sklearn.preprocessing import StandardScaler
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.data import outliers
@@ -84,6 +87,103 @@ def test_few_rows_that_are_small_beyond_chance_are_scaled(n_rows):
     assert scales[8] > 2.0**20
     alone = column_scales(np.full((n_rows, 1), 1e-9), np.float64)
     assert alone[0] < 2.0**-20
+
+
+SMALL = 1e-3 * X[:, [0]]  # no number twice
+MOSTLY_ZERO = SMALL * (np.arange(100) < 49)[:, None]
+MOSTLY_NEGATIVE = np.where(MOSTLY_ZERO == 0, -1e-3, MOSTLY_ZERO)
+CONSTANT = np.full((100, 1), -0.01)
+MOSTLY_ALIKE = np.where(MOSTLY_ZERO == 0, -0.01 + SMALL / 50, 0.03)
+
+
+@pytest.mark.parametrize("layout", [np.asarray, np.asfortranarray, sparse.csr_matrix])
+def test_columns_that_are_small_because_large_numbers_are_rare_keep_their_size(layout):
+    rare = np.c_[MOSTLY_ZERO, MOSTLY_NEGATIVE, CONSTANT, MOSTLY_ALIKE, np.zeros(100)]
+    inputs = np.c_[SMALL, rare, X]
+    scales = column_scales(layout(inputs), np.float64)
+    assert scales[0] < 2.0**-9
+    assert_array_equal(scales[1:], 1)
+    # If everything is tiny, they are scaled by the factor of the largest column.
+    tiny = column_scales(layout(2.0**-40 * inputs), np.float64)
+    assert_array_equal(tiny[1:], tiny[6:].max())
+    assert tiny[0] < 2.0**-49
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+def test_columns_that_are_too_small_to_be_just_rare_are_scaled(layout):
+    inputs = np.c_[X, 1e-9 * (np.arange(100) < 10)]
+    scales = column_scales(layout(inputs), np.float64)
+    assert_array_equal(scales[:5], 1)
+    assert scales[5] < 2.0**-30
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+@pytest.mark.parametrize("n_rows", [1, 30])
+def test_a_channel_is_rare_as_a_whole(layout, n_rows):
+    rng = np.random.RandomState(0)
+    images = rng.standard_normal((n_rows, 16, 3)) * [1, 1e-3, 1e-3]
+    images[..., 2] *= rng.rand(n_rows, 16) < 0.2
+    found = look_over(layout(images.reshape(n_rows, 48)))
+    scales = scales_of(found, np.float64, n_channels=3).reshape(16, 3)
+    assert_array_equal(scales, scales[:1].repeat(16, axis=0))
+    assert_array_equal(scales[0, [0, 2]], 1)
+    assert scales[0, 1] < 2.0**-8
+
+
+def texts(n_texts=400, n_words=2000):
+    """TF-IDF of two kinds of texts whose words differ a little in frequency."""
+    rng = np.random.RandomState(0)
+    shares = 1 / np.arange(1.0, n_words + 1) * np.exp(0.3 * rng.standard_normal((2, n_words)))
+    shares /= shares.sum(axis=1, keepdims=True)
+    kind = np.arange(n_texts) % 2
+    lengths = np.ceil(100 * np.exp(2 * rng.standard_normal(n_texts))).astype(int)
+    counts = [rng.multinomial(length, shares[k]) for length, k in zip(lengths, kind, strict=True)]
+    return TfidfTransformer().fit_transform(np.array(counts)), kind
+
+
+@pytest.mark.parametrize("layout", [sparse.csr_matrix, sparse.csr_matrix.toarray])
+def test_rare_words_do_not_drown_the_others(layout):
+    inputs, kind = texts()
+    inputs = layout(inputs)
+    assert (look_over(inputs[:200]).largest < 1 / 16).mean() > 0.25
+    model = EqPropClassifier(random_state=0, max_iter=20).fit(inputs[:200], kind[:200])
+    assert model.score(inputs[200:], kind[200:]) > 0.8
+    assert log_loss(kind[200:], model.predict_proba(inputs[200:])) < 0.4
+
+
+@pytest.mark.parametrize("layout", [np.asarray, sparse.csr_matrix])
+def test_sparse_inputs_that_are_tiny_as_a_whole_learn(layout):
+    inputs, kind = texts()
+    inputs = layout(inputs.toarray())
+    settings = {"random_state": 0, "max_iter": 20}
+    tiny = EqPropClassifier(**settings).fit(2.0**-20 * inputs[:200], kind[:200])
+    assert tiny.score(2.0**-20 * inputs[200:], kind[200:]) > 0.8
+    tinier = EqPropClassifier(**settings).fit(2.0**-30 * inputs[:200], kind[:200])
+    assert_array_equal(tinier.coefs_[0], 2.0**10 * tiny.coefs_[0])
+
+
+@pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
+def test_a_rare_category_that_comes_late_in_a_stream_does_no_harm(estimator):
+    rng = np.random.RandomState(0)
+    indicators = np.arange(1000)[:, None] == [500, 700, 900]
+    raw = np.c_[rng.standard_normal((1000, 4)), indicators]
+    inputs, signal = StandardScaler().fit_transform(raw), raw[:, 0] + raw[:, 1] / 2
+    targets = signal > 0 if estimator is EqPropClassifier else signal
+    models = [estimator((30,), random_state=0) for _ in range(2)]
+    for start in range(0, 1000, 20):
+        classes = {"classes": [0, 1]} if estimator is EqPropClassifier else {}
+        for model, n_columns in zip(models, (7, 4), strict=True):
+            model.partial_fit(
+                inputs[start : start + 20, :n_columns], targets[start : start + 20], **classes
+            )
+    with_rare = models[0].score(inputs, targets)
+    assert with_rare > models[1].score(inputs[:, :4], targets) - 0.1
+
+
+def test_a_column_of_zeros_shares_the_unit_of_a_tiny_stream():
+    inputs = 2.0**-20 * np.c_[X, np.zeros(100)]
+    scales = column_scales(inputs, np.float64)
+    assert scales[5] == scales[:5].max()
 
 
 @pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
