@@ -4,7 +4,7 @@ Handwritten digits without backpropagation
 ==========================================
 
 This example trains `EqPropClassifier` on the 1,797 digits of scikit-learn, beside scikit-learn's
-`MLPClassifier` on the same split. It searches over `beta` and `step_size`, and draws what the
+`MLPClassifier` on the same split. It searches over `beta` and `alpha`, and draws what the
 network learned. Run it with ``python examples/plot_digits.py``. It takes well under a minute on two
 cores and writes ``digits.png`` into the current folder.
 
@@ -42,7 +42,7 @@ from sklearn_eqprop import EqPropClassifier
 
 HIDDEN = (100,)
 PICTURE = "digits.png"
-GRID = {"beta": [0.1, 0.5, 1.0], "step_size": [1.0, 0.5]}
+GRID = {"beta": [0.1, 0.5, 1.0], "alpha": ["auto", 1.0]}
 #: Relaxation, its step size, its name in the picture.
 RELAXATIONS = (
     ("gauss_seidel", 1.0, "Gauss-Seidel sweeps (default)"),
@@ -205,7 +205,7 @@ def main():
     print(f"One image is {1 / len(X_test):.1%}; differences of about 1% are within chance.")
     eqprop, _, mlp = pipelines
 
-    heading("3. Grid search over beta and step_size, 3-fold, training images only")
+    heading("3. Grid search over beta and alpha, 3-fold, training images only")
     grid = {f"eqpropclassifier__{name}": values for name, values in GRID.items()}
     start = time.perf_counter()
     search = GridSearchCV(make_pipeline(StandardScaler(), short_training()), grid, cv=3, n_jobs=2)

@@ -1,7 +1,7 @@
-"""alpha='auto': the strength of the L2 penalty follows from the noise that a trial finds."""
+"""alpha='auto': the strength of the L2 penalty follows from a trial fit on a part of the rows."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from sklearn_eqprop._estimators.fitting.judging import own_score
 from sklearn_eqprop._estimators.fitting.state import EndedBy
 from sklearn_eqprop._estimators.fitting.train import Fitted, train
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._network import Network
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: alpha_ if the rows cannot tell, and in the trial; MLP's default.
+#: alpha_ in the trial, and if the loss of the held-out rows does not rise; MLP's default.
 LEAST_ALPHA = 1e-4
-#: Of each class, and of all rows if there are no classes, one different row in this number is held
-#: out of the trial.
-HELD_OUT = 5
+#: Of the different rows of each class, and of all if there are no classes, this share is held out.
+HELD_OUT = 0.2
 #: The trial has about this number of updates, within this range of epochs, but no more than this
 #: share of the epochs of the fit.
 TRIAL_UPDATES = 300
@@ -26,39 +26,20 @@ TRIAL_EPOCHS = (12, 100)
 TRIAL_SHARE = 0.5
 #: Fits of fewer epochs have no trial: they end before they follow noise.
 FEWEST_EPOCHS = 10
-#: alpha_ is a multiple of the noise to this power. The noise counts as at most this.
-POWER = 1.25
-MOST_NOISE = 1.2
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What a trial fit found.
-
-    Attributes
-    ----------
-    loss, held_out_loss : float
-        Mean losses of the rows that it trained on and of the others.
-    constant_loss : float
-        Loss of the best constant prediction for the others.
-    """
-
-    loss: float
-    held_out_loss: float
-    constant_loss: float
-
-    @property
-    def noise(self) -> float:
-        """Loss of other rows relative to that of a constant prediction, 0 to `MOST_NOISE`."""
-        return min(self.held_out_loss / self.constant_loss, MOST_NOISE)
+#: The held-out rows are judged about this often. Averages over so many results in a row are
+#: compared, because single ones depend on the last minibatches.
+N_CHECKS = 25
+N_AVERAGED = 5
 
 
 def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBackend) -> float:
     """Return the strength of the penalty for these rows.
 
-    A short fit, a trial, learns four fifths of the rows. The noise is the loss of the other rows
-    divided by that of a constant prediction. The penalty is proportional to a power of the noise:
-    whatever other rows do not confirm, the weights should not follow.
+    A trial, a short fit with hardly any penalty, learns four fifths of the rows. While the network
+    learns what holds for all rows, the loss of the other rows falls. When it begins to follow
+    noise, that loss rises. The rise is measured in units of the loss of a constant prediction, and
+    extrapolated to the epochs of the fit. alpha_ is proportional to its square root, up to the
+    number that belongs to pure noise (`penalty_of_noise`).
 
     Which rows are held out depends on their content and on `random_state`, not on their order.
     Equal rows stay together. The arrays and the state of `start` are used up.
@@ -74,53 +55,82 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     KeyboardInterrupt
         If the user interrupts the trial.
     """
-    trial = _trial(config, rows, start, backend)
-    if trial is None:
+    targets = start.targets
+    parts = _parts(rows, targets.codes(rows.y), targets.stratify(rows.y), start.state.split_seed)
+    if parts is None:
         return LEAST_ALPHA
-    alpha = start.targets.penalty_of_noise * max(trial.noise, 0) ** POWER
+    part, held_out = parts
+    constant = targets.loss.constant_loss(targets.encode(held_out.y, np.float64), held_out.weight)
+    if not 0 < constant < math.inf:
+        return LEAST_ALPHA
+    n_epochs = _epochs(config, part.n_samples)
+    losses = _losses_of_trial(config, part, held_out, start, backend, n_epochs)
+    rise = _rise(losses) / constant * config.max_iter / n_epochs
+    alpha = targets.penalty_of_noise * math.sqrt(min(rise, 1))
     alpha = max(float(f"{alpha:.2g}"), LEAST_ALPHA)  # the same on every backend
-    if config.verbose:
+    if config.verbose and losses:
         print(
-            f"alpha='auto': after a trial the loss of held-out samples is "
-            f"{trial.held_out_loss:.4g}, of a constant prediction {trial.constant_loss:.4g}. "
+            f"alpha='auto': in a trial the loss of held-out samples fell to {min(losses):.4g} and "
+            f"ended at {losses[-1]:.4g} (a constant prediction has {constant:.4g}). "
             f"alpha_={alpha:g}",
             flush=True,
         )
     return alpha
 
 
-def _trial(config: Config, rows: Rows, start: Fitted, backend: ArrayBackend) -> Trial | None:
-    """Fit a part of the rows for some epochs, and judge the rest; None if that tells nothing."""
-    targets = start.targets
-    parts = _parts(rows, targets.codes(rows.y), targets.stratify(rows.y), start.state.split_seed)
-    if parts is None:
-        return None
-    part, held_out = parts
-    target = targets.encode(held_out.y, np.float64)
-    constant_loss = targets.loss.constant_loss(target, held_out.weight)
-    if not 0 < constant_loss < math.inf:
-        return None
-    short = replace(
+def _losses_of_trial(
+    config: Config,
+    part: Rows,
+    held_out: Rows,
+    start: Fitted,
+    backend: ArrayBackend,
+    n_epochs: int,
+) -> list[float]:
+    """Fit a part of the rows, and return the losses of the others on the way; none if it diverges.
+
+    The fit itself will tell why it diverges.
+    """
+    trial = replace(
         config,
         alpha=LEAST_ALPHA,
-        max_iter=_epochs(config, part.n_samples),
+        max_iter=n_epochs,
         n_iter_no_change=None,
         early_stopping=False,
         restore_best_weights=False,
         scoring="loss",
         verbose=False,
     )
+    score = own_score(trial, start.targets, held_out, start.state.input_scales)
+    between, losses = math.ceil(n_epochs / N_CHECKS), []
+    n_done = 0
+
+    def score_now_and_then(network: Network) -> float:
+        nonlocal n_done
+        n_done += 1
+        if (n_epochs - n_done) % between == 0:
+            losses.append(-score(network))
+        return 0.0
+
     try:
-        trained = train(short, part, start, backend, incremental=False)
-        if isinstance(trained.outcome, DivergenceError):
-            return None
-        if trained.outcome.ended_by is EndedBy.INTERRUPT:
-            raise KeyboardInterrupt
-        network = start.arrays.network(config.activation, backend)
-        held_out_loss = -own_score(short, targets, held_out, None)(network)
-    except DivergenceError:  # the fit itself will tell
-        return None
-    return Trial(trained.outcome.curve[-1], held_out_loss, constant_loss)
+        outcome = train(
+            trial, part, start, backend, incremental=False, validation_score=score_now_and_then
+        ).outcome
+    except DivergenceError:
+        return []
+    if isinstance(outcome, DivergenceError):
+        return []
+    if outcome.ended_by is EndedBy.INTERRUPT:
+        raise KeyboardInterrupt
+    return losses
+
+
+def _rise(losses: list[float]) -> float:
+    """Return by how much losses end above the lowest that they were before; averages count."""
+    n_averaged = min(N_AVERAGED, len(losses))
+    if n_averaged == 0:
+        return 0.0
+    averages = np.convolve(losses, np.full(n_averaged, 1 / n_averaged), "valid")
+    return float(averages[-1] - averages.min())
 
 
 def _epochs(config: Config, n_samples: int) -> int:
@@ -139,13 +149,13 @@ def _parts(
     """
     hashes = rows.hashes(codes, seed)
     different, first, which = np.unique(hashes, return_index=True, return_inverse=True)
-    is_held_out = np.zeros(different.size, dtype=bool)
     kinds: list[Any] = [np.arange(different.size)]
     if labels is not None:
         of_label = np.unique(labels, return_inverse=True)[1][first]
         kinds = [np.flatnonzero(of_label == k) for k in range(of_label.max() + 1)]
+    is_held_out = np.zeros(different.size, dtype=bool)
     for kind in kinds:
-        is_held_out[kind[: kind.size // HELD_OUT]] = True
+        is_held_out[kind[: int(HELD_OUT * kind.size)]] = True
     if np.count_nonzero(is_held_out) < 2:
         return None
     order = np.argsort(which, kind="stable")

@@ -109,9 +109,9 @@ learning_rate : {choices}, default
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
 alpha : float or 'auto', default
     Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
-    minibatch. 'auto' chooses it from the noise of the targets: a short trial fit learns four fifths
-    of the rows, and the worse it predicts the others, the larger is `alpha_`. ``partial_fit`` has
-    no trial and uses 1e-4. Warm starts keep `alpha_`.
+    minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: the more the loss
+    of the other rows rises at the end, the larger is `alpha_`. ``partial_fit`` has no trial and
+    uses 1e-4. Warm starts keep `alpha_`.
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default

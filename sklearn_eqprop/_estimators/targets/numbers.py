@@ -56,7 +56,7 @@ class Numbers:
     spread_of_units: ClassVar[float] = 0.4
     #: alpha_ for targets that are pure noise, see `chosen_alpha`. It is larger than that of labels,
     #: because the squared error is more curved than the log loss.
-    penalty_of_noise: ClassVar[float] = 12.0
+    penalty_of_noise: ClassVar[float] = 15.0
 
     @classmethod
     def first(
