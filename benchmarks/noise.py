@@ -31,17 +31,17 @@ N_TRAIN = 1000
 CHANGES: dict[type, list[dict]] = {
     EqPropClassifier: [
         {},
-        {"early_stopping": True},
-        {"alpha": 1.0},
-        {"learning_rate_init": 1e-3},
-        {"max_iter": 70},
+        {"alpha": 1e-4},
+        {"alpha": 1e-4, "early_stopping": True},
+        {"alpha": 3.0},
+        {"alpha": 1e-4, "max_iter": 70},
     ],
     EqPropRegressor: [
         {},
-        {"early_stopping": True},
+        {"alpha": 1e-4},
+        {"alpha": 1e-4, "early_stopping": True},
         {"alpha": 10.0},
-        {"learning_rate_init": 3e-4},
-        {"max_iter": 70},
+        {"alpha": 1e-4, "max_iter": 70},
     ],
 }
 OTHERS = {

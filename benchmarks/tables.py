@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -147,36 +148,51 @@ def by_table(results: dict) -> str:
         cells = [cell(side, "score") for side in SIDES]
         cells += [cell(side, "log_loss") for side in ("ours", "MLP", "linear")]
         cells += [cell(side, "seconds", 2) for side in ("ours", "MLP")]
-        lines.append([name, *cells])
-    head = ["table", *SIDES, "log loss: ours", "MLP", "linear", "s: ours", "MLP"]
+        lines.append([name, *cells, f"{means(results, 'ours', 'alpha')[index]:.2g}"])
+    head = ["table", *SIDES, "log loss: ours", "MLP", "linear", "s: ours", "MLP", "alpha_"]
     return table(head, lines)
 
 
-def summary(results: dict) -> str:
+@dataclass(frozen=True)
+class Comparison:
+    """Ours beside the other sides: means over the seeds, one entry per table."""
+
+    results: dict
+
+    def of(self, side: str, what: str = "score") -> np.ndarray:
+        return means(self.results, side, what)
+
+    def beside(self, side: str, what: str = "score") -> tuple[np.ndarray, np.ndarray]:
+        """Return ours minus another side, and the names of the tables; without missing numbers."""
+        difference = self.of("ours", what) - self.of(side, what)
+        known = ~np.isnan(difference)
+        return difference[known], np.array(list(self.results))[known]
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Mean rank of each side by score; equal scores share their ranks."""
+        scores = np.stack([self.of(side) for side in SIDES])
+        better = (scores[None] > scores[:, None]).sum(axis=1)
+        equal = (scores[None] == scores[:, None]).sum(axis=1)
+        return (better + 1 + 0.5 * (equal - 1)).mean(axis=1)
+
+    @property
+    def time_ratio(self) -> np.ndarray:
+        """Our processor time over MLP's."""
+        return self.of("ours", "seconds") / self.of("MLP", "seconds")
+
+
+def summary(found: Comparison) -> str:
     """Return the numbers that the defaults are judged by, as a list."""
-
-    def score(side: str) -> np.ndarray:
-        return means(results, side, "score")
-
-    names = np.array(list(results))
-    to_mlp, to_linear = score("ours") - score("MLP"), score("ours") - score("linear")
-    seconds = means(results, "ours", "seconds")
-    ratio = seconds / means(results, "MLP", "seconds")
-    loss = {side: means(results, side, "log_loss") for side in SIDES}
-    classifies = ~np.isnan(loss["ours"])
-    excess = (loss["ours"] - loss["linear"])[classifies]
-    above_mlp = (loss["ours"] > loss["MLP"])[classifies]
-    scores = np.stack([score(side) for side in SIDES])
-    ranks = (
-        (scores[None] > scores[:, None]).sum(axis=1)
-        + 1
-        + 0.5 * ((scores[None] == scores[:, None]).sum(axis=1) - 1)
-    )
+    to_mlp, names = found.beside("MLP")
+    to_linear, _ = found.beside("linear")
+    excess, classified = found.beside("linear", "log_loss")
+    to_mlps_loss, _ = found.beside("MLP", "log_loss")
+    lost, above, ratio = to_linear < -CLEARLY, to_mlps_loss > 0, found.time_ratio
     limit = [
         any("max_iter" in text for one in sides["ours"] for text in one["warnings"])
-        for sides in results.values()
+        for sides in found.results.values()
     ]
-    lost = to_linear < -CLEARLY
     return "\n".join(
         [
             f"- ours minus MLP: mean {to_mlp.mean():+.3f}, worst {to_mlp.min():+.3f} "
@@ -185,17 +201,33 @@ def summary(results: dict) -> str:
             f"({names[to_linear.argmin()]}), below by more than {CLEARLY:g}: {lost.sum()} "
             f"({', '.join(names[lost])})",
             f"- log loss minus the linear model's: worst {excess.max():+.3f} "
-            f"({names[classifies][excess.argmax()]}); above MLP's on {above_mlp.sum()} of "
-            f"{classifies.sum()} tables ({', '.join(names[classifies][above_mlp])})",
+            f"({classified[excess.argmax()]}); above MLP's on {above.sum()} of {above.size} "
+            f"tables ({', '.join(classified[above])})",
             "- mean rank by score: "
             + ", ".join(
-                f"{side} {rank.mean():.2f}" for side, rank in zip(SIDES, ranks, strict=True)
+                f"{side} {rank:.2f}" for side, rank in zip(SIDES, found.ranks, strict=True)
             ),
             f"- processor time over MLP's: median {np.median(ratio):.2f}, worst {ratio.max():.2f} "
-            f"({names[ratio.argmax()]}); median {np.median(seconds):.2f} s",
+            f"({names[ratio.argmax()]}); median {np.median(found.of('ours', 'seconds')):.2f} s",
             f"- tables with the warning of max_iter: {sum(limit)} of {len(limit)}",
         ]
     )
+
+
+def line_of(alpha: Any, found: Comparison) -> list[str]:
+    """Return what a strength of the penalty is worth, as a line of a table."""
+    to_mlp, to_linear = found.beside("MLP")[0], found.beside("linear")[0]
+    excess = found.beside("linear", "log_loss")[0]
+    return [
+        f"{alpha!r}",
+        f"{to_mlp.mean():+.3f}",
+        f"{to_mlp.min():+.3f}",
+        f"{to_linear.min():+.3f}",
+        f"{(to_linear < -CLEARLY).sum()}",
+        f"{excess.max():+.3f}",
+        f"{found.ranks[0]:.2f}",
+        f"{np.median(found.time_ratio):.2f}",
+    ]
 
 
 def main() -> None:
@@ -205,6 +237,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--alpha", type=float, nargs="*", default=[1e-4, 1.0, 3.0, 10.0])
     parser.add_argument("--others", type=Path, help="JSON file that keeps the other sides' results")
     arguments = parser.parse_args()
     settings = dict(parse_setting(text) for text in arguments.set)
@@ -218,16 +251,26 @@ def main() -> None:
         others = compare(tasks, SIDES[1:], seeds, {}, arguments.jobs)
         if arguments.others:
             arguments.others.write_text(json.dumps(others))
-    ours = compare(tasks, SIDES[:1], seeds, settings, arguments.jobs)
-    results = {name: ours[name] | others[name] for name in ours}
+
+    def compared(settings: dict[str, Any]) -> Comparison:
+        ours = compare(tasks, SIDES[:1], seeds, settings, arguments.jobs)
+        return Comparison({name: ours[name] | others[name] for name in ours})
+
+    default = compared(settings)
+    head = ["alpha", "minus MLP: mean", "worst", "minus linear: worst"]
+    head += [f"below by > {CLEARLY:g}", "log loss minus linear: worst", "rank", "time / MLP"]
+    by_alpha = [line_of("auto", default)]
+    by_alpha += [line_of(alpha, compared(settings | {"alpha": alpha})) for alpha in arguments.alpha]
     changed = f" Changed from the defaults: {settings}." if settings else ""
     publish(
         "Real tables, default settings",
         f"70 % of the rows to train on, seeds {list(seeds)}; accuracy (all labels right, for "
         f"several labels) or R², mean over the seeds; {arguments.jobs} fits at a time, one BLAS "
         f"thread each.{changed}",
-        by_table(results),
-        summary(results),
+        by_table(default.results),
+        summary(default),
+        "## Strength of the penalty",
+        table(head, by_alpha),
         output=arguments.output,
     )
 

@@ -126,7 +126,7 @@ RESCALE_LAYERS = Remedy(
 )
 #: Against weights that follow noise.
 STRONGER_PENALTY = (
-    Remedy("raise alpha (now {c.alpha})", lambda s: s.config.alpha != "auto"),
+    Remedy("use alpha='auto' (now {c.alpha})", lambda s: s.config.alpha != "auto"),
     Remedy("set alpha to more than alpha_", lambda s: s.config.alpha == "auto"),
 )
 OTHER_SEED = Remedy("fit with another random_state")
