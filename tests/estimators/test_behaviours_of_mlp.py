@@ -148,7 +148,12 @@ def test_every_activation_learns_to_regress(noisy_regression, activation):
     X, y = noisy_regression
     rate = 0.03 if activation == "logistic" else 0.01  # whose slope is at most a quarter
     model = EqPropRegressor(
-        50, activation=activation, batch_size=20, learning_rate_init=rate, random_state=1
+        50,
+        activation=activation,
+        batch_size=20,
+        learning_rate_init=rate,
+        alpha=1e-4,
+        random_state=1,
     ).fit(X, y)
     # As of MLP's: an identity network is a linear model.
     assert model.score(X, y) > (0.80 if activation == "identity" else 0.95)
@@ -176,7 +181,8 @@ def test_a_schedule_goes_on_under_warm_start(iris, learning_rate):
 def test_multilabel_classification():
     X, y = make_multilabel_classification(n_samples=50, random_state=0)
     X = StandardScaler().fit_transform(X)
-    model = EqPropClassifier(50, max_iter=150, learning_rate_init=0.02, random_state=0).fit(X, y)
+    settings = {"learning_rate_init": 0.02, "alpha": 1e-4, "random_state": 0}
+    model = EqPropClassifier(50, max_iter=150, **settings).fit(X, y)
     assert model.score(X, y) > 0.97
     stream = EqPropClassifier(50, learning_rate_init=0.02, random_state=0)
     for _ in range(100):
@@ -269,7 +275,7 @@ def test_probabilities_of_three_classes(three_digits):
 def test_probabilities_of_labels_do_not_sum_to_one():
     X, Y = make_multilabel_classification(n_samples=50, random_state=0)
     X = StandardScaler().fit_transform(X)
-    model = EqPropClassifier(30, learning_rate_init=0.03, random_state=0).fit(X, Y)
+    model = EqPropClassifier(30, learning_rate_init=0.03, alpha=1e-4, random_state=0).fit(X, Y)
     probabilities = model.predict_proba(X)
     assert probabilities.shape == Y.shape
     assert_array_equal(probabilities > 0.5, Y)

@@ -102,7 +102,7 @@ def test_a_search_in_worker_processes_is_stopped():
         from sklearn_eqprop import EqPropClassifier
 
         X, y = make_classification(300, random_state=0)
-        model = EqPropClassifier(max_iter=20000, n_iter_no_change=None)
+        model = EqPropClassifier(max_iter=20000, n_iter_no_change=None, alpha=1e-4)
         threading.Timer(6, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
         try:
             GridSearchCV(model, {"alpha": [0, 1, 2]}, cv=2, n_jobs=2).fit(X, y)

@@ -183,7 +183,17 @@ def test_a_function_that_is_learned_slowly_is_not_noise():
     ],
 )
 def test_the_rise_is_between_averages_of_five_checks(losses, rise):
-    assert penalty._rise(losses) == pytest.approx(rise, abs=1e-12)
+    watch = penalty.Watch(losses.__getitem__, n_epochs=len(losses))
+    for number in range(len(losses)):
+        assert not watch.epoch_ended(number, None)
+    assert watch.rise == pytest.approx(rise, abs=1e-12)
+
+
+def test_the_trial_ends_when_the_rise_is_as_large_as_it_counts():
+    losses = [5.0] * 5 + [1] * 5 + [4] * 15
+    watch = penalty.Watch(losses.__getitem__, n_epochs=25, most=0.9)
+    ended = [watch.epoch_ended(number, None) for number in range(25)]
+    assert ended.index(True) == 11  # the mean of 1, 1, 1, 4, 4 is 2.2
 
 
 def test_separable_classes_get_little_penalty():

@@ -373,7 +373,8 @@ def test_silent_by_default(binary, estimator, capsys):
 def test_verbose_says_why_it_stops(binary, capsys):
     settings = SETTINGS | {"max_iter": 300, "tol": 0.05, "n_iter_no_change": 3}
     model = EqPropClassifier(**settings, verbose=1).fit(*binary)
-    lines = capsys.readouterr().out.splitlines()
+    of_trial, *lines = capsys.readouterr().out.splitlines()
+    assert of_trial.startswith("alpha='auto'")
     assert len(lines) == model.n_iter_ + 1
     assert re.search(r"did not improve by more than tol=0\.05", lines[-1])
 

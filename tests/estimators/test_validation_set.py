@@ -147,6 +147,7 @@ def test_text_labels_and_frames(parts, estimator):
 def test_training_loss_keeps_its_best_weights_if_asked(parts, estimator):
     X, y, *_ = parts
     settings = SETTINGS | {"early_stopping": False, "learning_rate_init": 0.2, "max_iter": 28}
+    settings |= {"alpha": 1e-4}
     last = estimator(**settings).fit(X, y)
     best = estimator(**settings, restore_best_weights=True).fit(X, y)
     assert best.loss_curve_ == last.loss_curve_

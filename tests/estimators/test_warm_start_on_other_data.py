@@ -236,7 +236,7 @@ def test_a_month_that_is_harder_is_learned():
     easy = rng.standard_normal((400, 5))
     hard = rng.standard_normal((400, 5))
     y_hard = hard[:, 0] * hard[:, 1] + 0.5 * rng.standard_normal(400) > 0
-    way = {"n_iter_no_change": 10, "max_iter": 200, "hidden_layer_sizes": (16,)}
+    way = {"n_iter_no_change": 10, "max_iter": 200, "hidden_layer_sizes": (16,), "alpha": 1e-4}
     model = EqPropClassifier(**SETTINGS | way, early_stopping=True)
     model.fit(easy, easy[:, 0] > 0)
     model.fit(hard, y_hard)

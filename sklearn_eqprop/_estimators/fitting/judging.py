@@ -204,10 +204,41 @@ def own_score(
     config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
 ) -> Callable[[Network], float]:
     """Return a function for accuracy or R²; for the negative mean loss if ``scoring='loss'``."""
+    if config.scoring == "loss":
+        loss = loss_on(config, targets, held_out, input_scales)
+        return lambda network: _comparable(-loss(network), "loss")
+    output_of = _outputs_on(config, targets, held_out, input_scales)
+
+    def score(network: Network) -> float:
+        output, _ = output_of(network)
+        return _comparable(targets.score(output, held_out.y, held_out.weight), None)
+
+    return score
+
+
+def loss_on(
+    config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
+) -> Callable[[Network], float]:
+    """Return a function for the mean loss of held-out rows."""
+    output_of = _outputs_on(config, targets, held_out, input_scales)
+
+    def loss(network: Network) -> float:
+        output, target = output_of(network)
+        # In float64 on the host, whatever type and backend the network has.
+        losses = targets.loss.value(np, output.astype(np.float64), target.astype(np.float64))
+        return float(np.average(losses, weights=held_out.weight))
+
+    return loss
+
+
+def _outputs_on(
+    config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
+) -> Callable[[Network], tuple[np.ndarray, np.ndarray]]:
+    """Return a function for the outputs and the targets of held-out rows, on the host."""
     target: Any = None
     feed: Feed | None = None
 
-    def score(network: Network) -> float:
+    def outputs(network: Network) -> tuple[np.ndarray, np.ndarray]:
         nonlocal target, feed
         backend = network.backend
         if feed is None:  # prepared once, after the training rows
@@ -218,11 +249,6 @@ def own_score(
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
         if not np.isfinite(settled.residual).all():
             raise DivergenceError(settled.finding)
-        output = backend.to_host(settled.states[-1])
-        if config.scoring is None:
-            return _comparable(targets.score(output, held_out.y, held_out.weight), None)
-        # In float64 on the host, whatever type and backend the network has.
-        losses = targets.loss.value(np, output.astype(np.float64), target.astype(np.float64))
-        return _comparable(-float(np.average(losses, weights=held_out.weight)), "loss")
+        return backend.to_host(settled.states[-1]), target
 
-    return score
+    return outputs

@@ -1,6 +1,7 @@
 """alpha='auto': the strength of the L2 penalty follows from a trial fit on a part of the rows."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -8,10 +9,10 @@ import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data.rows import Rows
-from sklearn_eqprop._estimators.fitting.judging import own_score
-from sklearn_eqprop._estimators.fitting.state import EndedBy
+from sklearn_eqprop._estimators.fitting.judging import loss_on
+from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, train
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import AUTO_BATCH_SIZE, Config
 from sklearn_eqprop._network import Network
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -30,6 +31,51 @@ FEWEST_EPOCHS = 10
 #: compared, because single ones depend on the last minibatches.
 N_CHECKS = 25
 N_AVERAGED = 5
+
+
+class Watch:
+    """Watches the loss of held-out rows during a trial, and ends it when the rise is large enough.
+
+    Parameters
+    ----------
+    loss_of : callable
+        Returns the loss of a network on the held-out rows.
+    n_epochs : int
+        Epochs of the trial.
+    most : float
+        The trial ends when the loss has risen by this.
+
+    Attributes
+    ----------
+    losses : list of float
+    """
+
+    def __init__(
+        self, loss_of: Callable[[Network], float], n_epochs: int, most: float = math.inf
+    ) -> None:
+        self._loss_of, self._most = loss_of, most
+        self._between = math.ceil(n_epochs / N_CHECKS)
+        self._n_done = 0
+        self.losses: list[float] = []
+
+    def epoch_begins(self) -> None:
+        """Do nothing."""
+
+    def epoch_ended(self, network: Network, state: TrainingState) -> bool:
+        """Measure the loss from time to time; return whether it has risen enough."""
+        self._n_done += 1
+        if self._n_done % self._between == 0:
+            self.losses.append(self._loss_of(network))
+        return self.rise >= self._most
+
+    @property
+    def rise(self) -> float:
+        """By how much the losses are above the lowest that they were before; averages count."""
+        n_averaged = min(N_AVERAGED, len(self.losses))
+        if n_averaged == 0:
+            return 0.0
+        averages = np.convolve(self.losses, np.full(n_averaged, 1 / n_averaged), "valid")
+        return float(averages[-1] - averages.min())
 
 
 def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBackend) -> float:
@@ -63,74 +109,40 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     constant = targets.loss.constant_loss(targets.encode(held_out.y, np.float64), held_out.weight)
     if not 0 < constant < math.inf:
         return LEAST_ALPHA
-    n_epochs = _epochs(config, part.n_samples)
-    losses = _losses_of_trial(config, part, held_out, start, backend, n_epochs)
-    rise = _rise(losses) / constant * config.max_iter / n_epochs
-    alpha = targets.penalty_of_noise * math.sqrt(min(rise, 1))
-    alpha = max(float(f"{alpha:.2g}"), LEAST_ALPHA)  # the same on every backend
-    if config.verbose and losses:
+    trial = replace(
+        config,
+        alpha=LEAST_ALPHA,
+        max_iter=_epochs(config, part.n_samples),
+        n_iter_no_change=None,
+        early_stopping=False,
+        restore_best_weights=False,
+        verbose=False,
+    )
+    unit = constant * trial.max_iter / config.max_iter
+    loss_of = loss_on(trial, targets, held_out, start.state.input_scales)
+    watch = Watch(loss_of, trial.max_iter, most=unit)
+    try:
+        outcome = train(trial, part, start, backend, incremental=False, observer=watch).outcome
+    except DivergenceError as error:
+        outcome = error
+    if isinstance(outcome, DivergenceError) or not np.isfinite(watch.losses).all():
+        return LEAST_ALPHA  # the fit itself will tell
+    if outcome.ended_by is EndedBy.INTERRUPT:
+        raise KeyboardInterrupt
+    alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
+    # The product of all layers fades away if each of them is held near 0.
+    alpha /= 2 ** max(len(config.hidden) - 1, 0)
+    # It will be divided by the size of the minibatch; over all rows, this should not matter.
+    alpha *= min(config.most_samples, rows.n_samples) / min(AUTO_BATCH_SIZE, rows.n_samples)
+    alpha = max(float(f"{alpha:.2g}"), LEAST_ALPHA)  # rounded: the same on every backend
+    if config.verbose:
         print(
-            f"alpha='auto': in a trial the loss of held-out samples fell to {min(losses):.4g} and "
-            f"ended at {losses[-1]:.4g} (a constant prediction has {constant:.4g}). "
+            f"alpha='auto': in a trial the loss of held-out samples fell to {min(watch.losses):.4g}"
+            f" and ended at {watch.losses[-1]:.4g} (a constant prediction has {constant:.4g}). "
             f"alpha_={alpha:g}",
             flush=True,
         )
     return alpha
-
-
-def _losses_of_trial(
-    config: Config,
-    part: Rows,
-    held_out: Rows,
-    start: Fitted,
-    backend: ArrayBackend,
-    n_epochs: int,
-) -> list[float]:
-    """Fit a part of the rows, and return the losses of the others on the way; none if it diverges.
-
-    The fit itself will tell why it diverges.
-    """
-    trial = replace(
-        config,
-        alpha=LEAST_ALPHA,
-        max_iter=n_epochs,
-        n_iter_no_change=None,
-        early_stopping=False,
-        restore_best_weights=False,
-        scoring="loss",
-        verbose=False,
-    )
-    score = own_score(trial, start.targets, held_out, start.state.input_scales)
-    between, losses = math.ceil(n_epochs / N_CHECKS), []
-    n_done = 0
-
-    def score_now_and_then(network: Network) -> float:
-        nonlocal n_done
-        n_done += 1
-        if (n_epochs - n_done) % between == 0:
-            losses.append(-score(network))
-        return 0.0
-
-    try:
-        outcome = train(
-            trial, part, start, backend, incremental=False, validation_score=score_now_and_then
-        ).outcome
-    except DivergenceError:
-        return []
-    if isinstance(outcome, DivergenceError):
-        return []
-    if outcome.ended_by is EndedBy.INTERRUPT:
-        raise KeyboardInterrupt
-    return losses
-
-
-def _rise(losses: list[float]) -> float:
-    """Return by how much losses end above the lowest that they were before; averages count."""
-    n_averaged = min(N_AVERAGED, len(losses))
-    if n_averaged == 0:
-        return 0.0
-    averages = np.convolve(losses, np.full(n_averaged, 1 / n_averaged), "valid")
-    return float(averages[-1] - averages.min())
 
 
 def _epochs(config: Config, n_samples: int) -> int:

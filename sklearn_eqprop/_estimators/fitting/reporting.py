@@ -76,6 +76,11 @@ def _warn_about_loss(
         )
     elif is_flat or (unlearned and had_time):
         _warn_about_learning(situation, state, outcome, is_blind)
+    elif is_blind and ended_by is EndedBy.PATIENCE and curve[-1] < FALLEN * curve[0]:
+        warn_at_call(
+            f"Early stopping did not see that the loss fell from {curve[0]:.4g} to {curve[-1]:.4g}."
+            f"{_about_blindness(state)} {sentence(situation, ways.SCORE_BY_LOSS)}"
+        )
     elif ended_by is EndedBy.LIMIT and config.learning_rate != "cosine":  # which ends by design
         _warn_about_epochs(situation, state, outcome)
 
@@ -111,10 +116,7 @@ def _warn_about_learning(
         )
     is_constant = config.early_stopping and len({*state.compared_scores}) == 1 < len(curve)
     if is_blind:
-        text += (
-            f" The best validation score, {state.best_score:.4g}, is no better than that of "
-            "predicting the most frequent label for every sample."
-        )
+        text += _about_blindness(state)
     elif is_constant:  # other scores, such as F1, are blind to rare classes too
         text += f" The validation score was {state.best_score:.4g} in every epoch."
     # The loss sees no more than the score does if it does not fall.
@@ -123,6 +125,13 @@ def _warn_about_learning(
         remedies.insert(0, ways.SCORE_BY_LOSS)
     warn_at_call(
         f"{what}: {text} {_remedy_for_decay(config, state)}{sentence(situation, *remedies)}"
+    )
+
+
+def _about_blindness(state: TrainingState) -> str:
+    return (
+        f" The best validation score, {state.best_score:.4g}, is no better than that of "
+        "predicting the most frequent label for every sample."
     )
 
 
