@@ -14,6 +14,8 @@ from defaults import column, compare
 from environment import describe_environment
 
 NAMES = ["digits", "five_classes", "quantiles_4", "fashion_6k", "friedman1"]
+#: So that the strength of the penalty is not chosen anew for every change.
+FIXED = {"alpha": 1e-4}
 VARIANTS: list[dict] = [
     {},
     {"feedback_learning": "local"},
@@ -75,7 +77,7 @@ def main() -> None:
             layers,
             n_folds=3,
             seeds=range(1),
-            settings=settings,
+            settings=FIXED | settings,
             sides=("eqprop",),
             n_jobs=arguments.jobs,
         )
