@@ -83,7 +83,7 @@ def train(
         If numbers stop being finite in the first epoch.
     """
     arrays, state = start.arrays, start.state
-    run = Run(config, incremental, min(config.most_samples, rows.n_samples))
+    run = Run(config, incremental, config.minibatch(rows.n_samples))
     n_epochs_before = state.n_epochs
     minibatches = f"minibatches of batch_size={run.batch_size} samples"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"

@@ -115,7 +115,8 @@ alpha : float or 'auto', default
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default
-    Training. Samples per minibatch; 'auto' is min(200, n_samples).
+    Training. Most samples per minibatch; 'auto' is min(200, n_samples). The minibatches of an epoch
+    have equal sizes, up to one sample.
 early_stopping : bool, default
     Training. Whether to stop when the score of held-out samples no longer improves, and to keep
     the best weights. The samples are `X_val` and `y_val` of ``fit``, otherwise
