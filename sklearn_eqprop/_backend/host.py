@@ -136,12 +136,15 @@ class HostRows:
 
 
 def batches(n_rows: int, size: int, order: np.ndarray | None = None) -> Iterator[Any]:
-    """Row numbers of each batch of `size` rows, in some order; the last batch may be smaller.
+    """Row numbers of as few batches of at most `size` rows as possible, in some order.
 
-    Without an order they are slices, because indexing with a slice copies nothing.
+    Their sizes differ by at most one: a minibatch of a few rows would be a full step of the
+    optimiser in a direction of noise. Without an order they are slices, because indexing with a
+    slice copies nothing.
     """
-    for start in range(0, n_rows, size):
-        rows = slice(start, min(start + size, n_rows))
+    n_batches = -(-n_rows // size)
+    for number in range(n_batches):
+        rows = slice(number * n_rows // n_batches, (number + 1) * n_rows // n_batches)
         yield rows if order is None else order[rows]
 
 

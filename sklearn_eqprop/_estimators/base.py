@@ -146,9 +146,9 @@ class BaseEqProp(
         DivergenceError
             If numbers stop being finite. The weights of the last good epoch, if any, are kept.
         KeyboardInterrupt
-            If Ctrl-C is pressed in the first epoch, or if a search or an ensemble has called
-            ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with a warning,
-            and the weights of the last whole epoch (or the best weights) are kept.
+            If Ctrl-C is pressed before the end of the first epoch, or if a search or an ensemble
+            has called ``fit``. The estimator does not change. Otherwise Ctrl-C ends training with a
+            warning, and the weights of the last whole epoch (or the best weights) are kept.
         """
         fit(self, Call(X, y, sample_weight, validation=(X_val, y_val, sample_weight_val)))
         return self

@@ -287,15 +287,14 @@ def run_epoch(
     if shuffle_rng is not None and n_samples > batch_size:
         order = shuffle_rng.permutation(n_samples)  # on the host: the same on every backend
     total_loss = total_weight = 0.0
-    n_batches = 0
+    n_batches = n_done = 0
     for inputs, target, weight in data.minibatches(trainer, order, batch_size):
         batch_weight = _total_weight(inputs, weight)
-        done = n_batches * batch_size / n_samples
-        factor = rate_factor(done) if callable(rate_factor) else rate_factor
+        factor = rate_factor(n_done / n_samples) if callable(rate_factor) else rate_factor
         loss, credit = trainer.train_on(inputs, target, weight, factor, nudging_rng)
         total_loss += loss * batch_weight
         total_weight += batch_weight
-        n_batches += 1
+        n_batches, n_done = n_batches + 1, n_done + inputs.shape[0]
         _tally(credit, free, nudged)
         del credit  # frees its states before the next minibatch
     free_steps, free_residual, free_unconverged = free.summary(1.0)

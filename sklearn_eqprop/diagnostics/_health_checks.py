@@ -88,7 +88,7 @@ def saturation(evidence: Evidence) -> HealthCheck:
     activation = evidence.subject.network.activations[0]
     silent = activation.lower is not None and activation.upper is None
     where = "silent (at 0)" if silent else "at a bound" if activation.lower is not None else "flat"
-    remedies = (ways.SCALE_INPUTS, ways.LOWER_RATE, *ways.STRONGER_PENALTY, ways.RELU)
+    remedies = (ways.SCALE_INPUTS, ways.LOWER_RATE, ways.RAISE_ALPHA, ways.RELU)
     return judged(
         "saturation",
         max(fractions),

@@ -53,7 +53,7 @@ def overfitting(evidence: Evidence) -> HealthCheck | None:
     lost = 1 - there.skill / here.skill
     finding += f" Compared with a constant prediction, {lost:.0%} of the fit is lost."
     remedy = sentence(
-        evidence.subject.situation, ways.EARLY_STOPPING, *ways.STRONGER_PENALTY, ways.FEWER_UNITS
+        evidence.subject.situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA, ways.FEWER_UNITS
     )
     return judged("overfitting", lost, OVERFIT_LIMITS, finding, remedy)
 

@@ -195,7 +195,8 @@ class Subject:
     @cached_property
     def situation(self) -> Situation:
         """What decides whether a remedy can help."""
-        return Situation(self.config, self.dtype, look_over(self.X).standardised)
+        standardised = look_over(self.X).standardised
+        return Situation(self.config, self.dtype, standardised, alpha=self.estimator.alpha_)
 
     # Rows, and their free phases
 

@@ -119,7 +119,7 @@ def test_overfitting_shows_on_other_rows(memorised):
     assert check.value == pytest.approx(1 - skill[1] / skill[0])
     assert report.verdict == check.verdict == "bad"
     assert f"{train:.4g} on X and {test:.4g} on X_test" in check.finding
-    assert "early_stopping=True, set alpha to more than alpha_" in check.remedy
+    assert f"early_stopping=True, raise alpha (now {model.alpha_})" in check.remedy
     assert "not measured" not in str(report)
     # The remedy, followed.
     held = fitted(

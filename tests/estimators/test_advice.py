@@ -311,9 +311,9 @@ def test_remedies_in_words():
     assert sentence(situation, ways.LOWER_BETA) == "Use a smaller |beta| (now 0.5)."
     two = "Lower loop_gain (now 0.2) or raise max_iter (now 200)."
     assert sentence(situation, *ways.WEAKER_LOOPS, ways.RAISE_MAX_ITER) == two
-    three = sentence(situation, *ways.STRONGER_PENALTY, ways.RAISE_MAX_ITER, ways.OTHER_SEED)
+    three = sentence(situation, ways.RAISE_ALPHA, ways.RAISE_MAX_ITER, ways.OTHER_SEED)
     assert three.startswith(
-        "Set alpha to more than alpha_, raise max_iter (now 200), or fit with another random_state."
+        "Raise alpha (now None), raise max_iter (now 200), or fit with another random_state."
     )
 
 

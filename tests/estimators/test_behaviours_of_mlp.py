@@ -406,7 +406,7 @@ def test_early_stopping_with_text_as_labels():
 @KINDS
 def test_single_precision_learns_the_same(estimator):
     X, y = some_digits(2, 360)
-    settings = {"hidden_layer_sizes": (5, 3), "random_state": 1, "max_iter": 30}
+    settings = {"hidden_layer_sizes": (5, 3), "random_state": 1, "max_iter": 30, "alpha": 1e-4}
     in_64 = estimator(**settings).fit(X[:300], y[:300])
     in_32 = estimator(**settings).fit(X[:300].astype(np.float32), y[:300])
     rows = X[300:]

@@ -35,10 +35,12 @@ class DeviceRows:
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
         there = None if order is None else self.xp.asarray(order)
-        for batch, rows in enumerate(batches(self.inputs.shape[0], batch_size, order)):
+        n_done = 0
+        for rows in batches(self.inputs.shape[0], batch_size, order):
             which: Any = rows
             if there is not None:
-                which = there[batch * batch_size : (batch + 1) * batch_size]
+                which = there[n_done : n_done + len(rows)]
+                n_done += len(rows)
             inputs = self.inputs[which].astype(self.dtype, copy=False)
             if self.factors is not None:
                 inputs = inputs * self.factors

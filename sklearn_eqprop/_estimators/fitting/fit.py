@@ -200,7 +200,7 @@ def _prepare_and_train(
     )
     if not isinstance(trained.outcome, DivergenceError):
         own_validation = call.validation[0] is not None
-        situation = Situation(config, arrays.dtype, state.standardised, own_validation)
+        situation = Situation(config, arrays.dtype, state.standardised, own_validation, alpha)
         is_blind = False
         if held_out is not None and config.scoring in (None, "accuracy"):
             is_blind = state.best_score <= targets.constant_score(held_out.y, held_out.weight)

@@ -68,7 +68,7 @@ def judge(
         If there is no such scorer.
     """
     scoring = config.scoring
-    if scoring == "loss" or (scoring is None and not _hasown_score(type(estimator))):
+    if scoring == "loss" or (scoring is None and not _has_own_score(type(estimator))):
         return own_score(config, targets, held_out, input_scales)
     scorer = check_scoring(estimator, scoring=scoring)
     X = held_out.X if held_out.device is None else held_out.device.to_host(held_out.X)
@@ -118,7 +118,7 @@ def judge(
     return score
 
 
-def _hasown_score(kind: type) -> bool:
+def _has_own_score(kind: type) -> bool:
     """Return whether a subclass scores in its own way.
 
     If it also has its own `fit`, the rows that training gets may be others than those that its

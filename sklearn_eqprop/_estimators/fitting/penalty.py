@@ -18,7 +18,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 
 #: alpha_ in the trial, and if the loss of the held-out rows does not rise; MLP's default.
 LEAST_ALPHA = 1e-4
-#: Of the different rows of each class, and of all if there are no classes, this share is held out.
+#: Share of the distinct rows that is held out, per class if there are classes.
 HELD_OUT = 0.2
 #: The trial has about this number of updates, within this range of epochs, but no more than this
 #: share of the epochs of the fit.
@@ -70,7 +70,7 @@ class Watch:
 
     @property
     def rise(self) -> float:
-        """By how much the losses are above the lowest that they were before; averages count."""
+        """Mean of the last five losses minus the smallest mean of five in a row."""
         n_averaged = min(N_AVERAGED, len(self.losses))
         if n_averaged == 0:
             return 0.0
@@ -88,7 +88,7 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     number that belongs to pure noise (`penalty_of_noise`).
 
     Which rows are held out depends on their content and on `random_state`, not on their order.
-    Equal rows stay together. The arrays and the state of `start` are used up.
+    Rows with equal X and y stay together. The trial changes `start`: pass a copy.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     if outcome.ended_by is EndedBy.INTERRUPT:
         raise KeyboardInterrupt
     alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
-    # The product of all layers fades away if each of them is held near 0.
+    # In deep networks a strong penalty shrinks every layer, and the signal vanishes.
     alpha /= 2 ** max(len(config.hidden) - 1, 0)
     # It will be divided by the size of the minibatch; over all rows, this should not matter.
     alpha *= min(config.most_samples, rows.n_samples) / min(AUTO_BATCH_SIZE, rows.n_samples)

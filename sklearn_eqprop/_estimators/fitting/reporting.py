@@ -9,7 +9,6 @@ import numpy as np
 from sklearn_eqprop._estimators.fitting.loop import LITTLE, PATIENT_EPOCHS
 from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
-from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, advice, sentence
 from sklearn_eqprop._relaxation import RUNAWAY
 from sklearn_eqprop._warnings import warn_at_call
@@ -78,8 +77,8 @@ def _warn_about_loss(
         _warn_about_learning(situation, state, outcome, is_blind)
     elif is_blind and ended_by is EndedBy.PATIENCE and curve[-1] < FALLEN * curve[0]:
         warn_at_call(
-            f"Early stopping did not see that the loss fell from {curve[0]:.4g} to {curve[-1]:.4g}."
-            f"{_about_blindness(state)} {sentence(situation, ways.SCORE_BY_LOSS)}"
+            f"The loss fell from {curve[0]:.4g} to {curve[-1]:.4g}, but the validation score did "
+            f"not rise.{_about_blindness(state)} {sentence(situation, ways.SCORE_BY_LOSS)}"
         )
     elif ended_by is EndedBy.LIMIT and config.learning_rate != "cosine":  # which ends by design
         _warn_about_epochs(situation, state, outcome)
@@ -123,9 +122,7 @@ def _warn_about_learning(
     has_fallen = rate is not ways.LOWER_RATE and curve[-1] < FALLEN * curve[0]
     if has_fallen and (is_blind or is_constant):
         remedies.insert(0, ways.SCORE_BY_LOSS)
-    warn_at_call(
-        f"{what}: {text} {_remedy_for_decay(config, state)}{sentence(situation, *remedies)}"
-    )
+    warn_at_call(f"{what}: {text} {_remedy_for_decay(state)}{sentence(situation, *remedies)}")
 
 
 def _about_blindness(state: TrainingState) -> str:
@@ -157,11 +154,10 @@ def _warn_about_epochs(situation: Situation, state: TrainingState, outcome: Outc
         f"Training reached max_iter={config.max_iter} epochs before the {measure} stopped "
         f"improving{told}: {advice(situation, ways.RAISE_MAX_ITER, rate)}."
     )
-    about_decay = _remedy_for_decay(config, state).rstrip()
-    if about_decay:
-        text += f" But {about_decay}"
+    if state.decay >= STRONG_DECAY and config.alpha != "auto":
+        text += f" But {_remedy_for_decay(state).rstrip()}"
     elif not config.early_stopping:
-        others = advice(situation, ways.EARLY_STOPPING, *ways.STRONGER_PENALTY)
+        others = advice(situation, ways.EARLY_STOPPING, ways.RAISE_ALPHA)
         text += f" If your validation score no longer improves (noisy targets), {others} instead."
     warn_at_call(text)
 
@@ -209,9 +205,9 @@ def _is_falling(state: TrainingState, curve: list[float], tol: float) -> bool:
     return curve[-1] <= min(curve) + max(tol, LITTLE * state.constant_loss)
 
 
-def _remedy_for_decay(config: Config, state: TrainingState) -> str:
-    """Return what to change first if a penalty that the user chose may be too strong."""
-    if state.decay < STRONG_DECAY or config.alpha == "auto":
+def _remedy_for_decay(state: TrainingState) -> str:
+    """Return what to change first if the penalty is larger than what can be learned."""
+    if state.decay < STRONG_DECAY:
         return ""
     return (
         f"alpha, divided by the total weight of a minibatch, is {state.decay:.3g}, which may hold "

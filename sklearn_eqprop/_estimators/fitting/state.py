@@ -195,7 +195,7 @@ class TrainingState:
         self.best_score, self.n_waiting = -math.inf, 0
 
     def take_score(self, score: float, tol: float) -> bool:
-        """Note the score of an epoch, higher is better; return whether none was better so far.
+        """Note the score of an epoch, higher is better; return whether no earlier one is better.
 
         Of equal scores the last one counts as the best: accuracies are often equal although the
         loss still falls. An improvement by at most `tol` does not end the waiting.

@@ -83,9 +83,9 @@ def train(
         If numbers stop being finite in the first epoch.
     """
     arrays, state = start.arrays, start.state
-    run = Run(config, incremental, config.minibatch(rows.n_samples))
+    run = Run(config, incremental, min(config.most_samples, rows.n_samples))
     n_epochs_before = state.n_epochs
-    minibatches = f"minibatches of batch_size={run.batch_size} samples"
+    minibatches = f"minibatches of up to {run.batch_size} samples (batch_size)"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
     outcome: Outcome | DivergenceError
     try:

@@ -255,14 +255,6 @@ class Config:
         """Most samples of a minibatch."""
         return AUTO_BATCH_SIZE if self.batch_size == "auto" else self.batch_size
 
-    def minibatch(self, n_samples: int) -> int:
-        """Return the number of samples of a minibatch: as many as in the others, if possible.
-
-        A last minibatch of a few samples would be a full step of the optimiser in a direction of
-        noise.
-        """
-        return math.ceil(n_samples / math.ceil(n_samples / self.most_samples))
-
     @property
     def judges_by(self) -> tuple[Any, ...]:
         """What the score of an epoch depends on, besides the data and the weights."""

@@ -109,14 +109,16 @@ learning_rate : {choices}, default
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
 alpha : float or 'auto', default
     Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
-    minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: the more the loss
-    of the other rows rises at the end, the larger is `alpha_`. ``partial_fit`` has no trial and
-    uses 1e-4. Warm starts keep `alpha_`.
+    minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: if the loss of
+    the other rows rises again, the network has begun to learn noise, and `alpha_` is large. There
+    is no trial, and `alpha_` is 1e-4, in ``partial_fit``, with `max_iter` below 10, with too few
+    rows and with your own loss. An estimator that is fitted already keeps `alpha_` in
+    ``partial_fit`` and in warm starts.
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default
-    Training. Most samples per minibatch; 'auto' is min(200, n_samples). The minibatches of an epoch
-    have equal sizes, up to one sample.
+    Training. Maximum of samples per minibatch; 'auto' is min(200, n_samples). The minibatches of an
+    epoch have equal sizes, up to one sample.
 early_stopping : bool, default
     Training. Whether to stop when the score of held-out samples no longer improves, and to keep
     the best weights. The samples are `X_val` and `y_val` of ``fit``, otherwise
@@ -137,10 +139,10 @@ shuffle : bool, default
 warm_start : bool, default
     Training. Whether ``fit`` continues from the result of the last call.
 verbose : bool or int, default
-    Training. Whether to print a line per epoch.
+    Training. Whether to print a line per epoch, and how ``alpha='auto'`` was chosen.
 random_state : int, RandomState instance or None, default
-    Training. Determines the initial weights, the order of the samples, the validation split, random
-    nudging and the random pushes of 'homeostasis'.
+    Training. Determines the initial weights, the order of the samples, the validation split, the
+    rows of the trial of ``alpha='auto'``, random nudging and the random pushes of 'homeostasis'.
 {class_weight}input_shape : (int, int), (int, int, int) or None, default
     Data. (height, width) or (height, width, channels) of the images that the rows of X are,
     flattened in this order. Needed with `Conv2D`. Dense layers ignore it.
@@ -181,7 +183,7 @@ n_layers_ : int
 n_outputs_ : int
     Number of output units.
 alpha_ : float
-    Strength of the L2 penalty that was used.
+    Strength of the L2 penalty in the last call.
 n_iter_ : int
     Epochs of the last call; ``len(loss_curve_)`` counts all epochs since training started.
 t_ : int

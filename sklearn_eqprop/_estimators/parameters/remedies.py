@@ -24,12 +24,15 @@ class Situation:
         Whether the columns of X have means near 0 and standard deviations near 1.
     own_validation : bool, default=False
         Whether the user passed a validation set.
+    alpha : float or None, default=None
+        The strength of the penalty, if it is known: 'auto' stands for a number.
     """
 
     config: Config
     dtype: Any
     standardised: bool
     own_validation: bool = False
+    alpha: float | None = None
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Remedy:
     Attributes
     ----------
     text : str
-        Begins with a verb. ``{c}`` stands for the `Config`, so that it can name present values.
+        Begins with a verb. ``{c}`` stands for the `Config` and ``{alpha}`` for `Situation.alpha`,
+        so that it can name present values.
     helps : callable
         Whether the remedy is not yet in force, and can have an effect.
     """
@@ -50,7 +54,8 @@ class Remedy:
 
 def advice(situation: Situation, *remedies: Remedy) -> str:
     """Return the remedies that can help as one clause, "lower a, use b, or raise c"."""
-    texts = [r.text.format(c=situation.config) for r in remedies if r.helps(situation)]
+    now = {"c": situation.config, "alpha": situation.alpha}
+    texts = [r.text.format(**now) for r in remedies if r.helps(situation)]
     if len(texts) > 2:
         texts = [", ".join(texts[:-1]) + ",", texts[-1]]
     return " or ".join(texts)
@@ -124,11 +129,7 @@ RESCALE_LAYERS = Remedy(
     "set layerwise_rescale=True",
     lambda s: s.config.rule.attenuated and not s.config.layerwise_rescale,
 )
-#: Against weights that follow noise.
-STRONGER_PENALTY = (
-    Remedy("use alpha='auto' (now {c.alpha})", lambda s: s.config.alpha != "auto"),
-    Remedy("set alpha to more than alpha_", lambda s: s.config.alpha == "auto"),
-)
+RAISE_ALPHA = Remedy("raise alpha (now {alpha})")
 OTHER_SEED = Remedy("fit with another random_state")
 
 # Stopping
