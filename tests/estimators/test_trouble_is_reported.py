@@ -417,6 +417,7 @@ def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes, setting
 
 
 @MAX_ITER
+@pytest.mark.filterwarnings("ignore:Training did not learn")
 def test_weak_feedback_is_no_concern_of_a_later_rule_that_does_not_use_it(three_classes):
     settings = SETTINGS | {"feedback_scale": 1e-30, "dtype": "float32", "warm_start": True}
     model = EqPropClassifier(**settings)
