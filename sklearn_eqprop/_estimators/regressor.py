@@ -77,7 +77,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = OF_REGRESSOR
     _targets: ClassVar[type[Numbers]] = Numbers
 
-    nudging: str = "centered"
+    nudging: str = "auto"
 
     target_mean_: np.ndarray = field(init=False)
     target_scale_: np.ndarray = field(init=False)

@@ -19,7 +19,6 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import LoopGainGuard, Network
-from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._training.epoch import TrainingData, merged_rows
@@ -166,7 +165,7 @@ def assembled_trainer(
     optimizer = config.optimizer_type(
         blocks, network.backend, state.optimizer, momentum=config.momentum
     )
-    rule = config.rule(NUDGINGS[config.nudging], config.beta)
+    rule = config.rule(config.nudges, config.beta)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),
         config.alpha,
