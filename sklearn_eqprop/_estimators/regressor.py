@@ -128,7 +128,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
             In the units of the targets.
         """
         free = settled(self, X)
-        numbers = Numbers.of(self, Config.of(self))
+        numbers = Numbers.of(self, free.config)
         return free.give_back(numbers.decode(free.output, free.backend))
 
     @explains_full_device

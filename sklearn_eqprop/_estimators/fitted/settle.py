@@ -103,11 +103,14 @@ class Settled:
         is NumPy's.
     backend : ArrayBackend
     home : Home
+    config : Config
+        Parameters of the estimator.
     """
 
     result: Result
     backend: ArrayBackend
     home: Home
+    config: Config
 
     @property
     def output(self) -> Array:
@@ -188,7 +191,7 @@ def settle_validated(
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
-    return Settled(result, backend if home.on_device else NumpyBackend(), home)
+    return Settled(result, backend if home.on_device else NumpyBackend(), home, config)
 
 
 def _equilibria(
