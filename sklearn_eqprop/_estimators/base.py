@@ -234,7 +234,7 @@ class BaseEqProp(
         """
         free = settled(self, X, all_layers=True)
         states = free.result.states
-        layers = Config.of(self).chosen_layers(len(states))
+        layers = free.config.chosen_layers(len(states))
         if not layers:
             msg = (
                 "transform needs a hidden layer, but hidden_layer_sizes is empty. "

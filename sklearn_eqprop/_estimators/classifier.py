@@ -22,7 +22,7 @@ from sklearn_eqprop._estimators.fitted.settle import (
     settled,
 )
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
-from sklearn_eqprop._estimators.parameters.config import Config, loss_of
+from sklearn_eqprop._estimators.parameters.config import loss_of
 from sklearn_eqprop._estimators.parameters.constraints import OF_CLASSIFIER
 from sklearn_eqprop._estimators.parameters.documentation import documented
 from sklearn_eqprop._estimators.targets import Labels
@@ -150,7 +150,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             Labels, or a 0/1 matrix.
         """
         free = settled(self, X, labels_only=True)
-        labels = Labels.of(self, Config.of(self))
+        labels = Labels.of(self, free.config)
         return free.give_back(labels.decode(free.output, free.backend))
 
     @explains_full_device
@@ -168,7 +168,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
             targets, the output minus the threshold above which a label is predicted.
         """
         free = settled(self, X)
-        return free.give_back(Labels.of(self, Config.of(self)).decision(free.output))
+        return free.give_back(Labels.of(self, free.config).decision(free.output))
 
     @available_if(_has_probabilities)
     @explains_full_device
@@ -188,7 +188,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
         ndarray of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
         free = settled(self, X)
-        loss = Labels.of(self, Config.of(self)).loss
+        loss = Labels.of(self, free.config).loss
         return free.give_back(loss.probabilities(free.backend.xp, free.output))
 
     @available_if(lambda classifier: hasattr(classifier, "predict_proba"))

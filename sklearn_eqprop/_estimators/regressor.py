@@ -77,7 +77,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = OF_REGRESSOR
     _targets: ClassVar[type[Numbers]] = Numbers
 
-    nudging: str = "centered"
+    nudging: str = "auto"
 
     target_mean_: np.ndarray = field(init=False)
     target_scale_: np.ndarray = field(init=False)
@@ -128,7 +128,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
             In the units of the targets.
         """
         free = settled(self, X)
-        numbers = Numbers.of(self, Config.of(self))
+        numbers = Numbers.of(self, free.config)
         return free.give_back(numbers.decode(free.output, free.backend))
 
     @explains_full_device

@@ -292,9 +292,9 @@ def power_step(xp: Any, connection: Connection, rows: Array, starts: Array) -> t
         Lower bounds of the connection's spectral norm; 0 for a row that is mapped to 0.
     """
     images = connection.apply(rows)
-    back = connection.apply_transposed(images / _or_one(_row_norms(xp, images)))
+    back = connection.apply_transposed(images / _not_zero(xp, _row_norms(xp, images)))
     norms = _row_norms(xp, back)
-    return back / _or_one(norms) + EXPLORATION * starts, norms
+    return back / _not_zero(xp, norms) + EXPLORATION * starts, norms
 
 
 def _row_norms(xp: Any, rows: Array) -> Array:
@@ -302,9 +302,9 @@ def _row_norms(xp: Any, rows: Array) -> Array:
     return xp.sqrt((rows * rows).sum(axis=1, keepdims=True))
 
 
-def _or_one(norms: Array) -> Array:
-    """Norms to divide by: 1 instead of 0."""
-    return norms + (norms == 0)
+def _not_zero(xp: Any, norms: Array) -> Array:
+    """Norms to divide by: a tiny number instead of 0."""
+    return xp.maximum(norms, xp.finfo(norms.dtype).tiny)
 
 
 @cache

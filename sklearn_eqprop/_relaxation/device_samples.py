@@ -46,7 +46,7 @@ class DeviceSamples(SettledSamples):
         self.is_over = n_samples == 0
         self._pacing = batch.options.pacing or Pacing()
         self._waiting = xp.ones(n_samples, dtype=bool)
-        self._states = [xp.zeros_like(state) for state in batch.states]
+        self._states = [xp.zeros_like(state) for state in self._kept([])[0]]
 
     def put_aside(self, residual: Array, drives: list[Array]) -> None:
         batch = self._batch
@@ -61,8 +61,9 @@ class DeviceSamples(SettledSamples):
         self._n_steps = xp.where(newly, batch.n_steps, self._n_steps)
         self._residual = xp.where(newly, residual, self._residual)
         self._converged = xp.where(newly, converged, self._converged)
-        self._copy(self._states, batch.states, newly)
-        if batch.options.keeps_drives:
+        states, drives = self._kept(drives)
+        self._copy(self._states, states, newly)
+        if drives:
             if self._drives is None:
                 self._drives = [xp.zeros_like(drive) for drive in drives]
             self._copy(self._drives, drives, newly)

@@ -71,7 +71,7 @@ class GaussSeidel(Relaxation):
         if batch.n_steps == 0 or (batch.n_steps == 1 and _complete_ahead(batch)):
             return None
         field, sweep, states = batch.field, batch.memory, batch.states
-        device = _device_of(field)
+        device, xp = _device_of(field), field.backend.xp
         drives, residual = [], None
         for layer, state in enumerate(states, start=1):
             early = sweep.early[layer - 1]
@@ -79,18 +79,16 @@ class GaussSeidel(Relaxation):
             # A layer is solved if its drive has not changed since. Only downward sweeps use this:
             # there, numbers that are not finite show in the layers that come later.
             unchanged = batch.downward and late is field.constant(layer)
-            is_solved = unchanged and self.step_size == 1 and layer < field.n_layers
-            if device and not (is_solved or early is None or field.is_pushed(layer)):
+            if unchanged and self.step_size == 1 and layer < field.n_layers:
+                continue  # nobody reads the drives of a downward phase
+            if device and not (early is None or field.is_pushed(layer)):
                 drive, size = device.row_check(early, late, state, *field.bounds(layer))
                 in_layer = field.measured(layer, size)
             else:
                 drive = _drive(field, layer, early, late)
-                in_layer = None if is_solved else field.residual(layer, drive, state)
+                in_layer = field.residual(layer, drive, state)
             drives.append(drive)
-            if in_layer is not None:
-                residual = (
-                    in_layer if residual is None else field.backend.xp.maximum(residual, in_layer)
-                )
+            residual = in_layer if residual is None else xp.maximum(residual, in_layer)
         return residual, drives
 
     def advance(self, batch: Batch) -> None:

@@ -6,7 +6,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation.fields import Field
@@ -36,11 +36,11 @@ class SettleOptions:
     freezes : bool, default=True
         True: a settled sample keeps its state, so that no result depends on which other samples
         are in the batch. False: it may settle further together with the others, which is cheaper.
-    keeps_drives : bool, default=False
-        Whether the drives at the final states are returned.
+    keeps : {'drives', 'states', 'output'}, default='states'
+        What the result has: the final states of all layers, with or without the drives there, or
+        the states of the output only.
     enough : callable or None, default=None
-        Samples that may stop early, see `Enough`. The result then has the states of the output
-        only. A device does not ask it.
+        Samples that may stop early, see `Enough`. A device does not ask it.
     lead : float or None, default=None
         Relative change of the output that feedback is expected to bring after a feedforward pass.
         Gauss-Seidel then starts its second sweep from there and does not measure the residual of
@@ -50,7 +50,7 @@ class SettleOptions:
     """
 
     freezes: bool = True
-    keeps_drives: bool = False
+    keeps: Literal["drives", "states", "output"] = "states"
     enough: Enough | None = None
     lead: float | None = None
     pacing: Pacing | None = None
@@ -251,6 +251,11 @@ class SettledSamples(ABC):
             done = xp.concatenate([of_sample] * field.n_phases)
         return done
 
+    def _kept(self, drives: list[Array]) -> tuple[list[Array], list[Array]]:
+        """States and drives that the result will have."""
+        states, keeps = self._batch.states, self._batch.options.keeps
+        return states[-1:] if keeps == "output" else states, drives if keeps == "drives" else []
+
     def result(self) -> Result:
         """Everything recorded, in the order of the samples."""
         return Result(self._states, self._n_steps, self._residual, self._converged, self._drives)
@@ -304,12 +309,6 @@ class HostSamples(SettledSamples):
         n_done, n_rows = int(done.sum()), done.shape[0]
         small = n_rows * sum(self._batch.field.network.layer_sizes) < SMALL_BATCH
         return n_done < n_rows and (small or n_done < COMPACTION_SHARE * n_rows)
-
-    def _kept(self, drives: list[Array]) -> tuple[list[Array], list[Array]]:
-        """States and drives that the result will have."""
-        batch, options = self._batch, self._batch.options
-        states = batch.states if options.enough is None else batch.states[-1:]
-        return states, drives if options.keeps_drives else []
 
     def _record_all(self, residual: Array, converged: Array, drives: list[Array]) -> None:
         """Record every sample at once, which is the usual case: nothing is copied."""

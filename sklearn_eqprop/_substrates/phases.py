@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -113,6 +113,7 @@ def held_push(force: Array, xp: Any) -> Nudge:
     return Nudge(HeldForce(), force, 1.0, 0.0, xp)
 
 
+@cache
 def faintest(dtype: Any, beta: float = 1.0) -> float:
     """Smallest push of the output that is not set to 0; the square of a smaller one underflows.
 
@@ -134,6 +135,8 @@ def without_faint(xp: Any, push: Array, beta: float = 1.0) -> Array:
 
 def size_of(xp: Any, beta: Any) -> float:
     """Largest ``|β|`` of the samples, for `without_faint`; 1 on a device, which is not read."""
+    if isinstance(beta, float):
+        return abs(beta)
     return float(np.abs(beta).max()) if xp is np else 1.0
 
 

@@ -57,8 +57,10 @@ class SimulatedNetwork:
     rate_coordinates : bool, default=False
         Whether synapses measure displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
         The output is linear, so that its nudge D^{-1} C_s is C_s.
+    output_only : bool, default=False
+        Whether free phases keep the states of the output only. No second phase can then follow.
     enough : callable or None, default=None
-        Samples that may stop their free phase early, see `Enough`. No second phase can then follow.
+        Samples that may stop their free phase early, see `Enough`. For `output_only`.
     lead : float, default=0.1
         Relative change of the output that feedback is expected to bring, see `SettleOptions.lead`.
 
@@ -78,6 +80,7 @@ class SimulatedNetwork:
         *,
         feedback_learns: Sequence[bool] | None = None,
         rate_coordinates: bool = False,
+        output_only: bool = False,
         enough: Enough | None = None,
         lead: float = 0.1,
     ) -> None:
@@ -89,7 +92,7 @@ class SimulatedNetwork:
         is_device, freezes = network.backend.is_device, limits.literal
         self._free_options = SettleOptions(
             freezes=freezes,
-            keeps_drives=enough is None,
+            keeps="output" if output_only else "drives",
             enough=enough,
             lead=lead,
             pacing=Pacing() if is_device else None,
@@ -190,7 +193,7 @@ class SimulatedNetwork:
     def origin(self, free: FreePhase, *, with_slopes: bool = False) -> Origin:
         """A free equilibrium as displacements from it need it."""
         drives = free.result.drives
-        assert drives is not None  # kept, unless the free phase may stop early
+        assert drives is not None  # kept, unless `output_only`
         return origin_of(
             self.network,
             free.result.states,

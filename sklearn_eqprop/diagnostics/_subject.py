@@ -37,7 +37,7 @@ from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result
-from sklearn_eqprop._rules import NUDGINGS, CreditRule
+from sklearn_eqprop._rules import CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.seam import FreePhase
@@ -134,7 +134,7 @@ class Subject:
     @property
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
-        return self.config.rule(NUDGINGS[self.config.nudging], self.config.beta)
+        return self.config.rule(self.config.nudges, self.config.beta)
 
     @property
     def rescales_layers(self) -> bool:

@@ -72,7 +72,8 @@ def test_a_fit_worse_than_a_constant_is_bad(rate):
 
 def test_a_rate_that_hurt_on_the_way_is_to_be_watched():
     X, y = scaled(load_diabetes)
-    model = fitted(EqPropRegressor(learning_rate_init=0.3, alpha=1e-4, random_state=0), X, y)
+    settings = {"learning_rate_init": 0.3, "alpha": 1e-4, "nudging": "centered", "random_state": 0}
+    model = fitted(EqPropRegressor(**settings), X, y)
     check = health_report(model, X, y)["learning rate"]
     assert check.verdict == "watch"
     assert check.value == pytest.approx(max(model.loss_curve_) / 0.5)  # standardised targets

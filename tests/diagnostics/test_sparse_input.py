@@ -98,7 +98,7 @@ def test_only_so_many_rows_become_dense_at_once(monkeypatch):
 
     monkeypatch.setattr(_subject.Subject, "inputs", counting)
     jacobian_symmetry(model, X)
-    assert [len(part) for part in taken] == [27, 13]
+    assert [len(part) for part in taken] == [20, 20]
 
 
 @pytest.mark.parametrize("diagnostic", DIAGNOSTICS)

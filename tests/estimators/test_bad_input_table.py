@@ -150,7 +150,7 @@ CASES = {
     ),
     "beta nan": (lambda X, y, fc, fr: r(beta=NAN).fit(X, y), INVALID, ["'beta' parameter", "nan"]),
     "beta too large": (
-        lambda X, y, fc, fr: r(beta=2.5).fit(X, y),
+        lambda X, y, fc, fr: r(beta=2.5, nudging="centered").fit(X, y),
         ValueError,
         ["beta=2.5", "Use |beta| < 1", "one_sided"],
     ),

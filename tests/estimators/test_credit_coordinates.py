@@ -14,6 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
 SETTINGS = {
+    "nudging": "centered",
     "hidden_layer_sizes": (5, 4),
     "feedback": "tied",
     "optimizer": "sgd",

@@ -27,8 +27,9 @@ def nudge_warnings(model, X, y):
 def test_pushing_away_harder_than_the_loops_allow(binary, hidden, limit):
     below, above = float(limit) - 0.01, float(limit) + 0.01
     settings = SETTINGS | {"hidden_layer_sizes": hidden}
-    assert not nudge_warnings(EqPropRegressor(beta=below, **settings), *binary)
-    (message,) = nudge_warnings(EqPropRegressor(beta=above, **settings), *binary)
+    centered = settings | {"nudging": "centered"}
+    assert not nudge_warnings(EqPropRegressor(beta=below, **centered), *binary)
+    (message,) = nudge_warnings(EqPropRegressor(beta=above, **centered), *binary)
     assert f"|beta| <= {limit}" in message
     one_sided = EqPropRegressor(beta=above, nudging="one_sided", **settings)
     assert not nudge_warnings(one_sided, *binary)
@@ -55,7 +56,8 @@ def test_euler_steps_too_large_for_the_nudge(binary):
 
 
 def test_an_unstable_nudge_names_beta(binary):
-    model = EqPropRegressor((6,), beta=0.98, max_iter=3, random_state=0, max_nudge_iter=50)
+    settings = {"nudging": "centered", "max_iter": 3, "max_nudge_iter": 50, "random_state": 0}
+    model = EqPropRegressor((6,), beta=0.98, **settings)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ConvergenceWarning)
         model.fit(*binary)

@@ -24,6 +24,7 @@ X, y = make_classification(40, 6, random_state=0)
 MAX, MEAN = Conv2D(2, 1, pool=2), Conv2D(2, 1, pool=2, pooling="average")
 C, R = EqPropClassifier, EqPropRegressor
 ONE_SIDED, CLAMPED = {"nudging": "one_sided"}, {"beta": INF, "nudging": "one_sided"}
+CENTERED = {"nudging": "centered"}
 IMAGE = {"input_shape": (2, 3)}
 TIED = {"feedback": "tied"}
 
@@ -70,7 +71,7 @@ TABLE = [
     (C, CLAMPED, [{"loss": "squared_error"}, {"beta": 0.1}]),
     (
         R,
-        {"beta": INF, "gradient": "continual", "loss": "huber"},
+        {"beta": INF, "gradient": "continual", "loss": "huber"} | CENTERED,
         [
             {"loss": "squared_error", "nudging": "one_sided", "gradient": "vector_field"},
             {"beta": 0.1},
@@ -78,7 +79,7 @@ TABLE = [
     ),
     (
         R,
-        {"beta": INF, "gradient": "asymmetric"},
+        {"beta": INF, "gradient": "asymmetric"} | CENTERED,
         [{"beta": 0.1}, ONE_SIDED | {"gradient": "vector_field"}],
     ),
     (
@@ -96,15 +97,15 @@ TABLE = [
         for gradient in ("asymmetric", "recurrent_backprop")
     ),
     # β
-    (R, {"beta": 2.5}, [{"beta": 0.7}, ONE_SIDED]),
-    (R, {"beta": -2.5}, [{"beta": -0.7}, ONE_SIDED | {"beta": 2.5}]),
+    (R, {"beta": 2.5} | CENTERED, [{"beta": 0.7}, ONE_SIDED]),
+    (R, {"beta": -2.5} | CENTERED, [{"beta": -0.7}, ONE_SIDED | {"beta": 2.5}]),
     (R, {"beta": -1.0} | ONE_SIDED, [{"beta": -0.7}, {"beta": 1.0}]),
     (C, {"beta": 0}, [{"beta": 0.1}, {"beta": 1}]),
     (R, {"beta": -INF}, [{"beta": 0.1}]),
     # warnings
-    (R, {"beta": 0.9}, [{"beta": 0.8}, ONE_SIDED]),
+    (R, {"beta": 0.9} | CENTERED, [{"beta": 0.8}, ONE_SIDED]),
     (R, {"beta": -0.9} | ONE_SIDED, [{"beta": -0.8}, {"beta": 0.9}]),
-    (R, {"beta": 0.89, "hidden_layer_sizes": (4, 4)}, [{"beta": 0.888}]),
+    (R, {"beta": 0.89, "hidden_layer_sizes": (4, 4)} | CENTERED, [{"beta": 0.888}]),
     (
         R,
         {"beta": 1.5, "relaxation": "euler"} | ONE_SIDED,

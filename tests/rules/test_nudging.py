@@ -6,8 +6,8 @@ import pytest
 from sklearn_eqprop._rules.vector_field import NUDGINGS
 from sklearn_eqprop._substrates.phases import Nudge
 from tests.dense_truth import LOSSES as TRUTH
-from tests.dense_truth import random_task
-from tests.engine import LOSSES
+from tests.dense_truth import random_net, random_task
+from tests.engine import LOSSES, update
 
 COEFFICIENTS = np.random.RandomState(0).standard_normal((4, 3, 2))
 
@@ -100,3 +100,17 @@ def test_a_small_beta_makes_no_push_faint(beta):
     zero = np.zeros_like(target)
     nudge = Nudge(LOSSES["squared_error"], target, np.float32(beta), zero, np)
     np.testing.assert_allclose(nudge.velocity(zero, zero), beta * target, rtol=1e-6)
+
+
+@pytest.mark.parametrize("nudging", ["one_sided", "centered"])
+@pytest.mark.parametrize("activation", ["relu", "hard_sigmoid"])
+def test_direction_is_exact_for_one_output_and_a_squared_error(activation, nudging):
+    # As long as no unit crosses a kink, the hidden layers answer in proportion to the output.
+    sizes, one = (4, 6, 5, 1), np.ones(1)
+    net = random_net(sizes, activation, gain=0.9, loop=0.2)
+    X, Y = random_task(1, sizes, "squared_error")
+    truth = update(net, X, Y, "squared_error", 1e-5, one, "centered")
+    found = update(net, X, Y, "squared_error", 0.1, one, nudging)
+    size = np.linalg.norm(found) / np.linalg.norm(truth)
+    assert abs(size - 1) > 0.005
+    assert np.abs(found / size - truth).max() < 1e-6 * np.abs(truth).max()

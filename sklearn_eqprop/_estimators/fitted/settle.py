@@ -103,11 +103,14 @@ class Settled:
         is NumPy's.
     backend : ArrayBackend
     home : Home
+    config : Config
+        Parameters of the estimator.
     """
 
     result: Result
     backend: ArrayBackend
     home: Home
+    config: Config
 
     @property
     def output(self) -> Array:
@@ -188,7 +191,7 @@ def settle_validated(
     remedy = f"Pass fewer rows than that, {SMALLER_NETWORK}"
     with backend.explaining_full_memory(at_once, remedy):
         result = _equilibria(config, arrays, backend, X, nudge, is_decided, outputs_only)
-    return Settled(result, backend if home.on_device else NumpyBackend(), home)
+    return Settled(result, backend if home.on_device else NumpyBackend(), home, config)
 
 
 def _equilibria(
@@ -202,7 +205,7 @@ def _equilibria(
 ) -> Result:
     network = arrays.network(config.activation, backend)
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
-    substrate = prediction_substrate(config, network, enough)
+    substrate = prediction_substrate(config, network, enough, output_only=outputs_only)
     result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)
     diverged = not np.isfinite(result.residual).all()
     if not diverged and result.converged.all():
@@ -261,10 +264,12 @@ def _about_winners(config: Config) -> str:
     )
 
 
-def prediction_substrate(config: Config, network: Network, enough: Enough | None = None) -> Any:
+def prediction_substrate(
+    config: Config, network: Network, enough: Enough | None = None, *, output_only: bool = False
+) -> Any:
     """Return a substrate that settles as closely as predictions need, or averages.
 
-    Averages cannot use `enough`, see `Enough`.
+    Averages cannot use `enough`, see `Enough`. `output_only`: see `SimulatedNetwork`.
     """
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -276,7 +281,9 @@ def prediction_substrate(config: Config, network: Network, enough: Enough | None
         tolerance = PREDICTION_TOLERANCE[network.dtype.name]
     limits = SettlingLimits(tolerance, tolerance, config.max_relax_iter, config.max_nudge_iter)
     relaxation = config.relaxation_type(config.step_size)
-    return SimulatedNetwork(network, relaxation, limits, enough=enough, lead=config.lead)
+    return SimulatedNetwork(
+        network, relaxation, limits, output_only=output_only, enough=enough, lead=config.lead
+    )
 
 
 def settle_rows(

@@ -48,7 +48,6 @@ from sklearn_eqprop._estimators.parameters.config import Config, given_parameter
 from sklearn_eqprop._estimators.parameters.remedies import Situation
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Layout, Network, initial_weights
-from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._training import SCHEDULES
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -385,7 +384,7 @@ def _drawn_streams(config: Config, n_samples: int) -> list[str]:
     """Return the random streams that training on so many samples may draw from."""
     draws = {
         "shuffle_rng": config.shuffle and n_samples > config.most_samples,
-        "nudging_rng": NUDGINGS[config.nudging].draws,
+        "nudging_rng": config.nudges.draws,
         "probe_rng": config.feedback_rule.draws,
     }
     return [name for name, is_drawn in draws.items() if is_drawn]

@@ -245,7 +245,7 @@ def _outputs_on(
             target = targets.encode(held_out.y, network.dtype)
             factors = None if input_scales is None else 1 / input_scales
             feed = backend.feed(held_out.X, target, network.dtype, factors)
-        substrate = prediction_substrate(config, network)
+        substrate = prediction_substrate(config, network, output_only=True)
         settled = settle_rows(substrate, held_out.X, feed=feed, outputs_only=True)
         if not np.isfinite(settled.residual).all():
             raise DivergenceError(settled.finding)

@@ -19,7 +19,6 @@ from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._losses import Loss, WrappedLoss
 from sklearn_eqprop._network import LoopGainGuard, Network
-from sklearn_eqprop._rules import NUDGINGS
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._training.epoch import TrainingData, merged_rows
@@ -85,7 +84,7 @@ def train(
     arrays, state = start.arrays, start.state
     run = Run(config, incremental, min(config.most_samples, rows.n_samples))
     n_epochs_before = state.n_epochs
-    minibatches = f"minibatches of up to {run.batch_size} samples (batch_size)"
+    minibatches = f"minibatches of batch_size={run.batch_size} samples"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
     outcome: Outcome | DivergenceError
     try:
@@ -166,7 +165,7 @@ def assembled_trainer(
     optimizer = config.optimizer_type(
         blocks, network.backend, state.optimizer, momentum=config.momentum
     )
-    rule = config.rule(NUDGINGS[config.nudging], config.beta)
+    rule = config.rule(config.nudges, config.beta)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),
         config.alpha,

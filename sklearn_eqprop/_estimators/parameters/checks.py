@@ -7,7 +7,7 @@ from sklearn_eqprop._estimators.parameters.architecture import named, requested_
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Conv2D, Layout, Wiring, allowed_loop_product, reachable
-from sklearn_eqprop._rules import NUDGINGS, RULES
+from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
 
@@ -73,7 +73,7 @@ def _clamp_faults(config: Config) -> list[Fault]:
     if not config.clamps:
         return []
     faults = _clamped_loss(config, "loss='squared_error'")
-    if config.nudging != "one_sided":
+    if config.nudges.name != "one_sided":
         why = "the output cannot be held on both sides of its target"
         faults.append((f"nudging={config.nudging!r}", why, "nudging='one_sided'"))
     if not RULES[config.gradient].clampable:
@@ -145,7 +145,7 @@ def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, he
             )
             raise ValueError(msg)
     elif abs(beta) * loss.curvature >= 1:
-        both = held and NUDGINGS[config.nudging].both_signs
+        both = held and config.nudges.both_signs
         remedy = "nudging='one_sided' with a positive beta" if both else "a positive beta"
         msg = (
             f"beta={beta!r} is too large for loss={config.loss!r}: {away} can make the free "
@@ -273,7 +273,7 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
             left = 1 - loop / left
         limit = (1 - loop / left) / curvature
         if abs(beta) > limit:
-            both = "nudging='one_sided'" if NUDGINGS[config.nudging].both_signs else ""
+            both = "nudging='one_sided'" if config.nudges.both_signs else ""
             remedy = " with ".join(filter(None, [both, "a positive beta" if beta < 0 else ""]))
             warn_at_call(
                 f"{nudge} may be too strong for loop_gain={bound}: the phase that is nudged away "
@@ -281,7 +281,7 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
                 f"a smaller |beta| or {remedy}."
             )
     explicit = config.relaxation_type.explicit_steps or config.rule.explicit_steps
-    pulls = config.nudging != "one_sided" or beta > 0
+    pulls = config.nudges.name != "one_sided" or beta > 0
     if explicit and pulls and config.step_size * (1 + pull) >= 2:
         warn_at_call(
             f"{nudge} and step_size={config.step_size:g} are too large: Euler steps would swing "

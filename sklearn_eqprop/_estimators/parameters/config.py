@@ -15,11 +15,12 @@ from sklearn.base import clone
 
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers, is_integer
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
-from sklearn_eqprop._losses import Loss, WrappedLoss
+from sklearn_eqprop._losses import LABEL_LOSSES, NUMBER_LOSSES, Loss, WrappedLoss
 from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.vector_field import Nudging
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
 
@@ -172,9 +173,22 @@ class Config:
         return ClampedRule if self.clamps else RULES[self.gradient]
 
     @property
+    def nudges(self) -> Nudging:
+        """How ds/dβ is estimated.
+
+        'auto' is one-sided for losses that are quadratic or nearly so. At a large β, one-sided
+        nudges round off the kinks of other losses: they would learn wrong quantiles.
+        """
+        if self.nudging != "auto":
+            return NUDGINGS[self.nudging]
+        losses = LABEL_LOSSES | NUMBER_LOSSES
+        curvature = losses[self.loss].curvature if isinstance(self.loss, str) else math.inf
+        return NUDGINGS["one_sided" if 0 < curvature < math.inf else "centered"]
+
+    @property
     def pushes_away(self) -> bool:
         """Whether a nudged phase moves the output away from its target."""
-        return NUDGINGS[self.nudging].both_signs or self.beta < 0
+        return self.nudges.both_signs or self.beta < 0
 
     @property
     def nudge_strength(self) -> float:

@@ -65,9 +65,10 @@ gradient : {choices}, default
     'recurrent_backprop' follow the exact gradient, but use connections in reverse; 'asymmetric' is
     exact for small β only (use 0.005). 'continual': weights move in every step of the nudged phase
     (Eqs. 2 and 5); it needs ``learning_rate_init`` well below `beta`.
-nudging : {choices}, default
+nudging : 'auto' or {choices}, default
     Learning. How ds/dβ is estimated: from 0 and β (error O(β)); the same with a random sign of β
-    per minibatch; or from β and -β (error O(β²), twice the time).
+    per minibatch; or from β and -β (error O(β²), twice the time). 'auto' is 'one_sided' for
+    'log_loss', 'squared_error' and 'huber', and 'centered' for other losses.
 feedback_learning : {choices}, default
     Learning. How untied feedback weights learn. 'kolen_pollack': γ times the transposed change of
     the forward weights, which keeps them aligned. 'local': their own ΔB (the paper).

@@ -118,7 +118,8 @@ GAUSS_SEIDEL = Remedy(
 LOWER_BETA = Remedy("use a smaller |beta| (now {c.beta:g})", _lower_beta_helps)
 RAISE_BETA = Remedy("use a larger |beta| (now {c.beta:g})", _lower_beta_helps)
 ONE_SIDED = Remedy(
-    "use nudging='one_sided'", lambda s: s.config.nudging != "one_sided" and s.config.rule.nudged
+    "use nudging='one_sided'",
+    lambda s: s.config.nudges.name != "one_sided" and s.config.rule.nudged,
 )
 
 # Learning
