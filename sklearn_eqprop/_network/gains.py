@@ -22,10 +22,10 @@ in the norm max_i ||s_i|| / w_i, and the condition is
     r(N) <= sqrt(c).
 
 Split N = K + M: K are the forward connections, which stay, and M the feedback connections, which
-are shrunk by one factor t. K leads to later layers only, so K^L = 0, and (λ - K)^-1 = Σ_k K^k / λ^(k+1) has no negative entry for any
-λ > 0. Now (K + t M) v = λ v is equivalent to (λ - K)^-1 M v = v / t, and r(K + t M) never falls as
-t grows from r(K) = 0. So it first reaches λ = sqrt(c) when 1 / t is the largest eigenvalue of
-(λ - K)^-1 M:
+are shrunk by one factor t. K leads to later layers only, so K^L = 0, and (λ - K)^-1 =
+Σ_k K^k / λ^(k+1) has no negative entry for any λ > 0. Now (K + t M) v = λ v is equivalent to
+(λ - K)^-1 M v = v / t, and r(K + t M) never falls as t grows from r(K) = 0. So it first reaches
+λ = sqrt(c) when 1 / t is the largest eigenvalue of (λ - K)^-1 M:
 
     r(K + t M) = sqrt(c)   for   t = 1 / r((sqrt(c) - K)^-1 M),
 
