@@ -173,9 +173,11 @@ class FittedArrays:
             self.divide_inputs_by(scales)
 
 
-def is_tied(feedback_coefs: Sequence[np.ndarray]) -> bool:
+def is_tied(feedback_coefs: Any) -> bool:
     """Return whether these are strengths of tied feedback instead of weights."""
-    return any(np.ndim(coef) == 0 for coef in feedback_coefs)
+    if not isinstance(feedback_coefs, (Sequence, np.ndarray)) or len(feedback_coefs) == 0:
+        return False
+    return all(np.ndim(coef) == 0 for coef in feedback_coefs)
 
 
 def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:
