@@ -24,23 +24,24 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier
 
 N_ROWS, LIMIT = 500, 2000
+TIED = {"feedback": "tied", "feedback_scale": 1.0, "loop_gain": None}
 #: Name -> (hidden layers, settings), the fast ones first.
 NETWORKS = {
     "defaults": ((100,), {}),
     "relu, `loop_gain=0.9`": ((100, 100), {"loop_gain": 0.9}),
     "tied hard sigmoid, `loop_gain=None`": (
         (256, 256, 256),
-        {"feedback": "tied", "activation": "hard_sigmoid", "loop_gain": None},
+        {"activation": "hard_sigmoid"} | TIED,
     ),
     "relu, `loop_gain=0.95`": ((512, 512), {"loop_gain": 0.95}),
     "tied tanh": ((512, 512), {"feedback": "tied", "activation": "tanh"}),
     "tied hard sigmoid, `loop_gain=None`, two layers": (
         (512, 512),
-        {"feedback": "tied", "activation": "hard_sigmoid", "loop_gain": None},
+        {"activation": "hard_sigmoid"} | TIED,
     ),
     "tied tanh, `loop_gain=None`": (
         (100, 100),
-        {"feedback": "tied", "activation": "tanh", "loop_gain": None},
+        {"activation": "tanh"} | TIED,
     ),
     "tied tanh, three layers": ((100, 100, 100), {"feedback": "tied", "activation": "tanh"}),
     "relu, `loop_gain=None`, `feedback_scale=1`": (

@@ -43,6 +43,20 @@ def parse(argv=None):
     return parser.parse_args(argv)
 
 
+def with_symmetric_feedback(tied, X, y):
+    """Return an estimator with the weights sqrt(γ) F, and their transposes as feedback.
+
+    The loops are as strong as those of the tied network, whose feedback is γ F^T.
+    """
+    model = EqPropClassifier(**tied.get_params()).set_params(feedback="untied")
+    model.partial_fit(X, y, classes=tied.classes_)
+    scales = [1.0, *np.sqrt(tied.feedback_gains_)]
+    model.coefs_ = [scale * coef for scale, coef in zip(scales, tied.coefs_, strict=True)]
+    model.intercepts_ = tied.intercepts_
+    model.feedback_coefs_ = [coef.T for coef in model.coefs_[1:]]
+    return model
+
+
 def with_random_feedback(tied, X, y):
     """Return an estimator with the same forward weights and random feedback of the same size."""
     model = EqPropClassifier(**tied.get_params()).set_params(feedback="untied")
@@ -82,6 +96,7 @@ def main(argv=None):
         learning_rate="cosine",
         random_state=0,
     ).fit(X[: options.train_rows], y[: options.train_rows])
+    tied = with_symmetric_feedback(tied, X[:200], y[:200])
     rows = slice(-options.rows, None)
     models = {"Tied": tied, "Random feedback": with_random_feedback(tied, X[:200], y[:200])}
     named = {

@@ -76,16 +76,16 @@ def twin(net, stack):
         wiring,
         net.coefs,
         net.biases,
-        net.feedback,
+        net.strengths if net.feedback is None else net.feedback,
         activation=net.activation,
         backend=NumpyBackend(),
         layout=layout,
     )
 
 
-def substrate_of(net, stack, method="gauss_seidel", step_size=1.0, tolerance=1e-13):
+def substrate_of(net, stack, method="gauss_seidel", step_size=1.0, tolerance=1e-13, **measured):
     limits = SettlingLimits(tolerance, tolerance, 5000, 5000)
-    return SimulatedNetwork(twin(net, stack), RELAXATIONS[method](step_size), limits)
+    return SimulatedNetwork(twin(net, stack), RELAXATIONS[method](step_size), limits, **measured)
 
 
 def task(n_samples=3, seed=5):

@@ -71,9 +71,12 @@ class ConvNet:
     coefs, biases : lists of ndarray
     feedback : list of ndarray or None
         Kernels of the forward shape beside convolutions; None: tied.
+    strengths : list of float or None
+        γ of tied feedback; None: 1.
     """
 
-    def __init__(self, activation, layers, coefs, biases, feedback=None):
+    def __init__(self, activation, layers, coefs, biases, feedback=None, strengths=None):
+        self.strengths = strengths
         self.activation, self.layers = activation, layers
         self.coefs, self.biases, self.feedback = coefs, biases, feedback
         self.sizes = [
@@ -107,6 +110,8 @@ class ConvNet:
             else:
                 forward.append(layer.matrix(coef))
                 backward.append(forward[-1].T if own is None else layer.matrix(own).T)
+            if index and self.feedback is None and self.strengths is not None:
+                backward[-1] = self.strengths[index - 1] * backward[-1]
         return forward, backward
 
     def system(self, s, x, matrices=None):

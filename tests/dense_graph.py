@@ -33,15 +33,16 @@ class GraphNet(DenseNet):
     graph : list of (source, target)
     coefs, feedback : lists of ndarray
         Weights of the connections to later layers, and of all others, each in the order of
-        (target, source). Feedback that is None is the transpose of its partner.
+        (target, source). Feedback that is None is the transpose of its partner
+        times its strength.
     biases : list of ndarray
     """
 
-    def __init__(self, activation, graph, coefs, biases, feedback=None):
+    def __init__(self, activation, graph, coefs, biases, feedback=None, strengths=None):
         in_order = sorted(graph, key=lambda pair: (pair[1], pair[0]))
         self.forward_pairs = [pair for pair in in_order if pair[0] < pair[1]]
         self.feedback_pairs = [pair for pair in in_order if pair[0] >= pair[1]]
-        super().__init__(activation, coefs, biases, feedback)
+        super().__init__(activation, coefs, biases, feedback, strengths)
 
     @property
     def connections(self):
@@ -52,7 +53,8 @@ class GraphNet(DenseNet):
         if pair in self.forward_pairs:
             return self.coefs[self.forward_pairs.index(pair)]
         if self.feedback is None:
-            return self.block_of(pair[::-1]).T
+            strength = self.strength(self.feedback_pairs.index(pair))
+            return strength * self.block_of(pair[::-1]).T
         return self.feedback[self.feedback_pairs.index(pair)]
 
     def _unit_by_unit(self):
@@ -70,7 +72,8 @@ class GraphNet(DenseNet):
         return drive
 
     def with_arrays(self, coefs, biases, feedback):
-        return GraphNet(self.activation, self.connections, coefs, biases, feedback)
+        graph = self.connections
+        return GraphNet(self.activation, graph, coefs, biases, feedback, self.strengths)
 
     def norms(self):
         """N_ij, spectral norm of the connection from layer j + 1 to layer i + 1."""

@@ -89,11 +89,13 @@ class DenseNet:
     coefs, biases : lists of ndarray
         F_l of shape (n_{l-1}, n_l) and b_l, l = 1..L.
     feedback : list of ndarray or None
-        B_l of shape (n_{l+1}, n_l), l = 1..L-1; None: B_l = F_{l+1}^T.
+        B_l of shape (n_{l+1}, n_l), l = 1..L-1; None: B_l = γ_l F_{l+1}^T.
+    strengths : list of float or None
+        γ_l; None: 1.
     """
 
-    def __init__(self, activation, coefs, biases, feedback=None):
-        self.activation = activation
+    def __init__(self, activation, coefs, biases, feedback=None, strengths=None):
+        self.activation, self.strengths = activation, strengths
         self.coefs, self.biases, self.feedback = coefs, biases, feedback
         sizes = [bias.size for bias in biases]
         self.ends = np.concatenate([[0], np.cumsum(sizes)])
@@ -127,10 +129,15 @@ class DenseNet:
         W = np.zeros((self.ends[-1], self.ends[-1]))
         for layer in range(1, self.n_layers):
             forward = self.coefs[layer]
-            backward = forward.T if self.feedback is None else self.feedback[layer - 1]
+            back = self.strength(layer - 1) * forward.T
+            backward = back if self.feedback is None else self.feedback[layer - 1]
             W[self.span(layer), self.span(layer + 1)] = forward
             W[self.span(layer + 1), self.span(layer)] = backward
         return W
+
+    def strength(self, index):
+        """γ of one tied feedback connection."""
+        return 1.0 if self.strengths is None else self.strengths[index]
 
     def rho(self, S):
         return np.where(self.hidden, ACTIVATIONS[self.activation][0](S), S)
@@ -216,7 +223,7 @@ class DenseNet:
 
     def with_arrays(self, coefs, biases, feedback):
         """The same network with other weights."""
-        return DenseNet(self.activation, coefs, biases, feedback)
+        return DenseNet(self.activation, coefs, biases, feedback, self.strengths)
 
     def dmu_dtheta(self, s, x):
         """∂μ/∂θ of one sample, (units, parameters): μ is linear in θ, so differences are exact."""

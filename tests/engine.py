@@ -38,7 +38,7 @@ CENTERED_BETA = 1e-4
 
 def network_of(net):
     """The package's network with copies of a dense net's parameters."""
-    feedback = None if net.feedback is None else [block.copy() for block in net.feedback]
+    feedback = feedback_of(net)
     return wired_network(
         Wiring.of(net.connections),
         [block.copy() for block in net.coefs],
@@ -49,6 +49,12 @@ def network_of(net):
     )
 
 
+def feedback_of(net):
+    """Copies of a net's feedback weights, or the strengths of its tied feedback."""
+    blocks = net.strengths if net.feedback is None else net.feedback
+    return None if blocks is None else [np.array(block) for block in blocks]
+
+
 def substrate_of(
     net,
     method="gauss_seidel",
@@ -56,12 +62,12 @@ def substrate_of(
     step_size=1.0,
     tolerance=1e-14,
     max_iter=3000,
-    rate_coordinates=False,
+    **measured,
 ):
     """A dense net's twin, ready to settle."""
     limits = SettlingLimits(tolerance, tolerance, max_iter, max_iter)
     relaxation = RELAXATIONS[method](step_size)
-    return SimulatedNetwork(network_of(net), relaxation, limits, rate_coordinates=rate_coordinates)
+    return SimulatedNetwork(network_of(net), relaxation, limits, **measured)
 
 
 def settle(net, X, method, *, step_size=1.0, tolerance=1e-13, max_iter=3000, start=None):
@@ -104,7 +110,9 @@ def update(
 ):
     """The package's update of every parameter as one vector, at tight tolerance."""
     rule = rule_of(gradient, nudging, beta)
-    substrate = substrate_of(net, method, rate_coordinates=coordinates == "rate")
+    substrate = substrate_of(
+        net, method, rate_coordinates=coordinates == "rate", attenuated=rule.attenuated
+    )
     batch = Minibatch(X, Y, ALL_LOSSES[loss], shares[:, None], np.random.RandomState(0))
     credit = rule.credit(substrate, batch)
     return np.concatenate([change.ravel() for change in credit.changes])

@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from sklearn_eqprop._backend import NumpyBackend
 from sklearn_eqprop._estimators.data.inputs import validated_pair
-from sklearn_eqprop._estimators.fitted.arrays import FittedArrays
+from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, is_tied
 from sklearn_eqprop._estimators.fitted.drawing import drawing_of
 from sklearn_eqprop._estimators.fitted.model_file import packed_estimator, unpacked_estimator
 from sklearn_eqprop._estimators.fitted.settle import (
@@ -25,6 +26,7 @@ from sklearn_eqprop._estimators.parameters.checks import check_beta, check_clamp
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
 from sklearn_eqprop._estimators.targets import Labels, Numbers
+from sklearn_eqprop._network import feedback_gains
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._sklearn_compat import CallbackSupportMixin, InvalidParameterError, _fit_context
 
@@ -256,27 +258,45 @@ class BaseEqProp(
 
         Beside a convolution they are kernels of its shape, which feedback uses in reverse. Assign
         other arrays to replace them. With ``feedback='tied'`` they are the transposes of their
-        partners in ``coefs_`` (kernels are not transposed), follow these and cannot be assigned.
+        partners in ``coefs_`` (kernels are not transposed) times ``feedback_gains_``. They follow
+        ``coefs_`` and cannot be assigned.
         """
-        if "_feedback_coefs" not in vars(self):
-            msg = f"{type(self).__name__!r} object has no attribute 'feedback_coefs_'"
-            raise AttributeError(msg)
-        weights: list[np.ndarray] | None = vars(self)["_feedback_coefs"]
-        if weights is None:
-            partners = self._layout.wiring.partners
-            of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
-            return tuple(coef.T if coef.ndim == 2 else coef for coef in of_partners)
-        return weights
+        weights: list[np.ndarray] = self._fitted_feedback("feedback_coefs_")
+        if not is_tied(weights):
+            return weights
+        partners = self._layout.wiring.partners
+        of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
+        return tuple(
+            gain * (coef.T if coef.ndim == 2 else coef)
+            for gain, coef in zip(weights, of_partners, strict=True)
+        )
 
     @feedback_coefs_.setter
     def feedback_coefs_(self, value: list[np.ndarray]) -> None:
-        if "_feedback_coefs" in vars(self) and vars(self)["_feedback_coefs"] is None:
+        if is_tied(vars(self).get("_feedback_coefs", ())):
             msg = "feedback_coefs_ is tied to coefs_ (feedback='tied'): assign coefs_ instead."
             raise AttributeError(msg)
-        if value is None:
-            msg = "feedback_coefs_=None: assign arrays, one per feedback connection."
+        if value is None or is_tied(value):
+            msg = f"feedback_coefs_={value!r}: assign arrays, one per feedback connection."
             raise ValueError(msg)
         self._feedback_coefs = value
+
+    @property
+    def feedback_gains_(self) -> np.ndarray:
+        """Strength γ of each feedback connection relative to its forward partner.
+
+        It is the ratio of the Frobenius norms of B and F. With ``feedback='tied'``, B = γ F^T.
+        """
+        self._fitted_feedback("feedback_gains_")
+        network = FittedArrays.of(self).network(Config.of(self).activation, NumpyBackend())
+        return np.array(feedback_gains(network))
+
+    def _fitted_feedback(self, name: str) -> list[np.ndarray]:
+        if "_feedback_coefs" not in vars(self):
+            msg = f"{type(self).__name__!r} object has no attribute {name!r}"
+            raise AttributeError(msg)
+        weights: list[np.ndarray] = vars(self)["_feedback_coefs"]
+        return weights
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags of the estimator."""

@@ -35,6 +35,8 @@ class Connection(Protocol):
         Units of its source and of its target.
     n_uses : int
         Number of places in which each weight is used; 1 except for convolutions.
+    gain : float
+        Factor on the weights; 1 except for tied feedback.
     """
 
     source: int
@@ -43,6 +45,9 @@ class Connection(Protocol):
     n_source: int
     n_target: int
     n_uses: int
+
+    @property
+    def gain(self) -> float: ...
 
     @property
     def pool(self) -> Any:
@@ -87,6 +92,7 @@ class Dense:
     """
 
     n_uses = 1
+    gain = 1.0
     pool = None
 
     def __init__(self, source: int, target: int, weights: Array) -> None:
@@ -146,16 +152,24 @@ class Reversed:
         self.n_uses = along.n_uses
 
     @property
+    def gain(self) -> float:
+        return 1.0
+
+    @property
     def pool(self) -> Any:
         return self.along.pool
 
     @property
     def envelope(self) -> Reversed:
-        return Reversed(self.along.envelope)
+        return self._through(self.along.envelope)
 
     def holding(self, winners: Array) -> Reversed:
         """The same connection with these winners in its pooling."""
-        return type(self)(self.along.pool.holding(winners))
+        return self._through(self.along.pool.holding(winners))
+
+    def _through(self, along: Connection) -> Reversed:
+        """The same feedback along another form of the connection."""
+        return Reversed(along)
 
     def apply(self, pre: Array) -> Array:
         return self.along.apply_transposed(pre)
@@ -179,13 +193,39 @@ class Reversed:
 
 
 class TiedFeedback(Reversed):
-    """Feedback through the weights of a forward connection, transposed.
+    """Feedback B = γ F^T through the weights F of a forward connection (energy-based networks).
 
-    It has no separate weights: its change is added to the change of the forward connection
-    (Scellier & Bengio 2017, energy-based networks).
+    It has no weights of its own, only its strength γ. F learns from the activities of both
+    directions. γ = 1 is the network of Scellier & Bengio (2017).
 
     Parameters
     ----------
     along : Connection
         The forward connection whose weights are shared.
+    strength : array of shape ()
+        γ, on the host. The array itself is used, not a copy.
     """
+
+    def __init__(self, along: Connection, strength: Any) -> None:
+        super().__init__(along)
+        self.strength = strength
+
+    @property
+    def gain(self) -> float:
+        return float(self.strength)
+
+    def _through(self, along: Connection) -> TiedFeedback:
+        return TiedFeedback(along, self.strength)
+
+    def apply(self, pre: Array) -> Array:
+        drive = super().apply(pre)
+        drive *= self.gain
+        return drive
+
+    def apply_transposed(self, post: Array) -> Array:
+        drive = super().apply_transposed(post)
+        drive *= self.gain
+        return drive
+
+    def reach(self, pre: Array) -> Array:
+        return self.gain * super().reach(pre)

@@ -39,6 +39,8 @@ class Convolution:
     backend : ArrayBackend
     """
 
+    gain = 1.0
+
     def __init__(
         self,
         source: int,

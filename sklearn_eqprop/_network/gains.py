@@ -22,11 +22,10 @@ in the norm max_i ||s_i|| / w_i, and the condition is
     r(N) <= sqrt(c).
 
 Split N = K + M: K are the forward connections, which stay, and M the feedback connections, which
-are shrunk by one factor t (with tied weights, M holds both sides of every tied pair). K leads to
-later layers only, so K^L = 0, and (λ - K)^-1 = Σ_k K^k / λ^(k+1) has no negative entry for any
-λ > 0. Now (K + t M) v = λ v is equivalent to (λ - K)^-1 M v = v / t, and r(K + t M) never falls as
-t grows from r(K) = 0. So it first reaches λ = sqrt(c) when 1 / t is the largest eigenvalue of
-(λ - K)^-1 M:
+are shrunk by one factor t. K leads to later layers only, so K^L = 0, and (λ - K)^-1 =
+Σ_k K^k / λ^(k+1) has no negative entry for any λ > 0. Now (K + t M) v = λ v is equivalent to
+(λ - K)^-1 M v = v / t, and r(K + t M) never falls as t grows from r(K) = 0. So it first reaches
+λ = sqrt(c) when 1 / t is the largest eigenvalue of (λ - K)^-1 M:
 
     r(K + t M) = sqrt(c)   for   t = 1 / r((sqrt(c) - K)^-1 M),
 
@@ -81,7 +80,7 @@ def feedback_gains(network: Network) -> list[float]:
     for feedback, partner, own in zip(network.feedback, partners, own_norms, strict=True):
         shape = feedback.weights.shape
         norm = starting_norm(*shape) if partner is None else of_partner[partner]
-        gains.append(own / norm if norm > 0 else 1.0)
+        gains.append(feedback.gain * (own / norm) if norm > 0 else feedback.gain)
     return gains
 
 
@@ -128,7 +127,7 @@ def arrival_scales(network: Network) -> list[float]:
             inner = [connection for connection in kind if connection.source > 0]
             norms = network.norms([connection.weights for connection in inner])
             for connection, norm in zip(inner, norms, strict=True):
-                size = norm * math.sqrt(connection.n_uses / connection.n_target)
+                size = connection.gain * norm * math.sqrt(connection.n_uses / connection.n_target)
                 norm_of[connection.source, connection.target] = size
         return min(norm_of[pair], 1.0)
 
@@ -245,28 +244,28 @@ class LoopGainGuard:
         """Layers in a row: shrink each loop that is too strong, separately."""
         limit = allowed_loop_product(self._network.n_layers, self._bound)
         n_loops = len(self._forward)
-        for feedback, up, down in zip(
-            self._network.feedback, norms[:n_loops], norms[n_loops:], strict=True
+        for block, up, down in zip(
+            self._network.feedback_blocks, norms[:n_loops], norms[n_loops:], strict=True
         ):
             product = up * down
             if product > limit:
-                shrink = limit / product
-                # A tied loop is the square of one array, so each factor takes a root.
-                feedback.weights *= math.sqrt(shrink) if self._network.tied else shrink
+                block *= limit / product
 
     def _shrink_all(self, norms: list[float]) -> None:
-        """Any other graph: shrink all feedback, lateral connections included, by one factor."""
+        """Any other graph: shrink all feedback, lateral connections included, by one factor.
+
+        Tied feedback that leads down by n levels shrinks by the n-th power, which keeps the energy
+        (see `Wiring.tied_strengths`).
+        """
         network = self._network
-        tied_to = {pair[::-1] for pair in network.wiring.feedback} if network.tied else set()
         of_pair = {
             (connection.source, connection.target): norm
             for connection, norm in zip(self._connections, norms, strict=True)
         }
-        shrinking = tied_to.union(network.wiring.feedback)
-        excess = excess_gain(network.n_layers, of_pair, shrinking, self._bound)
+        excess = excess_gain(network.n_layers, of_pair, network.wiring.feedback, self._bound)
         if 1 < excess < math.inf:
-            for feedback in network.feedback:
-                feedback.weights /= excess
+            for block, span in zip(network.feedback_blocks, network.wiring.spans, strict=True):
+                block /= excess**span if network.tied else excess
 
 
 def power_step(xp: Any, connection: Connection, rows: Array, starts: Array) -> tuple[Array, Array]:

@@ -68,6 +68,9 @@ class Network:
         Of layers 1..L.
     tied : bool
         Whether feedback uses the transposed forward weights.
+    feedback_blocks : list of array
+        For each feedback connection, the array that makes it weaker if it is multiplied by a
+        number: its weights, or the strength γ of tied feedback.
     """
 
     def __init__(
@@ -93,6 +96,10 @@ class Network:
     def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
         self.forward = tuple(forward)
         self.feedback = tuple(feedback)
+        self.feedback_blocks = [
+            connection.strength if isinstance(connection, TiedFeedback) else connection.weights
+            for connection in feedback
+        ]
         within = [c for c in (*self.forward, *self.feedback) if c.source > 0]
         layers = range(1, self.n_layers + 1)
         self._incoming = [[c for c in within if c.target == layer] for layer in layers]
@@ -106,12 +113,18 @@ class Network:
         ]
         if not self.tied:
             blocks += [
-                Parameter(connection.weights, "feedback", connection.target)
-                for connection in self.feedback
+                Parameter(block, "feedback", connection.target)
+                for connection, block in zip(self.feedback, self.feedback_blocks, strict=True)
             ]
         return blocks + [
             Parameter(bias, "bias", layer) for layer, bias in enumerate(self.biases, start=1)
         ]
+
+    @property
+    def arrays(self) -> list[Array]:
+        """All that training changes: forward weights, `feedback_blocks`, biases."""
+        forward = [connection.weights for connection in self.forward]
+        return [*forward, *self.feedback_blocks, *self.biases]
 
     def norms(self, arrays: Sequence[Array]) -> list[float]:
         """Euclidean (Frobenius) norm of each array, all read together."""
@@ -281,11 +294,13 @@ class Network:
         deltas: Sequence[Array],
         *,
         feedback_learns: Sequence[bool] | None = None,
+        attenuated: bool = False,
     ) -> list[Array | None]:
         """Local change of each block of parameters, (∂μ/∂θ)^T Δ (Eqs. 18-19).
 
-        ΔW = ρ(s_source)^T Δ_target for every connection, and Δb_l = Σ Δ_l. Tied weights receive the
-        sum of their forward and their feedback change, shared weights the sum over all places.
+        ΔW = ρ(s_source)^T Δ_target for every connection, and Δb_l = Σ Δ_l. Shared weights receive
+        the sum over all places. Tied weights receive their forward change plus γ times their
+        feedback change.
 
         Parameters
         ----------
@@ -296,6 +311,11 @@ class Network:
             Displacement of every layer, multiplied by the weight of each sample.
         feedback_learns : sequence of bool or None, default=None
             Which untied feedback connections learn from their own change. None: all.
+        attenuated : bool, default=False
+            Whether the deltas are displacements by a nudge, which feedback has attenuated on its
+            way. The feedback change of tied weights has then lost a factor of γ more than their
+            forward change. So it counts fully, and the sum follows the gradient except for one
+            factor per layer, see `attenuations`.
 
         Returns
         -------
@@ -303,7 +323,11 @@ class Network:
             In the order of `parameters`. None for feedback that does not learn from its change.
         """
         return self.local_products(
-            inputs, self.rates(states), deltas, feedback_learns=feedback_learns
+            inputs,
+            self.rates(states),
+            deltas,
+            feedback_learns=feedback_learns,
+            attenuated=attenuated,
         )
 
     def local_products(
@@ -313,6 +337,7 @@ class Network:
         deltas: Sequence[Array],
         *,
         feedback_learns: Sequence[bool] | None = None,
+        attenuated: bool = False,
     ) -> list[Array | None]:
         """As `local_change`, given the rates of layers 1..L instead of their states."""
         rates = [inputs, *rates]
@@ -335,5 +360,8 @@ class Network:
             return forward + feedback + biases
         for connection, partner in zip(self.feedback, self.wiring.partners, strict=True):
             assert partner is not None  # or it could not be tied
-            forward[partner] += change(connection)
+            back = change(connection)
+            if not attenuated:
+                back *= connection.gain
+            forward[partner] += back
         return forward + biases

@@ -59,6 +59,25 @@ class Wiring:
         return tuple(index.get((target, source)) for source, target in self.feedback)
 
     @cached_property
+    def spans(self) -> tuple[int, ...]:
+        """For each feedback connection with a partner, how many levels it leads down; at least 1.
+
+        The level of a layer is the largest number of forward connections from it to the output.
+        """
+        levels = [0] * (self.n_layers + 1)
+        for source, target in sorted(self.forward, reverse=True):
+            levels[source] = max(levels[source], levels[target] + 1)
+        return tuple(levels[target] - levels[source] for source, target in self.feedback)
+
+    def tied_strengths(self, scale: float, dtype: Any) -> list[np.ndarray]:
+        """Strength of each feedback connection, of shape (), for tied feedback.
+
+        An energy weighs the layers by c_l, and needs γ = c_source / c_target for every pair of
+        layers that drive each other. So feedback that leads down by n levels has γ^n.
+        """
+        return [np.array(scale**span, dtype=dtype) for span in self.spans]
+
+    @cached_property
     def is_layered(self) -> bool:
         """Whether this is the default: neighbouring layers that drive each other."""
         return (self.forward, self.feedback) == _row_of_layers(self.n_layers)
@@ -192,7 +211,8 @@ def wired_network(
     wiring : Wiring
     coefs, feedback_coefs : sequences of array
         Weights (n_source, n_target) of the forward and of the feedback connections, in the order
-        of the wiring. If `feedback_coefs` is None, feedback is tied to its partners in `coefs`.
+        of the wiring. If an entry of `feedback_coefs` has the shape (), it is the strength γ of
+        feedback that is tied to its partner F in `coefs`, B = γ F^T. None: tied with γ = 1.
     intercepts : sequence of array
         Biases (n_l,) of layers l = 1..L.
     activation : str
@@ -215,6 +235,8 @@ def wired_network(
     geometries: Mapping[Pair, ConvGeometry] = {} if layout is None else layout.geometries
 
     def connection(pair: Pair, weights: Any) -> Connection:
+        if weights.ndim == 0:
+            return TiedFeedback(_partner(forward, pair), weights)
         geometry = geometries.get(pair)
         if geometry is None:
             return Dense(*pair, weights)
@@ -223,27 +245,25 @@ def wired_network(
             return Reversed(kind(*pair[::-1], weights, geometry, backend))
         return kind(*pair, weights, geometry, backend)
 
-    forward = [connection(*of) for of in zip(wiring.forward, coefs, strict=True)]
-    feedback: list[Connection]
     if feedback_coefs is None:
-        feedback = [
-            TiedFeedback(forward[_existing(pair, partner)])
-            for pair, partner in zip(wiring.feedback, wiring.partners, strict=True)
-        ]
-    else:
-        feedback = [connection(*of) for of in zip(wiring.feedback, feedback_coefs, strict=True)]
+        feedback_coefs = wiring.tied_strengths(1.0, intercepts[0].dtype)
+    forward: dict[Pair, Connection] = {}
+    for pair, weights in zip(wiring.forward, coefs, strict=True):
+        forward[pair] = connection(pair, weights)
+    feedback = [connection(*of) for of in zip(wiring.feedback, feedback_coefs, strict=True)]
     pools = any(geometry.picks_winners for geometry in geometries.values())
     kind = PoolingNetwork if pools else Network
     sizes = None if layout is None else layout.sizes[1:]
     hidden_activation = ACTIVATIONS[activation]
-    return kind(wiring, hidden_activation, forward, feedback, intercepts, backend, sizes)
+    joined = list(forward.values())
+    return kind(wiring, hidden_activation, joined, feedback, intercepts, backend, sizes)
 
 
-def _existing(pair: Pair, partner: int | None) -> int:
-    if partner is None:
+def _partner(forward: Mapping[Pair, Connection], pair: Pair) -> Connection:
+    if pair[::-1] not in forward:
         msg = f"Feedback {pair} cannot be tied: no connection {pair[::-1]} leads the other way."
         raise ValueError(msg)
-    return partner
+    return forward[pair[::-1]]
 
 
 def _starting_bound(shape: Sequence[int]) -> float:

@@ -101,6 +101,8 @@ class AveragingNetwork:
         Which untied feedback connections learn from their own local change; None: all.
     rate_coordinates : bool, default=False
         Whether synapses measure displacements as changes of the rate, <ρ'(s)> Δ.
+    attenuated : bool, default=False
+        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
 
     Attributes
     ----------
@@ -114,6 +116,7 @@ class AveragingNetwork:
     records: bool = True
     feedback_learns: Sequence[bool] | None = None
     rate_coordinates: bool = False
+    attenuated: bool = False
 
     reads_sparse = True
 
@@ -188,7 +191,11 @@ class AveragingNetwork:
                 )
             ]
         return self.network.local_products(
-            free.inputs, free.rates, deltas, feedback_learns=self.feedback_learns
+            free.inputs,
+            free.rates,
+            deltas,
+            feedback_learns=self.feedback_learns,
+            attenuated=self.attenuated,
         )
 
     def local_asymmetry(

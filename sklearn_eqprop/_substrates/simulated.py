@@ -59,6 +59,8 @@ class SimulatedNetwork:
         The output is linear, so that its nudge D^{-1} C_s is C_s.
     output_only : bool, default=False
         Whether free phases keep the states of the output only. No second phase can then follow.
+    attenuated : bool, default=False
+        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
     enough : callable or None, default=None
         Samples that may stop their free phase early, see `Enough`. For `output_only`.
     lead : float, default=0.1
@@ -81,6 +83,7 @@ class SimulatedNetwork:
         feedback_learns: Sequence[bool] | None = None,
         rate_coordinates: bool = False,
         output_only: bool = False,
+        attenuated: bool = False,
         enough: Enough | None = None,
         lead: float = 0.1,
     ) -> None:
@@ -89,6 +92,7 @@ class SimulatedNetwork:
         self.limits = limits
         self.feedback_learns = feedback_learns
         self.rate_coordinates = rate_coordinates
+        self.attenuated = attenuated
         is_device, freezes = network.backend.is_device, limits.literal
         self._free_options = SettleOptions(
             freezes=freezes,
@@ -175,7 +179,11 @@ class SimulatedNetwork:
             rates = [rate + 0.5 * change for rate, change in zip(rates, moved, strict=True)]
         deltas = [change * weights for change in moved]
         return network.local_products(
-            free.inputs, rates, deltas, feedback_learns=self.feedback_learns
+            free.inputs,
+            rates,
+            deltas,
+            feedback_learns=self.feedback_learns,
+            attenuated=self.attenuated,
         )
 
     def flow(
@@ -213,7 +221,11 @@ class SimulatedNetwork:
                 for layer, state, delta in zip(layers, states, deltas, strict=True)
             ]
         return network_at(free).local_change(
-            free.inputs, states, deltas, feedback_learns=self.feedback_learns
+            free.inputs,
+            states,
+            deltas,
+            feedback_learns=self.feedback_learns,
+            attenuated=self.attenuated,
         )
 
     def settle_second(self, field: Field, start: list[Array] | None, tolerance: Array) -> Result:

@@ -70,6 +70,7 @@ def _strongly_nudged(seed):
     rng = np.random.RandomState(0)
     X, Y = rng.standard_normal((60, 4)), rng.standard_normal((60, 2))
     settings = {"feedback": "tied", "nudging": "one_sided", "beta": 3.0, "loop_gain": None}
+    settings["feedback_scale"] = 1.0
     model = EqPropRegressor((8, 6), activation="tanh", random_state=seed, max_iter=2, **settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -21,6 +21,7 @@ def twin(net, kind, X, Y, **parameters):
         "activation": net.activation,
         "feedback": "tied" if net.feedback is None else "untied",
         "loop_gain": None,
+        "feedback_scale": 1.0,
         "max_iter": 1,
         "random_state": 0,
     }

@@ -50,6 +50,7 @@ def dense_of(model):
         [coef.astype(float) for coef in model.coefs_],
         list(model.intercepts_),
         None if tied else [coef.astype(float) for coef in model.feedback_coefs_],
+        list(model.feedback_gains_),
     )
 
 
@@ -129,8 +130,11 @@ def test_tied_feedback_follows_its_partners(three_classes):
     graph = [*CHAIN, (1, 3), (3, 1), (0, 2)]
     model = EqPropClassifier(**SETTINGS, connections=graph, feedback="tied").fit(X, y)
     of_pair = dict(zip(model.connections_, model.coefs_, strict=False))
-    for pair, block in zip(model.connections_[5:], model.feedback_coefs_, strict=True):
-        assert_array_equal(block, of_pair[pair[::-1]].T)
+    feedback = zip(
+        model.connections_[5:], model.feedback_gains_, model.feedback_coefs_, strict=True
+    )
+    for pair, gain, block in feedback:
+        assert_array_equal(block, gain * of_pair[pair[::-1]].T)
     states = np.concatenate(model.relax(X).states, axis=1)
     assert dense_of(model).residual(states, X).max() < 2e-10
 

@@ -23,6 +23,7 @@ SETTINGS = {
     "alpha": 0.0,
     "beta": 1e-3,
     "loop_gain": None,
+    "feedback_scale": 1.0,
     "layerwise_rescale": False,
     "relax_tol": 1e-12,
     "random_state": 0,

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.parameters.config import UNTIED_LOOP_GAIN
+from sklearn_eqprop._estimators.parameters.config import AUTO_LOOP_GAIN
 from sklearn_eqprop._network import allowed_loop_product
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
@@ -290,10 +290,11 @@ def test_assigned_lists_become_arrays(binary):
 def test_tied_feedback_follows_the_forward_weights(binary):
     X, y = binary
     model = EqPropClassifier(**SETTINGS, feedback="tied", activation="relu").fit(X, y)
-    assert_array_equal(model.feedback_coefs_[0], model.coefs_[1].T)
-    assert_array_equal(model.feedback_coefs_[1], model.coefs_[2].T)
+    gains = model.feedback_gains_
+    assert_array_equal(model.feedback_coefs_[0], gains[0] * model.coefs_[1].T)
+    assert_array_equal(model.feedback_coefs_[1], gains[1] * model.coefs_[2].T)
     model.coefs_[2] = 0.5 * model.coefs_[2]
-    assert_array_equal(model.feedback_coefs_[1], model.coefs_[2].T)
+    assert_array_equal(model.feedback_coefs_[1], gains[1] * model.coefs_[2].T)
     for state, truth in zip(model.relax(X).states, settle(model, X, "relu"), strict=True):
         assert_allclose(state, truth, atol=1e-8)
     with pytest.raises(AttributeError, match=r"feedback_coefs_ is tied to coefs_.*assign coefs_"):
@@ -382,4 +383,4 @@ def test_the_safeguard_measures_weights_anew_that_have_been_replaced(three_class
         np.linalg.norm(forward, 2) * np.linalg.norm(feedback, 2)
         for forward, feedback in zip(model.coefs_[1:], model.feedback_coefs_, strict=True)
     ]
-    assert max(loops) <= 1.05 * allowed_loop_product(3, UNTIED_LOOP_GAIN)
+    assert max(loops) <= 1.05 * allowed_loop_product(3, AUTO_LOOP_GAIN)

@@ -30,7 +30,6 @@ ONE_STEP = {
     "alpha": 0.0,
     "beta": 1e-4,
     "loop_gain": None,
-    "layerwise_rescale": False,
     "relax_tol": 1e-13,
     "max_relax_iter": 2000,
     "max_nudge_iter": 2000,
@@ -87,7 +86,8 @@ def test_a_step_follows_the_gradient(counts, loss, nudging):
     X, y = counts[0][:30], counts[1][:30]
     model = EqPropRegressor(loss=loss, nudging=nudging, **ONE_STEP).partial_fit(X, y)
     before = [*model.coefs_, *model.intercepts_]
-    net = DenseNet("tanh", [c.copy() for c in model.coefs_], list(model.intercepts_))
+    coefs, strengths = [c.copy() for c in model.coefs_], list(model.feedback_gains_)
+    net = DenseNet("tanh", coefs, list(model.intercepts_), strengths=strengths)
     target = _targets(loss, y)
     gradient = net.gradient(X, loss, target, np.full(30, 1 / 30))
     model.partial_fit(X, y)

@@ -147,6 +147,19 @@ def test_models_of_earlier_versions(path):
     assert_allclose(model.loss_curve_[-1], fixture["next_loss"], rtol=5e-4)
 
 
+@KINDS
+def test_a_tied_model_that_was_stored_without_strengths(binary, estimator):
+    X, y = binary
+    settings = SETTINGS | {"feedback": "tied", "feedback_scale": 1.0, "loop_gain": None}
+    model = estimator(**settings, activation="hard_sigmoid").fit(X, y)
+    stored = model.__getstate__() | {"_feedback_coefs": None}
+    restored = estimator.__new__(estimator)
+    restored.__setstate__(stored)
+    assert (restored.feedback_gains_ == 1).all()
+    assert_array_equal(restored.predict(X), model.predict(X))
+    assert_array_equal(restored.fit(X, y).coefs_[0], model.fit(X, y).coefs_[0])
+
+
 def test_there_are_fixtures():
     assert {path.stem.split("-")[0] for path in FIXTURES.glob("*.joblib")} == {
         "classifier",

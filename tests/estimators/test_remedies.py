@@ -114,11 +114,6 @@ TABLE = [
     (R, {"beta": 2.0, "relaxation": "euler"} | ONE_SIDED, [{"step_size": 0.665}]),
     (
         C,
-        TIED | {"hidden_layer_sizes": (4, 4, 4), "loop_gain": 0.2},
-        [{"feedback": "untied"}, {"loop_gain": None, "activation": "hard_sigmoid"}],
-    ),
-    (
-        C,
         IMAGE | {"hidden_layer_sizes": (Conv2D(2, 1), MAX), "activation": "tanh"},
         [
             {"activation": "relu"},

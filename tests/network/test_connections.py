@@ -7,6 +7,7 @@ from scipy import sparse
 from sklearn_eqprop._network import Dense, TiedFeedback
 
 N_SOURCE, N_TARGET = 5, 3
+GAMMA = 0.3
 
 
 def _dense():
@@ -16,7 +17,7 @@ def _dense():
 
 def _tied():
     weights = np.random.RandomState(0).standard_normal((N_TARGET, N_SOURCE))
-    return TiedFeedback(Dense(2, 1, weights))
+    return TiedFeedback(Dense(2, 1, weights), np.array(GAMMA))
 
 
 def _activity(n_units, seed, n_samples=4):
@@ -49,7 +50,7 @@ def test_local_change_is_the_derivative_of_what_the_weights_deliver(make, n_samp
             connection.weights[index] += shift
             values.append((delta * connection.apply(pre)).sum())
         connection.weights[index] += 1.0
-        assert abs(change[index] - (values[0] - values[1]) / 2) < 1e-12
+        assert abs(connection.gain * change[index] - (values[0] - values[1]) / 2) < 1e-12
 
 
 def test_tied_feedback_follows_its_forward_connection():
@@ -58,7 +59,9 @@ def test_tied_feedback_follows_its_forward_connection():
     assert connection.weights is forward.weights
     pre = _activity(N_SOURCE, 1)
     forward.weights *= 3
-    assert np.array_equal(connection.apply(pre), pre @ forward.weights.T)
+    assert np.array_equal(connection.apply(pre), GAMMA * (pre @ forward.weights.T))
+    connection.strength[...] = 1
+    assert np.array_equal(connection.envelope.apply(pre), pre @ forward.weights.T)
 
 
 @pytest.mark.parametrize("n_samples", [1, 4])

@@ -165,15 +165,19 @@ def test_guard_leaves_weak_loops_alone():
         assert np.array_equal(parameter.array, block)
 
 
-def test_guard_of_a_tied_graph_shrinks_both_sides_of_every_loop():
+def test_guard_of_a_tied_graph_shrinks_strengths_and_keeps_the_energy():
     net = random_graph_net((*TIED, (0, 2)), "tanh", tied=True, strength=5.0)
     network = network_of(net)
     guard = LoopGainGuard(network, BOUND)
     for _ in range(10):
         guard.enforce(WARM_UP_STEPS)
-    assert radius(_norms_of(network, net)) == pytest.approx(math.sqrt(BOUND), rel=1e-3)
+    net.strengths = [float(strength) for strength in network.feedback_blocks]
+    assert 0.3 < radius(net.norms()) / math.sqrt(BOUND) < 1 + 1e-3
     for connection, coef in zip(network.forward, net.coefs, strict=True):
-        assert np.array_equal(connection.weights, coef) == (connection.source == 0)
+        assert np.array_equal(connection.weights, coef)
+    # One number per layer explains every strength: γ = c_source / c_target.
+    strength = dict(zip(net.feedback_pairs, net.strengths, strict=True))
+    assert strength[3, 1] == pytest.approx(strength[2, 1] * strength[3, 2], rel=1e-14)
 
 
 def test_guard_leaves_a_graph_without_loops_alone():

@@ -25,7 +25,9 @@ def _spectral_norms(blocks):
 
 def _products(network):
     up = _spectral_norms([connection.weights for connection in network.forward[1:]])
-    down = _spectral_norms([connection.weights for connection in network.feedback])
+    down = _spectral_norms(
+        [connection.gain * connection.weights for connection in network.feedback]
+    )
     return up * down
 
 
@@ -182,7 +184,7 @@ def test_guard_leaves_weak_loops_alone():
         assert np.array_equal(parameter.array, block)
 
 
-def test_guard_of_a_tied_network_shrinks_both_sides_of_the_loop():
+def test_guard_of_a_tied_network_shrinks_its_strength_and_no_weight():
     net = random_net((4, 9, 12, 7), "tanh", tied=True, gain=1.5, seed=3)
     network = network_of(net)
     guard = LoopGainGuard(network, BOUND)
@@ -191,8 +193,11 @@ def test_guard_of_a_tied_network_shrinks_both_sides_of_the_loop():
     limit = allowed_loop_product(3, BOUND)
     assert _products(network) == pytest.approx(np.full(2, limit), rel=1e-3)
     for forward, feedback in zip(network.forward[1:], network.feedback, strict=True):
+        assert feedback.gain < 0.2
         pre = np.eye(forward.weights.shape[1])
-        assert np.array_equal(feedback.apply(pre), forward.weights.T)
+        assert np.array_equal(feedback.apply(pre), feedback.gain * forward.weights.T)
+    for forward, coef in zip(network.forward, net.coefs, strict=True):
+        assert np.array_equal(forward.weights, coef)
 
 
 def test_guard_goes_on_from_the_vectors_of_an_earlier_one():

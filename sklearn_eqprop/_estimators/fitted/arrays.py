@@ -29,15 +29,15 @@ class FittedArrays:
         kernel width, channels, filters).
     intercepts : list of ndarray
         One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
-    feedback_coefs : list of ndarray or None
-        One per feedback connection, of shape (n_source, n_target), or kernels. None if feedback is
-        tied to `coefs`.
+    feedback_coefs : list of ndarray
+        One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
+        feedback is tied to `coefs`: its strength γ.
     """
 
     layout: Layout
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]
-    feedback_coefs: list[np.ndarray] | None
+    feedback_coefs: list[np.ndarray]
 
     @classmethod
     def of(cls, estimator: Any) -> FittedArrays:
@@ -68,8 +68,8 @@ class FittedArrays:
             "coefs_", coefs, [layout.weight_shape(pair) for pair in layout.wiring.forward]
         )
         feedback = estimator._feedback_coefs
-        if feedback is not None:
-            feedback = [B.astype(dtype, copy=False) for B in _numbers("feedback_coefs_", feedback)]
+        feedback = [B.astype(dtype, copy=False) for B in _numbers("feedback_coefs_", feedback)]
+        if not is_tied(feedback):
             shapes = [layout.weight_shape(pair) for pair in layout.wiring.feedback]
             _check_shapes("feedback_coefs_", feedback, shapes)
         return cls(layout, coefs, intercepts, feedback)
@@ -78,12 +78,12 @@ class FittedArrays:
     def copied_from(cls, network: Network, layout: Layout) -> FittedArrays:
         """Return copies, on the host, of the current parameters of a network."""
 
-        def copies(role: str) -> list[np.ndarray]:
-            arrays = [each.array for each in network.parameters() if each.role == role]
+        def copies(arrays: Sequence[Array]) -> list[np.ndarray]:
             return [np.array(network.backend.to_host(array)) for array in arrays]
 
-        feedback = None if network.tied else copies("feedback")
-        return cls(layout, copies("forward"), copies("bias"), feedback)
+        forward = [connection.weights for connection in network.forward]
+        feedback = copies(network.feedback_blocks)
+        return cls(layout, copies(forward), copies(network.biases), feedback)
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -99,8 +99,8 @@ class FittedArrays:
 
     @property
     def all(self) -> list[np.ndarray]:
-        """All arrays, in the order of the parameters of their network."""
-        return [*self.coefs, *(self.feedback_coefs or ()), *self.intercepts]
+        """All arrays, in the order of `Network.arrays`."""
+        return [*self.coefs, *self.feedback_coefs, *self.intercepts]
 
     @property
     def dtype(self) -> np.dtype:
@@ -117,12 +117,9 @@ class FittedArrays:
         def fresh(arrays: list[np.ndarray]) -> list[np.ndarray]:
             return [np.array(array, dtype=dtype, order="C") for array in arrays]
 
-        feedback = None
-        if self.feedback_coefs is not None:
-            feedback = [
-                np.array(coef, dtype=dtype, order=feedback_order(coef))
-                for coef in self.feedback_coefs
-            ]
+        feedback = [
+            np.array(coef, dtype=dtype, order=feedback_order(coef)) for coef in self.feedback_coefs
+        ]
         return FittedArrays(self.layout, fresh(self.coefs), fresh(self.intercepts), feedback)
 
     def network(self, activation: str, backend: ArrayBackend) -> Network:
@@ -134,7 +131,8 @@ class FittedArrays:
         def placed(blocks: list[np.ndarray]) -> list[Array]:
             return [backend.from_host(block, block.dtype) for block in blocks]
 
-        feedback = None if self.feedback_coefs is None else placed(self.feedback_coefs)
+        tied = is_tied(self.feedback_coefs)  # strengths stay on the host
+        feedback = self.feedback_coefs if tied else placed(self.feedback_coefs)
         return wired_network(
             self.layout.wiring,
             placed(self.coefs),
@@ -149,8 +147,8 @@ class FittedArrays:
         """Copy what the network of these arrays has learned on a device back into them."""
         if not network.backend.is_device:
             return
-        for block, parameter in zip(self.all, network.parameters(), strict=True):
-            block[...] = network.backend.to_host(parameter.array)
+        for block, array in zip(self.all, network.arrays, strict=True):
+            block[...] = network.backend.to_host(array)
 
     def divide_inputs_by(self, scales: np.ndarray | None) -> None:
         """Turn weights for X / scales into weights for X: the division moves into the weights."""
@@ -173,6 +171,13 @@ class FittedArrays:
             yield
         finally:
             self.divide_inputs_by(scales)
+
+
+def is_tied(feedback_coefs: Any) -> bool:
+    """Return whether these are strengths of tied feedback instead of weights."""
+    if not isinstance(feedback_coefs, (Sequence, np.ndarray)) or len(feedback_coefs) == 0:
+        return False
+    return all(np.ndim(coef) == 0 for coef in feedback_coefs)
 
 
 def check_weights_of_inputs(arrays: FittedArrays, X: Any) -> None:

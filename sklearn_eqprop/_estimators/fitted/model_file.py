@@ -62,7 +62,11 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
     if "_layout" in attributes:
         packed = attributes["_layout"]
         geometries = {pair: ConvGeometry(**of_pair) for pair, of_pair in packed["geometries"]}
-        attributes["_layout"] = Layout(Wiring.of(packed["pairs"]), packed["shapes"], geometries)
+        wiring = Wiring.of(packed["pairs"])
+        attributes["_layout"] = Layout(wiring, packed["shapes"], geometries)
+        if attributes["_feedback_coefs"] is None:  # written before tied feedback had a strength
+            strengths = wiring.tied_strengths(1.0, attributes["coefs_"][0].dtype)
+            attributes["_feedback_coefs"] = strengths
     return attributes
 
 

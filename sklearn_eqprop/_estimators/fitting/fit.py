@@ -416,4 +416,6 @@ def _new_network(
     }
     streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
     state = TrainingState(split_seed, stream_seeds, **streams)
-    return FittedArrays(layout, coefs, intercepts, None if config.tied else feedback_coefs), state
+    if config.tied:
+        feedback_coefs = layout.wiring.tied_strengths(config.feedback_scale, coefs[0].dtype)
+    return FittedArrays(layout, coefs, intercepts, feedback_coefs), state

@@ -297,13 +297,13 @@ def _print_epoch(
 
 
 def _weights(network: Network) -> list[Any]:
-    """Return copies of all parameters."""
-    return [parameter.array.copy(order="K") for parameter in network.parameters()]
+    """Return copies of all that training changes."""
+    return [array.copy(order="K") for array in network.arrays]
 
 
 def _restore(network: Network, weights: list[Any]) -> None:
-    for parameter, saved in zip(network.parameters(), weights, strict=True):
-        parameter.array[...] = saved
+    for array, saved in zip(network.arrays, weights, strict=True):
+        array[...] = saved
 
 
 def _is_finite(network: Network, norms: list[float]) -> bool:

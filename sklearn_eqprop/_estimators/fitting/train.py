@@ -189,6 +189,7 @@ def training_substrate(config: Config, network: Network) -> Any:
     measured: dict[str, Any] = {
         "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,
+        "attenuated": config.rule.attenuated,
     }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths

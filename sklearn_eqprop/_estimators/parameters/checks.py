@@ -198,25 +198,11 @@ def check_same_network(
 
 def warn_beforehand(config: Config, loss: Loss, wiring: Wiring) -> None:
     """Warn about parameters that go together, but are unlikely to work."""
-    _warn_about_tied_depth(config)
     _warn_about_winners(config)
     if config.averages:
         _warn_about_short_runs(config, wiring)
     if config.rule.nudged and not config.clamps:
         _warn_about_strong_nudge(config, loss.curvature, wiring.n_layers)
-
-
-def _warn_about_tied_depth(config: Config) -> None:
-    """Warn if bounding the loops leaves tied weights too small to carry a signal."""
-    bound, n_hidden = config.loop_bound, len(config.hidden)
-    if config.tied and bound is not None and n_hidden > 2:
-        bounded = config.rho.rate_is_bounded
-        remedy = "loop_gain=None" if bounded else "activation='hard_sigmoid' with loop_gain=None"
-        warn_at_call(
-            f"feedback='tied' has {n_hidden} hidden layers and loop_gain={bound:g}. Tied weights "
-            "are their own feedback, and the bound keeps them too small to carry a signal through "
-            f"several layers. Use feedback='untied', or {remedy}."
-        )
 
 
 def _warn_about_winners(config: Config) -> None:
@@ -259,14 +245,14 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
 
     Away from the target the stability of the output itself is 1 - |β| κ, where κ is the largest
     curvature of the loss. It must exceed what the loops feed back. With loops of gain g² below the
-    output this is g² / x_{L-1}, with x_1 = 1 and x_{l+1} = 1 - g² / x_l. (Tied weights may have
-    stronger loops than they mostly have.) An Euler step ε overshoots for ever if ε (1 + β κ) >= 2.
+    output this is g² / x_{L-1}, with x_1 = 1 and x_{l+1} = 1 - g² / x_l. An Euler step ε overshoots
+    for ever if ε (1 + β κ) >= 2.
     """
     beta, pull = config.beta, abs(config.beta) * curvature
     if pull == 0 or math.isinf(pull):  # inf: the force is held
         return
     nudge = f"beta={beta!r} with nudging={config.nudging!r}"
-    if config.pushes_away and n_layers > 1 and not config.tied:
+    if config.pushes_away and n_layers > 1:
         bound = config.loop_bound
         left, loop = 1.0, allowed_loop_product(n_layers, bound) if bound is not None else 0.0
         for _ in range(n_layers - 2):

@@ -26,10 +26,8 @@ from sklearn_eqprop._training import OPTIMIZERS, Optimizer
 
 AnyLoss = TypeVar("AnyLoss", bound=Loss)
 
-#: loop_gain='auto'. Weak feedback is enough for an untied network. Tied weights are their own
-#: feedback, so that a small bound makes the whole network weak; bounded rates need no bound at all.
-UNTIED_LOOP_GAIN = 0.2
-TIED_LOOP_GAIN = 0.9
+#: loop_gain='auto'. Weak feedback is enough.
+AUTO_LOOP_GAIN = 0.2
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
 #: Parameters that say what a network computes. A fitted network keeps those of its last fit.
@@ -224,16 +222,12 @@ class Config:
     @property
     def loop_bound(self) -> float | None:
         """Bound on the gain of the feedback loops; None: no bound."""
-        if self.loop_gain != "auto":
-            return self.loop_gain
-        if not self.tied:
-            return UNTIED_LOOP_GAIN
-        return None if self.rho.rate_is_bounded else TIED_LOOP_GAIN
+        return AUTO_LOOP_GAIN if self.loop_gain == "auto" else self.loop_gain
 
     @property
     def weak_loops(self) -> bool:
-        """Whether the loops are at most as strong as the default allows for untied feedback."""
-        return self.loop_bound is not None and self.loop_bound <= UNTIED_LOOP_GAIN
+        """Whether the loops are at most as strong as the default allows."""
+        return self.loop_bound is not None and self.loop_bound <= AUTO_LOOP_GAIN
 
     @property
     def lead(self) -> float:
@@ -243,7 +237,7 @@ class Config:
         52 % with a `loop_gain` of 0.05, 0.2, 0.5 and 0.9). If the network has one equilibrium, this
         number affects the time only.
         """
-        return 0.5 * (UNTIED_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
+        return 0.5 * (AUTO_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
 
     @property
     def rates_differ(self) -> bool:

@@ -41,19 +41,19 @@ connections : list of (int, int) or None, default
     connections. All other pairs are feedback, including lateral ones from a layer to itself.
 feedback : {'untied', 'tied'}, default
     Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
-    transposed forward weights (an energy-based network, Scellier & Bengio 2017), so `connections`
-    cannot be lateral. Tied weights work best with 'hard_sigmoid'; see `loop_gain`.
+    transposed forward weights times γ, which is a number per connection (an energy-based network).
+    `connections` cannot be lateral then. ``feedback_scale=1.0, loop_gain=None`` is the network of
+    Scellier & Bengio (2017).
 feedback_init : {'transpose', 'independent'}, default
     Network. Feedback starts at `feedback_scale` times the transposed forward weights, or at
     `feedback_scale` times its own random weights. Not used with tied feedback.
 feedback_scale : float, default
     Network. Strength γ of feedback relative to the forward weights when training starts, > 0.
-    Not used with tied feedback.
+    With tied feedback, a connection that skips layers starts at a power of γ (see the user guide).
 loop_gain : float, 'auto' or None, default
     Network. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
     shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
-    With tied feedback, where shrinking feedback also shrinks the forward weights, 'auto' is None
-    for activations of limited range and 0.9 for others.
+    With tied feedback γ shrinks, and the forward weights stay as they are.
 {loss}
 beta : float, default
     Learning. Influence parameter β, the strength of the nudge; not 0. ``float('inf')`` holds the
@@ -174,6 +174,9 @@ feedback_coefs_ : list of ndarray, or tuple with ``feedback='tied'``
     Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
     `connections`: one array (n_source, n_target) per feedback connection. Beside a convolution:
     kernels of its shape, which feedback uses in reverse.
+feedback_gains_ : ndarray
+    Strength γ of each array of `feedback_coefs_` relative to the forward weights between the same
+    two layers. With ``feedback='tied'``, feedback is exactly γ times their transpose.
 connections_ : tuple of (int, int)
     (source layer, target layer) of each array of `coefs_`, then of each of
     `feedback_coefs_`; both are sorted by target, then by source.

@@ -97,12 +97,8 @@ RAISE_LOOP_GAIN = Remedy(
 )
 #: Against loops that are too strong.
 WEAKER_LOOPS = (SET_LOOP_GAIN, LOWER_LOOP_GAIN)
-LOWER_FEEDBACK_SCALE = Remedy(
-    "lower feedback_scale (now {c.feedback_scale:g})", lambda s: not s.config.tied
-)
-RAISE_FEEDBACK_SCALE = Remedy(
-    "raise feedback_scale (now {c.feedback_scale:g})", lambda s: not s.config.tied
-)
+LOWER_FEEDBACK_SCALE = Remedy("lower feedback_scale (now {c.feedback_scale:g})")
+RAISE_FEEDBACK_SCALE = Remedy("raise feedback_scale (now {c.feedback_scale:g})")
 #: Against a nudge that fades away.
 STRONGER_FEEDBACK = (RAISE_FEEDBACK_SCALE, RAISE_LOOP_GAIN, FEWER_LAYERS)
 
