@@ -200,9 +200,9 @@ def summary(found: Comparison) -> str:
             f"- ours minus linear: mean {to_linear.mean():+.3f}, worst {to_linear.min():+.3f} "
             f"({names[to_linear.argmin()]}), below by more than {CLEARLY:g}: {lost.sum()} "
             f"({', '.join(names[lost])})",
-            f"- log loss minus the linear model's: worst {excess.max():+.3f} "
-            f"({classified[excess.argmax()]}); above MLP's on {above.sum()} of {above.size} "
-            f"tables ({', '.join(classified[above])})",
+            f"- log loss minus the linear model's: worst {excess.max(initial=-np.inf):+.3f} "
+            f"({', '.join(classified[excess == excess.max(initial=-np.inf)])}); above MLP's on "
+            f"{above.sum()} of {above.size} tables ({', '.join(classified[above])})",
             "- mean rank by score: "
             + ", ".join(
                 f"{side} {rank:.2f}" for side, rank in zip(SIDES, found.ranks, strict=True)
@@ -224,7 +224,7 @@ def line_of(alpha: Any, found: Comparison) -> list[str]:
         f"{to_mlp.min():+.3f}",
         f"{to_linear.min():+.3f}",
         f"{(to_linear < -CLEARLY).sum()}",
-        f"{excess.max():+.3f}",
+        f"{excess.max(initial=-np.inf):+.3f}",
         f"{found.ranks[0]:.2f}",
         f"{np.median(found.time_ratio):.2f}",
     ]
