@@ -96,7 +96,7 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     -------
     float
         `LEAST_ALPHA` if no row can be held out, if a constant prediction is perfect or its loss is
-        not known, or if the trial diverges.
+        not known, or if the trial diverges or learns nothing.
 
     Raises
     ------
@@ -132,6 +132,8 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
         return LEAST_ALPHA  # the fit itself will tell
     if outcome.ended_by is EndedBy.INTERRUPT:
         raise KeyboardInterrupt
+    if outcome.curve[-1] >= start.state.constant_loss:
+        return LEAST_ALPHA  # nothing was learned, not even noise
     alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
     # In deep networks a strong penalty shrinks every layer, and the signal vanishes.
     alpha /= 2 ** max(len(config.hidden) - 1, 0)
