@@ -103,7 +103,8 @@ def test_a_rate_that_is_too_large_is_to_be_lowered(kind, optimizer, rate):
 def test_a_loss_that_still_falls_from_far_above_a_constant_prediction():
     # At the limit of epochs, with the best loss so far: neither more epochs nor a larger rate.
     X, y = make_regression(300, 10, noise=10, random_state=0)
-    model = EqPropRegressor(learning_rate_init=10.0, nudging="centered", random_state=0)
+    settings = {"nudging": "centered", "alpha": 7.5, "random_state": 0}
+    model = EqPropRegressor(learning_rate_init=10.0, **settings)
     [message] = fit_and_listen(model, X, y)
     assert model.loss_ == model.best_loss_ > 0.5
     assert "did not learn" in message
