@@ -406,16 +406,7 @@ def _new_network(
         layout=layout,
         spread=spread,
     )
-    split_seed, shuffle_seed, nudging_seed = (int(seed) for seed in seeds[1:])
-    stream_seeds: dict[str, Any] = {
-        "shuffle_rng": shuffle_seed,
-        "nudging_rng": nudging_seed,
-        # This seed derives from another one: one more draw would shift the numbers of other users
-        # of the same generator.
-        "probe_rng": [nudging_seed, 1],
-    }
-    streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
-    state = TrainingState(split_seed, stream_seeds, **streams)
+    state = TrainingState.new(*map(int, seeds[1:]))
     if config.tied:
         feedback_coefs = layout.wiring.tied_strengths(config.feedback_scale, coefs[0].dtype)
     return FittedArrays(layout, coefs, intercepts, feedback_coefs), state

@@ -136,6 +136,19 @@ class TrainingState:
     decay: float = 0.0
     standardised: bool = False
 
+    @classmethod
+    def new(cls, split_seed: int, shuffle_seed: int, nudging_seed: int) -> TrainingState:
+        """Return the memory of a network that has seen no samples."""
+        stream_seeds: dict[str, Any] = {
+            "shuffle_rng": shuffle_seed,
+            "nudging_rng": nudging_seed,
+            # This seed derives from another one: one more draw would shift the numbers of other
+            # users of the same generator.
+            "probe_rng": [nudging_seed, 1],
+        }
+        streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
+        return cls(split_seed, stream_seeds, **streams)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a model file.
 
