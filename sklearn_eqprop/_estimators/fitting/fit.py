@@ -172,8 +172,11 @@ def _prepare_and_train(
             alpha = draft.alpha_
         elif config.max_iter >= FEWEST_EPOCHS and not call.incremental:
             drawn = _drawn_streams(config, rows.n_samples)
-            trial = Fitted(arrays.copy(), targets, state.copy(drawn))
-            alpha = chosen_alpha(config, rows, trial, backend)
+
+            def untrained() -> Fitted:
+                return Fitted(arrays.copy(), targets, state.copy(drawn))
+
+            alpha = chosen_alpha(config, rows, untrained, backend)
     vars(draft)["alpha_"] = alpha
     in_numbers = replace(config, alpha=alpha)
     _start_comparison(state, in_numbers, targets, rows, held_out, incremental=call.incremental)

@@ -220,15 +220,22 @@ def loss_on(
     config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
 ) -> Callable[[Network], float]:
     """Return a function for the mean loss of held-out rows."""
+    losses_of = losses_on(config, targets, held_out, input_scales)
+    return lambda network: float(np.average(losses_of(network), weights=held_out.weight))
+
+
+def losses_on(
+    config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
+) -> Callable[[Network], np.ndarray]:
+    """Return a function for the losses of held-out rows: array of shape (n_held_out,)."""
     output_of = _outputs_on(config, targets, held_out, input_scales)
 
-    def loss(network: Network) -> float:
+    def losses(network: Network) -> np.ndarray:
         output, target = output_of(network)
         # In float64 on the host, whatever type and backend the network has.
-        losses = targets.loss.value(np, output.astype(np.float64), target.astype(np.float64))
-        return float(np.average(losses, weights=held_out.weight))
+        return targets.loss.value(np, output.astype(np.float64), target.astype(np.float64))
 
-    return loss
+    return losses
 
 
 def _outputs_on(

@@ -1,7 +1,7 @@
 """alpha='auto': the strength of the L2 penalty follows from a trial fit on a part of the rows."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,145 +9,214 @@ import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data.rows import Rows
-from sklearn_eqprop._estimators.fitting.judging import loss_on
+from sklearn_eqprop._estimators.fitting.judging import losses_on
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, train
-from sklearn_eqprop._estimators.parameters.config import AUTO_BATCH_SIZE, Config
+from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._network import Network
 from sklearn_eqprop.exceptions import DivergenceError
 
-#: alpha_ in the trial, and if the loss of the held-out rows does not rise; MLP's default.
+#: The smallest alpha_; MLP's default.
 LEAST_ALPHA = 1e-4
+#: Fits of fewer epochs have no trial: they end before they follow noise.
+FEWEST_EPOCHS = 10
 #: Share of the distinct rows that is held out, per class if there are classes.
 HELD_OUT = 0.2
-#: The trial has about this number of updates, within this range of epochs, but no more than this
+#: With fewer distinct rows than this there are three trials, each with other held-out rows.
+FEW_ROWS = 500
+#: A trial has about this number of updates, within this range of epochs, but no more than this
 #: share of the epochs of the fit.
 TRIAL_UPDATES = 300
 TRIAL_EPOCHS = (12, 100)
 TRIAL_SHARE = 0.5
-#: Fits of fewer epochs have no trial: they end before they follow noise.
-FEWEST_EPOCHS = 10
-#: The held-out rows are judged about this often. Averages over so many results in a row are
-#: compared, because single ones depend on the last minibatches.
+#: The strength is adapted about this often, each time by this share of the way (in logarithms).
 N_CHECKS = 25
-N_AVERAGED = 5
-#: relax_tol='auto' for these results. They need not be as exact as predictions.
+STEP = 0.2
+#: The first and the largest strength, divided by the weight of a minibatch. The first one is large,
+#: so that the random initial weights have shrunk when the weights are measured.
+FIRST_DECAY, MOST_DECAY = 0.05, 0.1
+#: relax_tol='auto' for the held-out rows. Their losses need not be as exact as predictions.
 TOLERANCE = 1e-3
 
 
-class Watch:
-    """Watches the loss of held-out rows during a trial, and ends it when the rise is large enough.
-
-    Parameters
-    ----------
-    loss_of : callable
-        Returns the loss of a network on the held-out rows.
-    n_epochs : int
-        Epochs of the trial.
-    most : float
-        The trial ends when the loss has risen by this.
+class _Check:
+    """Stops training after some epochs, and looks at the network.
 
     Attributes
     ----------
-    losses : list of float
+    losses : ndarray of shape (n_held_out,)
+    squares : float
+        Sum of the squares of all feedforward weights.
     """
 
-    def __init__(
-        self, loss_of: Callable[[Network], float], n_epochs: int, most: float = math.inf
-    ) -> None:
-        self._loss_of, self._most = loss_of, most
-        self._between = math.ceil(n_epochs / N_CHECKS)
-        self._n_done = 0
-        self.losses: list[float] = []
+    losses: np.ndarray
+    squares: float
+
+    def __init__(self, losses_of: Callable[[Network], np.ndarray], n_epochs: int) -> None:
+        self._losses_of, self._n_left = losses_of, n_epochs
 
     def epoch_begins(self) -> None:
         """Do nothing."""
 
     def epoch_ended(self, network: Network, state: TrainingState) -> bool:
-        """Measure the loss from time to time; return whether it has risen enough."""
-        self._n_done += 1
-        if self._n_done % self._between == 0:
-            self.losses.append(self._loss_of(network))
-        return self.rise >= self._most
-
-    @property
-    def rise(self) -> float:
-        """Mean of the last five losses minus the smallest mean of five in a row."""
-        n_averaged = min(N_AVERAGED, len(self.losses))
-        if n_averaged == 0:
-            return 0.0
-        averages = np.convolve(self.losses, np.full(n_averaged, 1 / n_averaged), "valid")
-        return float(averages[-1] - averages.min())
+        """Return whether the epochs are over."""
+        self._n_left -= 1
+        if self._n_left > 0:
+            return False
+        self.losses = self._losses_of(network)
+        weights = [each.array for each in network.parameters() if each.role == "forward"]
+        self.squares = sum(norm * norm for norm in network.norms(weights))
+        return True
 
 
-def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBackend) -> float:
+def chosen_alpha(
+    config: Config, rows: Rows, start: Callable[[], Fitted], backend: ArrayBackend
+) -> float:
     """Return the strength of the penalty for these rows.
 
-    A trial, a short fit with hardly any penalty, learns four fifths of the rows. While the network
-    learns what holds for all rows, the loss of the other rows falls. When it begins to follow
-    noise, that loss rises. The rise is measured in units of the loss of a constant prediction, and
-    extrapolated to the epochs of the fit. alpha_ is proportional to its square root, up to the
-    number that belongs to pure noise (`penalty_of_noise`).
+    A trial learns four fifths of the rows. The loss of the other rows is larger, by a gap that
+    tells how far the network follows noise. The evidence for the strength is largest (MacKay
+    1992) if ::
+
+        gap = decay * ||W||²,    decay = alpha / (weight of a minibatch)
+
+    because each weight that the rows determine adds as much to the gap as to the right side. During
+    the trial, the decay moves towards gap / ||W||² of the present network.
 
     Which rows are held out depends on their content and on `random_state`, not on their order.
-    Rows with equal X and y stay together. The trial changes `start`: pass a copy.
+    Rows with equal X and y stay together.
+
+    Parameters
+    ----------
+    config : Config
+    rows : Rows
+    start : callable
+        Returns the untrained network. Each call returns another copy.
+    backend : ArrayBackend
 
     Returns
     -------
     float
-        `LEAST_ALPHA` if no row can be held out, if a constant prediction is perfect or its loss is
-        not known, or if the trial diverges or learns nothing.
+        `LEAST_ALPHA` if no row can be held out, or if a trial diverges.
 
     Raises
     ------
     KeyboardInterrupt
-        If the user interrupts the trial.
+        If the user interrupts a trial.
     """
-    targets = start.targets
-    parts = _parts(rows, targets.codes(rows.y), targets.stratify(rows.y), start.state.split_seed)
-    if parts is None:
+    decay, gaps = FIRST_DECAY, list[float]()
+    for part, held_out in _parts(rows, start()):
+        trial = _Trial(config, part, held_out, start(), backend)
+        try:
+            for _ in range(trial.n_checks):
+                decay = trial.improved(decay, gaps)
+        except DivergenceError:
+            return LEAST_ALPHA  # the fit itself will tell
+        gaps.append(trial.gap)
+    if not gaps:
         return LEAST_ALPHA
-    part, held_out = parts
-    constant = targets.loss.constant_loss(targets.encode(held_out.y, np.float64), held_out.weight)
-    if not 0 < constant < math.inf:
-        return LEAST_ALPHA
-    trial = replace(
-        config,
-        alpha=LEAST_ALPHA,
-        max_iter=_epochs(config, part.n_samples),
-        n_iter_no_change=None,
-        early_stopping=False,
-        restore_best_weights=False,
-        verbose=False,
-    )
-    unit = constant * trial.max_iter / config.max_iter
-    judged = replace(trial, relax_tol=TOLERANCE) if config.relax_tol == "auto" else trial
-    loss_of = loss_on(judged, targets, held_out, start.state.input_scales)
-    watch = Watch(loss_of, trial.max_iter, most=unit)
-    try:
-        outcome = train(trial, part, start, backend, incremental=False, observer=watch).outcome
-    except DivergenceError as error:
-        outcome = error
-    if isinstance(outcome, DivergenceError) or not np.isfinite(watch.losses).all():
-        return LEAST_ALPHA  # the fit itself will tell
-    if outcome.ended_by is EndedBy.INTERRUPT:
-        raise KeyboardInterrupt
-    if outcome.curve[-1] >= start.state.constant_loss:
-        return LEAST_ALPHA  # nothing was learned, not even noise
-    alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
-    # In deep networks a strong penalty shrinks every layer, and the signal vanishes.
-    alpha /= 2 ** max(len(config.hidden) - 1, 0)
-    # It will be divided by the size of the minibatch; over all rows, this should not matter.
-    alpha *= min(config.most_samples, rows.n_samples) / min(AUTO_BATCH_SIZE, rows.n_samples)
-    alpha = max(float(f"{alpha:.2g}"), LEAST_ALPHA)  # rounded: the same on every backend
+    # The gap is inversely proportional to the number of samples.
+    decay *= 1 - HELD_OUT
+    alpha = max(decay * _batch_weight(config, rows), LEAST_ALPHA)
+    alpha = float(f"{alpha:.2g}")  # rounded: the same on every backend
     if config.verbose:
         print(
-            f"alpha='auto': in a trial the loss of held-out samples fell to {min(watch.losses):.4g}"
-            f" and ended at {watch.losses[-1]:.4g} (a constant prediction has {constant:.4g}). "
-            f"alpha_={alpha:g}",
+            f"alpha='auto': after trials of {trial.n_epochs} epochs, the loss of held-out samples "
+            f"is larger than that of the others by {np.mean(gaps):.2g}. alpha_={alpha:g}",
             flush=True,
         )
     return alpha
+
+
+class _Trial:
+    """A network that learns a part of the rows, and is judged on the others.
+
+    Attributes
+    ----------
+    gap : float
+        Mean loss of the held-out rows minus that of the others, at the last checks.
+    """
+
+    def __init__(
+        self, config: Config, part: Rows, held_out: Rows, start: Fitted, backend: ArrayBackend
+    ) -> None:
+        self.n_epochs = _epochs(config, part.n_samples)
+        self._between = math.ceil(self.n_epochs / N_CHECKS)
+        self.n_checks = self.n_epochs // self._between
+        self._config = replace(
+            config,
+            max_iter=self.n_epochs,
+            n_iter_no_change=None,
+            early_stopping=False,
+            restore_best_weights=False,
+            verbose=False,
+        )
+        self._part, self._start, self._backend = part, start, backend
+        judged = self._config
+        if config.relax_tol == "auto":
+            judged = replace(judged, relax_tol=TOLERANCE)
+        self._losses_of = losses_on(judged, start.targets, held_out, start.state.input_scales)
+        self._held_out_weight = held_out.weight
+        target = start.targets.encode(held_out.y, np.float64)
+        self._easy = start.targets.loss.value(np, np.zeros_like(target), target)
+        target = start.targets.encode(part.y, np.float64)
+        easy = start.targets.loss.value(np, np.zeros_like(target), target)
+        self._easy_mean = float(np.average(easy, weights=part.weight))
+        self._batch_weight = _batch_weight(config, part)
+        self._gaps: list[float] = []
+
+    def improved(self, decay: float, earlier: list[float]) -> float:
+        """Train for some epochs, and return a better decay. `earlier` are gaps of other trials."""
+        config = replace(self._config, alpha=decay * self._batch_weight)
+        check = _Check(self._losses_of, self._between)
+        outcome = train(
+            config, self._part, self._start, self._backend, incremental=False, observer=check
+        ).outcome
+        if isinstance(outcome, DivergenceError):
+            raise outcome
+        if outcome.ended_by is EndedBy.INTERRUPT:
+            raise KeyboardInterrupt
+        gap, error = self._gap(check.losses, outcome.curve[-1] - outcome.penalty)
+        self._gaps.append(gap)
+        error = 2 * error / math.sqrt(len(earlier) + 1)
+        # A gap smaller than twice its standard error may be chance.
+        gap = max(float(np.mean([*earlier, gap])), error)
+        wanted = gap / check.squares if check.squares > 0 else MOST_DECAY
+        least = LEAST_ALPHA / self._batch_weight
+        wanted = min(max(wanted, least), MOST_DECAY)
+        return decay ** (1 - STEP) * wanted**STEP
+
+    @property
+    def gap(self) -> float:
+        return float(np.mean(self._gaps[-5:]))
+
+    def _gap(self, losses: np.ndarray, training_loss: float) -> tuple[float, float]:
+        """Return the gap and its standard error.
+
+        Some of the difference is chance: the held-out rows may be harder. The loss of the
+        prediction 0 tells how hard a row is, and is taken into account like a control variate.
+        """
+        weight = self._held_out_weight
+        easy = self._easy - np.average(self._easy, weights=weight)
+        spread = np.average(easy**2, weights=weight)
+        share = 0.0
+        if spread > 0:
+            share = min(max(float(np.average(losses * easy, weights=weight) / spread), 0.0), 1.0)
+        harder = float(np.average(self._easy, weights=weight)) - self._easy_mean
+        mean = float(np.average(losses, weights=weight))
+        rest = losses - mean - share * easy
+        error = math.sqrt(np.average(rest**2, weights=weight) / rest.size)
+        gap = mean - training_loss - share * harder
+        if not math.isfinite(gap):
+            msg = "the loss of held-out rows is not finite"
+            raise DivergenceError(msg)
+        return gap, error
+
+
+def _batch_weight(config: Config, rows: Rows) -> float:
+    """Return the mean weight of a minibatch, which the penalty is divided by."""
+    weight = rows.n_samples if rows.weight is None else float(rows.weight.sum())
+    return weight / math.ceil(rows.n_samples / config.most_samples)
 
 
 def _epochs(config: Config, n_samples: int) -> int:
@@ -157,24 +226,26 @@ def _epochs(config: Config, n_samples: int) -> int:
     return min(max(n_epochs, fewest), most, math.ceil(TRIAL_SHARE * config.max_iter))
 
 
-def _parts(
-    rows: Rows, codes: np.ndarray, labels: np.ndarray | None, seed: int
-) -> tuple[Rows, Rows] | None:
-    """Return rows to train on, in an order that follows from their content, and other rows.
+def _parts(rows: Rows, start: Fitted) -> Iterator[tuple[Rows, Rows]]:
+    """Yield rows to train on, in an order that follows from their content, and other rows.
 
-    None if too few rows differ.
+    Yields nothing if too few rows differ.
     """
-    hashes = rows.hashes(codes, seed)
+    targets = start.targets
+    labels = targets.stratify(rows.y)
+    hashes = rows.hashes(targets.codes(rows.y), start.state.split_seed)
     different, first, which = np.unique(hashes, return_index=True, return_inverse=True)
+    order = np.argsort(which, kind="stable")
     kinds: list[Any] = [np.arange(different.size)]
     if labels is not None:
         of_label = np.unique(labels, return_inverse=True)[1][first]
         kinds = [np.flatnonzero(of_label == k) for k in range(of_label.max() + 1)]
-    is_held_out = np.zeros(different.size, dtype=bool)
-    for kind in kinds:
-        is_held_out[kind[: int(HELD_OUT * kind.size)]] = True
-    if np.count_nonzero(is_held_out) < 2:
-        return None
-    order = np.argsort(which, kind="stable")
-    held = is_held_out[which[order]]
-    return rows.part(order[~held]), rows.part(order[held])
+    sizes = [int(HELD_OUT * kind.size) for kind in kinds]
+    if sum(sizes) < 2:
+        return
+    for k in range(3 if different.size < FEW_ROWS else 1):
+        is_held_out = np.zeros(different.size, dtype=bool)
+        for kind, size in zip(kinds, sizes, strict=True):
+            is_held_out[kind[k * size : (k + 1) * size]] = True
+        held = is_held_out[which[order]]
+        yield rows.part(order[~held]), rows.part(order[held])
