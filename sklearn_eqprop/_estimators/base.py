@@ -60,7 +60,7 @@ class BaseEqProp(
     connections: Any = None
     loop_gain: float | str | None = "auto"
     layerwise_rescale: bool = True
-    beta: float = 0.5
+    beta: float | str = "auto"
     relaxation: str = "gauss_seidel"
     step_size: float = 1.0
     max_relax_iter: int = 200

@@ -134,7 +134,7 @@ class Subject:
     @property
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
-        return self.config.rule(self.config.nudges, self.config.beta)
+        return self.config.rule(self.config.nudges, self.config.influence)
 
     @property
     def rescales_layers(self) -> bool:

@@ -165,7 +165,7 @@ def assembled_trainer(
     optimizer = config.optimizer_type(
         blocks, network.backend, state.optimizer, momentum=config.momentum
     )
-    rule = config.rule(config.nudges, config.beta)
+    rule = config.rule(config.nudges, config.influence)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),
         config.alpha,
@@ -214,6 +214,6 @@ def training_limits(config: Config) -> SettlingLimits:
     elif rule.swept_tolerance and config.relaxation_type.solves_layers and config.step_size == 1:
         nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
     elif rule.moves_weights:  # the rest of the free movement goes into the weights, divided by β
-        free *= min(1.0, 2 * abs(config.beta))
+        free *= min(1.0, 2 * abs(config.influence))
     most = config.max_relax_iter, config.max_nudge_iter
     return SettlingLimits(free, nudged, *most, literal=False)

@@ -248,7 +248,7 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
     output this is g² / x_{L-1}, with x_1 = 1 and x_{l+1} = 1 - g² / x_l. An Euler step ε overshoots
     for ever if ε (1 + β κ) >= 2.
     """
-    beta, pull = config.beta, abs(config.beta) * curvature
+    beta, pull = config.influence, abs(config.influence) * curvature
     if pull == 0 or math.isinf(pull):  # inf: the force is held
         return
     nudge = f"beta={beta!r} with nudging={config.nudging!r}"

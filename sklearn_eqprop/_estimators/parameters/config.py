@@ -63,7 +63,7 @@ class Config:
     connections: Any
     loop_gain: Any
     layerwise_rescale: bool
-    beta: float
+    beta: Any
     relaxation: str
     step_size: float
     max_relax_iter: int
@@ -158,6 +158,11 @@ class Config:
         return self.objective == "trajectory"
 
     @property
+    def influence(self) -> float:
+        """Influence parameter β; 'auto' is that of the credit rule."""
+        return RULES[self.gradient].auto_beta if self.beta == "auto" else self.beta
+
+    @property
     def clamps(self) -> bool:
         """Whether the output is held at the target in the second phase.
 
@@ -186,7 +191,7 @@ class Config:
     @property
     def pushes_away(self) -> bool:
         """Whether a nudged phase moves the output away from its target."""
-        return self.nudges.both_signs or self.beta < 0
+        return self.nudges.both_signs or self.influence < 0
 
     @property
     def nudge_strength(self) -> float:
@@ -194,7 +199,7 @@ class Config:
 
         A clamped output moves as far as its error. A linear system has no nudge.
         """
-        return 1.0 if self.clamps or not self.rule.nudged else abs(self.beta)
+        return 1.0 if self.clamps or not self.rule.nudged else abs(self.influence)
 
     @property
     def feedback_rule(self) -> FeedbackLearning:

@@ -28,7 +28,7 @@ SHARED: dict[str, list[Any]] = {
     "connections": [None, list, tuple],
     "loop_gain": [None, StrOptions({"auto"}), Interval(Real, 0, 1, closed="neither")],
     "layerwise_rescale": ["boolean"],
-    "beta": [Interval(Real, None, None, closed="both")],
+    "beta": [StrOptions({"auto"}), Interval(Real, None, None, closed="both")],
     "relaxation": [StrOptions(set(RELAXATIONS))],
     "step_size": [Interval(Real, 0, 1, closed="right")],
     "max_relax_iter": [Interval(Integral, 1, None, closed="left")],
