@@ -52,7 +52,7 @@ class BaseEqProp(
     feedback: str = "untied"
     gradient: str = "vector_field"
     credit_coordinates: str = "auto"
-    nudging: str = "one_sided"
+    nudging: str | int = "one_sided"
     feedback_init: str = "transpose"
     feedback_scale: float = 0.3
     feedback_learning: str = "kolen_pollack"

@@ -20,6 +20,7 @@ from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.n_points import NPoints
 from sklearn_eqprop._rules.vector_field import Nudging
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
@@ -55,7 +56,7 @@ class Config:
     feedback: str
     gradient: str
     credit_coordinates: str
-    nudging: str
+    nudging: Any
     feedback_init: str
     feedback_scale: float
     feedback_learning: str
@@ -176,12 +177,19 @@ class Config:
         return ClampedRule if self.clamps else RULES[self.gradient]
 
     @property
+    def n_points(self) -> int:
+        """Number of complex strengths of the nudge; 0 if strengths are real."""
+        return 0 if isinstance(self.nudging, str) else self.nudging
+
+    @property
     def nudges(self) -> Nudging:
         """How ds/dβ is estimated.
 
         'auto' is one-sided for losses that are quadratic or nearly so. At a large β, one-sided
         nudges round off the kinks of other losses: they would learn wrong quantiles.
         """
+        if self.n_points:
+            return NPoints(self.n_points)
         if self.nudging != "auto":
             return NUDGINGS[self.nudging]
         losses = LABEL_LOSSES | NUMBER_LOSSES

@@ -20,7 +20,7 @@ SHARED: dict[str, list[Any]] = {
     "feedback": [StrOptions({"untied", "tied"})],
     "gradient": [StrOptions(set(RULES))],
     "credit_coordinates": [StrOptions({"auto", "state", "rate"})],
-    "nudging": [StrOptions({"auto", *NUDGINGS})],
+    "nudging": [StrOptions({"auto", *NUDGINGS}), Interval(Integral, 3, None, closed="left")],
     "feedback_init": [StrOptions({"transpose", "independent"})],
     "feedback_scale": [Interval(Real, 0, None, closed="neither")],
     "feedback_learning": [StrOptions(set(FEEDBACK_WAYS))],

@@ -65,10 +65,12 @@ gradient : {choices}, default
     'recurrent_backprop' follow the exact gradient, but use connections in reverse. 'continual':
     weights move in every step of the nudged phase (Eqs. 2 and 5); it needs ``learning_rate_init``
     well below `beta`.
-nudging : 'auto' or {choices}, default
+nudging : 'auto', {choices} or int, default
     Learning. How ds/dβ is estimated: from 0 and β (error O(β)); the same with a random sign of β
     per minibatch; or from β and -β (error O(β²), twice the time). 'auto' is 'one_sided' for
-    'log_loss', 'squared_error' and 'huber', and 'centered' for other losses.
+    'log_loss', 'squared_error' and 'huber', and 'centered' for other losses. A number N >= 3: from
+    N complex β on a circle (error O(β^N), but slow; Laborieux & Zenke 2022); for
+    'tanh', 'logistic' and 'identity' units, not for 'anderson', 'continual' and 'trajectory'.
 feedback_learning : {choices}, default
     Learning. How untied feedback weights learn. 'kolen_pollack': γ times the transposed change of
     the forward weights, which keeps them aligned. 'local': their own ΔB (the paper).

@@ -46,6 +46,7 @@ class Identity(_PiecewiseLinear):
     """ρ(s) = s. The output layer has it."""
 
     name = "identity"
+    analytic = True
     rate_is_signed = True
 
     def rate(self, xp: Any, s: Array) -> Array:

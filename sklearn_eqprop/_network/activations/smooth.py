@@ -10,6 +10,7 @@ class Tanh(Activation):
     """ρ(s) = tanh(s)."""
 
     name = "tanh"
+    analytic = True
     rate_is_bounded = True
     rate_is_signed = True
 
@@ -29,6 +30,7 @@ class Logistic(Activation):
     """ρ(s) = 1 / (1 + exp(-s)), which is (1 + tanh(s / 2)) / 2."""
 
     name = "logistic"
+    analytic = True
     rate_is_bounded = True
 
     def rate(self, xp: Any, s: Array) -> Array:
