@@ -50,10 +50,10 @@ class ComplexPhases(SimulatedNetwork):
         network.activations = tuple(
             each if each.transmits_state else OnTwoRows(each) for each in network.activations
         )
-        beta = xp.repeat(xp.asarray(strengths, dtype=xp.result_type(target, 1j)), n_samples)
+        beta = xp.concatenate([xp.zeros_like(target[:, :1]) + each for each in strengths])
         targets = xp.concatenate([target] * n_phases)
         outputs = origin.states[-1][: n_phases * n_samples]
-        nudge = Nudge(loss, targets, beta[:, None], outputs, xp)
+        nudge = Nudge(loss, targets, beta, outputs, xp)
         nothing = xp.zeros_like(targets)
         force = xp.abs(nudge.velocity(nothing, nothing))
         # Pushed away from the target, the force grows with the displacement.
