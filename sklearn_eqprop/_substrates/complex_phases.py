@@ -63,13 +63,15 @@ class ComplexPhases(SimulatedNetwork):
         n_rows = 2 * n_phases * n_samples
         field = kind(network, origin, n_rows, TwoRowNudge(nudge, xp), 2 * n_phases, scales)
         result = self.settle_second(field, None, xp.concatenate([tolerance] * 2))
-        halves = [_whole(state) for state in result.states]
-        found = []
-        for start in range(0, n_phases * n_samples, n_samples):
-            rows = slice(start, start + n_samples)
-            states = [state[rows] for state in halves]
-            found.append(replace(result.take(rows), states=states))
-        return found
+        half = n_phases * n_samples
+        real, imaginary = result.take(slice(half)), result.take(slice(half, None))
+        found = replace(
+            real,
+            states=[_whole(state) for state in result.states],
+            residual=xp.maximum(real.residual, imaginary.residual),
+            converged=real.converged & imaginary.converged,
+        )
+        return [found.take(slice(start, start + n_samples)) for start in range(0, half, n_samples)]
 
 
 class OnTwoRows(Activation):

@@ -85,6 +85,16 @@ def test_equilibria_are_those_of_the_complex_field(loss, method):
         assert result.converged.all()
 
 
+def test_both_parts_must_settle():
+    # At an imaginary β the first step moves imaginary parts only: the real ones seem settled.
+    net, X, Y = _problem("tanh", "squared_error")
+    limits = SettlingLimits(1e-15, 1e-6, 3000, 1, literal=False)
+    substrate = ComplexPhases(network_of(net), RELAXATIONS["euler"](1e-3), limits)
+    free = substrate.settle(X)
+    [nudged] = substrate.settle_nudged(free, ALL_LOSSES["squared_error"], Y, [0.2j])
+    assert not nudged.converged.any()
+
+
 @pytest.mark.parametrize("gradient", ["vector_field", "asymmetric"])
 def test_two_points_are_centred_nudging(gradient):
     net, X, Y = _problem("tanh", "log_loss")
