@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -110,8 +111,8 @@ def energy(
     if n_steps is not None:
         check_count("n_steps", n_steps, least=1)
     if beta != 0:
-        if not math.isfinite(beta):
-            msg = f"beta={beta!r} must be finite: an output that is held has no force on it."
+        if not isinstance(beta, Real) or not math.isfinite(beta):
+            msg = f"beta must be a finite number. Got {beta!r}."
             raise InvalidParameterError(msg)
         check_beta(subject.config, subject.loss, beta, pushes_away=beta < 0, held=False)
     scales = _scales(subject.network)
@@ -197,7 +198,7 @@ def _scales(network: Network) -> list[float]:
     for forward in network.forward:
         pair = forward.source, forward.target
         if forward.source > 0 and pair[::-1] not in strengths:
-            _refuse(f"no feedback answers connection {pair}. Add {pair[::-1]} to `connections`")
+            _refuse(f"connection {pair} has no feedback. Add {pair[::-1]} to `connections`")
     for activation in network.activations:
         if activation.potential(np, np.zeros(1)) is None:
             _refuse(f"activation={activation.name!r} states no `potential`. Add that method")
