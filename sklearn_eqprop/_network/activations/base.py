@@ -59,3 +59,7 @@ class Activation(ABC):
 
         The difference of two rates is not that accurate: both are rounded to their own size.
         """
+
+    def potential(self, xp: Any, s: Array) -> Array | None:
+        """∫ u ρ'(u) du from 0 to s, for the energy of tied networks. None: not known."""
+        return None
