@@ -45,10 +45,6 @@ from functools import partial
 from itertools import product
 from typing import NamedTuple
 
-import matplotlib
-
-matplotlib.use("Agg")  # draws into a file, needs no screen
-
 import matplotlib.pyplot as plt
 import numpy as np
 from analog_chip import AnalogChip, Faults, Scales
@@ -238,7 +234,6 @@ def draw(ideal, of_copies, of_trained):
     ax.grid(alpha=0.3)
     ax.legend(loc="upper left")
     figure.savefig(PICTURE, dpi=120)
-    plt.close(figure)
 
 
 def draw_chips(ax, shift, accuracies, marker, label):

@@ -39,10 +39,6 @@ import argparse
 import time
 import warnings
 
-import matplotlib
-
-matplotlib.use("Agg")  # draws into a file, needs no screen
-
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import fetch_openml, load_digits
@@ -236,7 +232,6 @@ def draw(path, title, train_error, test_error, aligned):
         ax.grid(alpha=0.3)
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main(argv=None):
