@@ -1,8 +1,10 @@
 """Sphinx configuration."""
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib.animation
 from sphinx_gallery.sorting import ExplicitOrder
 
 import sklearn_eqprop
@@ -28,11 +30,7 @@ exclude_patterns = ["_build", "**/GALLERY_HEADER.rst", "sg_execution_times.rst"]
 nitpicky = False
 html_theme = "furo"
 html_title = f"{project} {release}"
-html_theme_options = {
-    "source_repository": "https://github.com/sklearn-eqprop/sklearn-eqprop/",
-    "source_branch": "main",
-    "source_directory": "docs/",
-}
+html_theme_options = {"top_of_page_buttons": []}
 
 # The site carries MathJax, so that formulas need no network. This file also has the glyphs.
 MATHJAX = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/mathjax/tex-svg.js"
@@ -49,6 +47,9 @@ autosectionlabel_prefix_document = True
 autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say the types, in scikit-learn's words
 numpydoc_show_class_members = False  # the class template lists them
+
+# The player of animations loads the signs on its buttons from a network; site.css has others.
+matplotlib.animation.JS_INCLUDE = re.sub(r"<link[^>]*>", "", matplotlib.animation.JS_INCLUDE)
 
 GROUPS = ("theory", "images", "extend", "hardware", "reproductions")
 #: Reading order within each group.

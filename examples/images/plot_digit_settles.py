@@ -92,15 +92,14 @@ def draw(axes, states, nudged):
         grid = states[layer].reshape(side, side)
         change = (states[layer] - rest[layer]).reshape(side, side) / moved[layer]
         axes[layer].imshow(grid, vmin=0, vmax=1, cmap="viridis")
-        axes[layer + 3].imshow(change, vmin=-1, vmax=1, cmap="RdBu_r")
+        axes[layer + 3].imshow(change * nudged, vmin=-1, vmax=1, cmap="RdBu_r")
     colours = ["C1" if digit == label[0] else "C0" for digit in range(10)]
     axes[2].bar(range(10), states[2], color=colours)
-    axes[5].bar(range(10), (states[2] - rest[2]) / moved[2], color=colours)
+    axes[5].bar(range(10), (states[2] - rest[2]) / moved[2] * nudged, color=colours)
     axes[2].set(ylim=(-5, 5), xticks=range(10))
     axes[5].set(ylim=(-1.1, 1.1), xticks=range(10))
-    for row, ax in enumerate(axes):
+    for ax in axes:
         ax.set(yticks=[])
-        ax.set_visible(nudged or row < 3)
         ax.tick_params(labelsize=7)
     for layer in (0, 1, 3, 4):
         axes[layer].set(xticks=[])
@@ -112,6 +111,8 @@ figure, axes = plt.subplots(6, len(moments), figsize=(11, 10), layout="constrain
 for column, moment in zip(axes.T, moments, strict=True):
     nudged = moment >= N_STEPS
     draw(column, path[moment], nudged)
+    for ax in column[3:]:
+        ax.set_visible(nudged)
     time = STEP * (moment % N_STEPS + 1)
     column[0].set_title(f"{'nudged' if nudged else 'free'} phase\ntime {time:.1f}")
 for row, name in enumerate(NAMES):
