@@ -87,7 +87,7 @@ for layer, numbers in enumerate(zip(settled, peak_times, peaks, strict=True), st
 # weights, so the signal becomes smaller on its way. ``layerwise_rescale`` corrects this.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.4), layout="constrained")
-colours = plt.colormaps["viridis"](np.linspace(0, 0.9, len(peaks)))
+colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(peaks)))
 for layer, colour in enumerate(colours):
     name = f"layer {layer + 1}"
     left.plot(times, distance[:, layer], color=colour, label=name)

@@ -120,7 +120,7 @@ figure, axes = plt.subplots(1, 3, figsize=(14, 4.4), layout="constrained")
 fine = np.linspace(0, 1, 101)
 for ax, (name, (cosines, overall, symmetry)) in zip(axes, measured.items(), strict=False):
     n_layers = cosines.shape[1]
-    colours = plt.colormaps["viridis"](np.linspace(0, 0.9, n_layers))
+    colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, n_layers))
     for layer, colour in enumerate(colours, start=1):
         ax.plot(dial, cosines[:, layer - 1], marker=".", color=colour, label=f"$F_{layer}$")
         ax.plot(fine, fine ** (n_layers - layer), color=colour, linestyle=":", linewidth=1)
