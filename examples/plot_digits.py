@@ -3,10 +3,10 @@
 Handwritten digits without backpropagation
 ==========================================
 
-This example trains `EqPropClassifier` on the 1,797 digits of scikit-learn, beside scikit-learn's
-`MLPClassifier` on the same split. It searches over `beta` and `alpha`, and draws what the network
-learned. Run it with ``python examples/plot_digits.py``. It takes well under a minute on two cores
-and writes ``digits.png`` into the current folder.
+This example trains ``EqPropClassifier`` on the 1,797 digits of scikit-learn, beside scikit-learn's
+``MLPClassifier`` on the same split. It searches over ``beta`` and ``alpha``, and draws what the
+network learned. Run it with ``python examples/plot_digits.py``. It takes well under a minute on two
+cores and writes ``digits.png`` into the current folder.
 """
 
 import copy

@@ -42,12 +42,13 @@ LOAD_ALL = """async () => {
     await Promise.allSettled([...document.images].map(i => i.decode()));
     await window.MathJax?.startup?.promise;
 }"""
-# Elements that stick out of the window, unless something around them scrolls or cuts them off.
+# Elements that stick out of the window, unless something around them scrolls.
 TOO_WIDE = """() => {
     const inside = element => {
-        for (let e = element; e && e !== document.body; e = e.parentElement) {
+        for (let e = element; e && !["ARTICLE", "BODY"].includes(e.tagName); e = e.parentElement) {
             const style = getComputedStyle(e);
-            if (style.overflowX !== "visible" || style.position === "fixed") return true;
+            if (["auto", "scroll"].includes(style.overflowX)) return true;
+            if (style.position === "fixed") return true;
             if (style.visibility === "hidden" || style.display === "none") return true;
         }
         return false;
@@ -62,7 +63,7 @@ BROKEN_PICTURES = """() => [...document.images]
 FORMULAS = """() => [...document.querySelectorAll(".math")].map(e => {
     const drawn = e.querySelector("mjx-container svg");
     return drawn !== null && drawn.getBoundingClientRect().width > 0
-        && e.querySelector("[data-mml-node=merror]") === null;
+        && e.querySelector("[data-mml-node=merror], [fill=red]") === null;
 })"""
 
 
