@@ -5,7 +5,10 @@ of the MLP regressor are standardised too; ours does that itself.
 
     python benchmarks/defaults.py --data FOLDER_OF_NPZ --output benchmarks/results/defaults.md
 
-``--set name=value`` changes a parameter of ours, to measure the worth of a default.
+``--set name=value`` changes a parameter of ours, to measure the worth of a default. ``--against
+defaults`` compares the result with our own defaults instead of the MLP:
+
+    python benchmarks/defaults.py --set feedback=tied --against defaults --data FOLDER_OF_NPZ
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ MORE_SEEDS = 5
 
 def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settings: dict):
     """Return the pipeline of one side of the comparison."""
-    if which == "eqprop":
+    if which != "mlp":
         estimator = EqPropClassifier if kind == "classification" else EqPropRegressor
         model = estimator(layers, random_state=seed, **settings)
         return make_pipeline(StandardScaler(), model)
@@ -52,7 +55,7 @@ def make_model(which: str, kind: str, layers: tuple[int, ...], seed: int, settin
 def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings: dict) -> dict:
     """Fit one model on one split."""
     model = make_model(which, task.kind, layers, seed, settings)
-    started = time.perf_counter()
+    started = time.process_time()
     problems = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -67,7 +70,7 @@ def run_one(task: Dataset, which: str, layers, seed: int, train, test, settings:
         )
         if not (issubclass(warning.category, ConvergenceWarning) and limit_of_epochs):
             problems.append(str(warning.message))
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     fitted = model[-1].regressor_ if hasattr(model[-1], "regressor_") else model[-1]
     return {
         "score": model.score(task.X[test], task.y[test]),
@@ -92,17 +95,19 @@ def seeds_for(task: Dataset, seeds: range) -> range:
 
 def compare(tasks, layers, *, n_folds: int, seeds: range, settings: dict, sides, n_jobs: int):
     """Return the results by data set and side, each a list over seeds and folds."""
-    jobs = [
-        (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
-        for task in tasks
-        for seed in seeds_for(task, seeds)
-        for train, test in splits(task, n_folds, seed)
-        for which in sides
-    ]
-    outcomes = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run_one)(*job) for job in jobs)
     results: dict = {}
-    for job, outcome in zip(jobs, outcomes, strict=True):
-        results.setdefault(job[0].name, {}).setdefault(job[1], []).append(outcome)
+    for task in tasks:
+        jobs = [
+            (task, which, layers, seed, train, test, settings if which == "eqprop" else {})
+            for seed in seeds_for(task, seeds)
+            for train, test in splits(task, n_folds, seed)
+            for which in sides
+        ]
+        outcomes = joblib.Parallel(n_jobs=n_jobs)(joblib.delayed(run_one)(*job) for job in jobs)
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            results.setdefault(task.name, {}).setdefault(job[1], []).append(outcome)
+        means = {side: column(of, "score").mean() for side, of in results[task.name].items()}
+        print(task.name, means, flush=True)
     return results
 
 
@@ -110,24 +115,27 @@ def column(outcomes: list[dict], name: str) -> np.ndarray:
     return np.array([outcome[name] for outcome in outcomes])
 
 
-def table(tasks, results) -> str:
+def table(tasks, results, other: str) -> str:
     """Return a Markdown table with a row per data set and the mean differences at the end."""
+    name = "MLP" if other == "mlp" else other
     lines = [
-        "| data set | eqprop | MLP | difference | epochs | time / MLP |",
+        f"| data set | eqprop | {name} | difference | epochs | time / {name} |",
         "|---|---|---|---|---|---|",
     ]
     differences = {"classification": [], "regression": []}
+    ratios = []
     for task in tasks:
-        ours, theirs = results[task.name]["eqprop"], results[task.name]["mlp"]
+        ours, theirs = results[task.name]["eqprop"], results[task.name][other]
         difference = column(ours, "score") - column(theirs, "score")
         differences[task.kind].append(difference.mean())
         ratio = np.median(column(ours, "seconds") / column(theirs, "seconds"))
+        ratios.append(ratio)
         scores = [
             f"{scores.mean():.4f} ± {scores.std():.4f}"
             for scores in (column(ours, "score"), column(theirs, "score"), difference)
         ]
         epochs = f"{column(ours, 'epochs').mean():.0f} / {column(theirs, 'epochs').mean():.0f}"
-        lines.append(f"| {task.name} | {' | '.join(scores)} | {epochs} | {ratio:.1f} |")
+        lines.append(f"| {task.name} | {' | '.join(scores)} | {epochs} | {ratio:.2f} |")
     every = [*differences["classification"], *differences["regression"]]
     lines.append("")
     for kind, values in differences.items():
@@ -135,7 +143,8 @@ def table(tasks, results) -> str:
             lines.append(f"- mean difference, {kind}: {np.mean(values):+.4f}")
     lines += [
         f"- mean difference, all {len(every)} data sets: {np.mean(every):+.4f}",
-        f"- worst: {min(every):+.4f}; at or above MLP: {sum(d >= 0 for d in every)}",
+        f"- worst: {min(every):+.4f}; at or above {name}: {sum(d >= 0 for d in every)}",
+        f"- time / {name}, median of the data sets: {np.median(ratios):.2f}",
     ]
     problems = {
         f"{name}: {problem}"
@@ -165,6 +174,7 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=100, help="0..9 chose the defaults")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--against", choices=["mlp", "defaults"], default="mlp")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
@@ -189,10 +199,10 @@ def main() -> None:
             n_folds=arguments.folds,
             seeds=seeds,
             settings=settings,
-            sides=("eqprop", "mlp"),
+            sides=("eqprop", arguments.against),
             n_jobs=arguments.jobs,
         )
-        parts.append(f"## Hidden layers {layers}\n\n{table(tasks, results)}")
+        parts.append(f"## Hidden layers {layers}\n\n{table(tasks, results, arguments.against)}")
         print("\n\n".join(parts[-1:]), flush=True)
     if arguments.output:
         arguments.output.write_text("\n\n".join(parts) + "\n")

@@ -19,6 +19,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
+from classical import CLASSICAL
 from datasets import load_images
 from environment import describe_environment
 from losses import SmoothedLogLoss
@@ -31,7 +32,8 @@ from sklearn_eqprop.diagnostics import gradient_alignment
 
 RESULTS = Path(__file__).parent / "results"
 NOTE = (
-    "Labels are smoothed (`losses.py`) but for 8x256 and the literal preset, and MLPClassifier's. "
+    "Labels are smoothed (`losses.py`) except in 8x256, Kolen-Pollack, the literal preset, presets "
+    "with γ = 1, and MLPClassifier. "
     "The settings of each run are in `mnist.json`; `mnist_choices.md` compares some with others on "
     "held-out rows of the training set. Minutes are upper bounds: a clock on the wall, "
     "one thread, other programs beside it, some runs paused in between. Alignment is that of the "
@@ -74,6 +76,7 @@ LITERAL = {
 WAYS: dict[str, dict] = {
     "paper's rule, its own ΔB": {"feedback_learning": "local", "beta": 0.75},
     "Kolen-Pollack": {"beta": 0.75},
+    "tied": {"feedback": "tied", "beta": 0.75},
     # Smaller than the default, so that a push takes no unit past a kink of its activation.
     "exact (asymmetric)": {"gradient": "asymmetric", "beta": 5e-3},
     "exact (recurrent backprop)": {"gradient": "recurrent_backprop"},
@@ -102,6 +105,14 @@ PRESETS["2x512, literal paper"] = (
     # At (0.1, 0.1, 0.05) training diverges in the first epoch.
     | {"learning_rate_init": [0.03, 0.03, 0.015]},
 )
+#: The network of Scellier & Bengio (2017), by the settings of `classical.py`.
+PRESETS |= {
+    f"{shape}, tied with γ = 1": (
+        SHAPES[shape],
+        CLASSICAL | {"n_iter_no_change": None, "batch_size": 100, "max_iter": 30},
+    )
+    for shape in ("1x512", "2x512", "3x512")
+}
 MLPS: dict[str, tuple[tuple[int, ...], dict]] = {
     f"{shape}, MLPClassifier": (layers, {}) for shape, layers in SHAPES.items()
 }

@@ -52,7 +52,7 @@ class BaseEqProp(
     feedback: str = "untied"
     gradient: str = "vector_field"
     credit_coordinates: str = "auto"
-    nudging: str = "one_sided"
+    nudging: str | int = "one_sided"
     feedback_init: str = "transpose"
     feedback_scale: float = 0.3
     feedback_learning: str = "kolen_pollack"
@@ -60,7 +60,7 @@ class BaseEqProp(
     connections: Any = None
     loop_gain: float | str | None = "auto"
     layerwise_rescale: bool = True
-    beta: float = 0.5
+    beta: float | str = "auto"
     relaxation: str = "gauss_seidel"
     step_size: float = 1.0
     max_relax_iter: int = 200

@@ -26,6 +26,9 @@ class Loss(ABC):
     curvature : float
         Upper bound of the eigenvalues of ∂²C/∂s_L². A nudge of -β is stable only if
         β · curvature < 1. Infinity: there is no bound, or it is not known.
+    analytic : bool, default=False
+        Whether `force` and `resolve` also take complex outputs. If not, N-point nudging holds the
+        force of the free equilibrium.
     clampable : bool, default=False
         Whether ``beta=inf`` may be used. It displaces the output by y - s_L, which is the force of
         the squared error.
@@ -39,6 +42,7 @@ class Loss(ABC):
     name: str
     targets: tuple[str, ...] = ("numbers",)
     curvature: float
+    analytic: bool = False
     clampable: bool = False
     predicts_log: bool = False
     label_threshold: float = float("nan")
@@ -115,6 +119,7 @@ class HeldForce(Loss):
     """C = -target · s_L: the target of each sample is a force that is the same at every output."""
 
     curvature = 0.0
+    analytic = True
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         return -(target * output).sum(axis=1)

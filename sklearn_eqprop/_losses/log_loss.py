@@ -19,6 +19,7 @@ class LogLoss(ClassificationLoss):
     name = "log_loss"
     targets = ("labels",)
     curvature = 0.5
+    analytic = True
     label_threshold = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
@@ -66,6 +67,7 @@ class MultilabelLogLoss(ClassificationLoss):
     name = "log_loss"
     targets = ("multilabel",)
     curvature = 0.25
+    analytic = True
     label_threshold = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:

@@ -14,6 +14,7 @@ class SquaredError(ClassificationLoss):
     name = "squared_error"
     targets: tuple[str, ...] = ("labels", "numbers")
     curvature = 1.0
+    analytic = True
     clampable = True
     label_threshold = 0.5
 

@@ -76,6 +76,7 @@ class Anderson(Relaxation):
     """
 
     name = "anderson"
+    extrapolates = True
 
     def begin(self, batch: Batch) -> _Path:
         xp = batch.field.backend.xp

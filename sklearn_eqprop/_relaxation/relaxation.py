@@ -114,6 +114,9 @@ class Relaxation(ABC):
         every layer, and training may use a loose tolerance in its nudged phase.
     explicit_steps : bool
         Whether steps oscillate under a strong nudge, as Euler's do.
+    extrapolates : bool
+        Whether each row moves, or stays, by its own earlier steps. Two rows cannot then be the
+        parts of one complex state.
     follows_trajectory : bool
         Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     """
@@ -121,6 +124,7 @@ class Relaxation(ABC):
     name: ClassVar[str]
     solves_layers: ClassVar[bool] = False
     explicit_steps: ClassVar[bool] = False
+    extrapolates: ClassVar[bool] = False
     follows_trajectory: ClassVar[bool] = False
 
     def __init__(self, step_size: float) -> None:

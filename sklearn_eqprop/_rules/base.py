@@ -115,6 +115,8 @@ class CreditRule(ABC):
         Methods that the substrate must have, besides those of `Substrate`.
     losses : str or None, default=None
         Fact that must be true of the loss, such as 'clampable'. None: any loss.
+    auto_beta : float, default=0.5
+        The β that ``beta='auto'`` stands for.
     free_tolerance, nudged_tolerance : float, default=1e-2
         Tolerances while training with ``relax_tol='auto'``. That of the nudged phase is relative
         to the force on each sample.
@@ -138,6 +140,7 @@ class CreditRule(ABC):
     auto_coordinates: ClassVar[Coordinates] = "state"
     needs: ClassVar[tuple[str, ...]] = ()
     losses: ClassVar[str | None] = None
+    auto_beta: ClassVar[float] = 0.5
     free_tolerance: ClassVar[float] = 1e-2
     nudged_tolerance: ClassVar[float] = 1e-2
     swept_tolerance: ClassVar[bool] = False

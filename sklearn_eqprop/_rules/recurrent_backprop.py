@@ -15,8 +15,8 @@ class RecurrentBackpropRule(CreditRule):
     in_states_only = True
     needs = ("settle_adjoint",)
     # As for `AsymmetricRule`.
-    free_tolerance = 1e-4
-    nudged_tolerance = 1e-3
+    free_tolerance = 1e-5
+    nudged_tolerance = 1e-4
 
     def credit(self, substrate: TransposableSubstrate, batch: Minibatch) -> Credit:
         free = substrate.settle(batch.inputs)

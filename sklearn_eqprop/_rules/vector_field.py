@@ -28,7 +28,7 @@ class Nudging(Protocol):
     both_signs: bool
     draws: bool
 
-    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[float, ...]:
+    def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[Any, ...]:
         """Values of β at which the network settles."""
 
     def slope(

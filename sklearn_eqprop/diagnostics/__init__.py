@@ -9,6 +9,7 @@ from sklearn_eqprop.diagnostics._displays.alignment import (
     GradientAlignmentDisplay,
     JacobianSymmetryDisplay,
 )
+from sklearn_eqprop.diagnostics._displays.energy import EnergyDisplay
 from sklearn_eqprop.diagnostics._displays.health import HealthReportDisplay
 from sklearn_eqprop.diagnostics._displays.processes import (
     ErrorProcessesDisplay,
@@ -16,6 +17,7 @@ from sklearn_eqprop.diagnostics._displays.processes import (
 )
 from sklearn_eqprop.diagnostics._displays.training import LossCurveDisplay, RelaxationCurveDisplay
 from sklearn_eqprop.diagnostics._displays.weights import WeightsDisplay
+from sklearn_eqprop.diagnostics._energy import Energy, energy
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
 from sklearn_eqprop.diagnostics._processes import ErrorProcesses, error_processes
@@ -24,6 +26,8 @@ from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symm
 
 __all__ = [
     "BlockAlignment",
+    "Energy",
+    "EnergyDisplay",
     "ErrorProcesses",
     "ErrorProcessesDisplay",
     "GoodParameter",
@@ -38,6 +42,7 @@ __all__ = [
     "LossCurveDisplay",
     "RelaxationCurveDisplay",
     "WeightsDisplay",
+    "energy",
     "error_processes",
     "good_parameter",
     "gradient_alignment",

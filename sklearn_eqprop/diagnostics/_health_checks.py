@@ -30,8 +30,6 @@ SIGNAL_LIMITS = (100.0, 1.0)
 ROUND_TRIP_LIMITS = (0.8, 1.0)
 #: Below this relative distance from the feedforward pass, a network is almost feedforward.
 RECURRENT = 1e-3
-#: A β that is small enough for gradient='asymmetric', see benchmarks/exactness.py.
-EXACT_BETA = 0.005
 
 
 def _no_equilibrium(name: str) -> HealthCheck:
@@ -189,7 +187,7 @@ def alignment(evidence: Evidence) -> HealthCheck:
 def _diverging_phases(found: GradientAlignment, subject: Subject) -> HealthCheck | None:
     if not math.isnan(found.update) or math.isnan(found.overall):
         return None
-    beta = subject.estimator.beta
+    beta = subject.config.influence
     finding = f"The phases of training diverge at beta={beta:g}, so there is no update."
     remedy = sentence(subject.situation, ways.LOWER_BETA, *ways.WEAKER_LOOPS, ways.ONE_SIDED)
     return HealthCheck("alignment", math.nan, "bad", finding, remedy)
@@ -245,16 +243,16 @@ def _remedy(subject: Subject, overall: _Cosine, blocks: Sequence[_Cosine]) -> st
 
 def _closer_to_the_limit(subject: Subject, lowest: _Cosine) -> str:
     """Remedy if small nudges give a good update."""
-    estimator = subject.estimator
-    if not subject.config.rule.nudged:
+    config = subject.config
+    if not config.rule.nudged:
         return "Use a tighter relax_tol, and raise max_relax_iter and max_nudge_iter if needed."
-    which = "finite" if math.isinf(estimator.beta) else "smaller"
+    which = "finite" if config.clamps else "smaller"
     remedy = (
-        f"Use a {which} |beta| (now {abs(estimator.beta):g}) and a tighter relax_tol (now "
-        f"{estimator.relax_tol!r}): as both go to 0, the cosine {lowest.of} goes to "
+        f"Use a {which} |beta| (now {abs(config.influence):g}) and a tighter relax_tol (now "
+        f"{config.relax_tol!r}): as both go to 0, the cosine {lowest.of} goes to "
         f"{lowest.limit:.2f}."
     )
-    if estimator.nudging != "centered":
+    if config.nudging != "centered":
         remedy += " nudging='centered' is more accurate once beta is small."
     return remedy
 
@@ -279,7 +277,7 @@ def _ways_to_another_limit(subject: Subject, blocks_are_aligned: bool) -> list[s
         options.append(f"{' with '.join(turned)} keeps feedback aligned")
     needed = needed_for_exact(config)
     also = f", with {' and '.join(needed)}" if needed else ""
-    small = changes(config, beta=EXACT_BETA) + needed_for_exact(replace(config, beta=EXACT_BETA))
+    small = changes(config, beta="auto") + needed_for_exact(replace(config, beta="auto"))
     with_small = f" with {' and '.join(small)}" if small else ""
     options.append(
         f"gradient='recurrent_backprop'{also}, or 'asymmetric'{with_small}, is exact with any "
@@ -299,11 +297,13 @@ def signal(evidence: Evidence) -> HealthCheck:
     relative = np.full(len(states), math.inf)
     np.divide(signals, states, out=relative, where=states > 0)
     rounding = float(np.finfo(subject.dtype).eps)
-    ratios = abs(subject.estimator.beta) * np.sqrt(relative) / rounding
+    ratios = subject.config.nudge_strength * np.sqrt(relative) / rounding
     weakest = int(np.argmin(ratios))
     # With relax_tol='auto', phases settle displacements, which lose nothing to the rounding of
-    # states. A signal below the rounding is then only a warning.
-    limits = (SIGNAL_LIMITS[1], 0.0) if subject.estimator.relax_tol == "auto" else SIGNAL_LIMITS
+    # states. A signal below the rounding is then only a warning, if feedback has attenuated it.
+    limits = SIGNAL_LIMITS
+    if subject.estimator.relax_tol == "auto":
+        limits = (SIGNAL_LIMITS[1] if subject.config.rule.attenuated else 0.0, 0.0)
     return judged(
         "nudge signal",
         ratios[weakest],

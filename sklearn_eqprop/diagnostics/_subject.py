@@ -5,7 +5,7 @@ This is the only module of the diagnostics that uses private parts of an estimat
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
@@ -36,7 +36,14 @@ from sklearn_eqprop._estimators.parameters.remedies import Situation, sentence
 from sklearn_eqprop._estimators.targets import Labels, Targets
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import RUNAWAY, Field, Origin, Relaxation, Result
+from sklearn_eqprop._relaxation import (
+    RUNAWAY,
+    Field,
+    Origin,
+    Relaxation,
+    Result,
+    SettleOptions,
+)
 from sklearn_eqprop._rules import CreditRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._substrates.limits import SettlingLimits
@@ -134,7 +141,7 @@ class Subject:
     @property
     def credit_rule(self) -> CreditRule:
         """The estimator's rule of credit assignment."""
-        return self.config.rule(self.config.nudges, self.config.beta)
+        return self.config.rule(self.config.nudges, self.config.influence)
 
     @property
     def rescales_layers(self) -> bool:
@@ -243,6 +250,30 @@ class Subject:
     ) -> Result:
         """Settle any field with the estimator's relaxation, for at most `MAX_STEPS` steps."""
         return self._relaxation.settle(field, start, tolerance, MAX_STEPS, downward=downward)
+
+    def watch_steps(
+        self,
+        field: Field,
+        start: Sequence[Any],
+        n_steps: int,
+        watch: Callable[[Sequence[Any]], None],
+        *,
+        downward: bool,
+    ) -> Result:
+        """Take steps of the estimator's relaxation; `watch` gets the states after each step.
+
+        Some relaxations show the start, too. No sample stops, unless its states are not finite.
+        """
+
+        def none_may_stop(states: Sequence[Any], drives: Sequence[Any]) -> np.ndarray:
+            watch(states)
+            return np.zeros(len(states[-1]), dtype=bool)
+
+        never = np.full(field.n_samples, -1.0)
+        options = SettleOptions(enough=none_may_stop)
+        return self._relaxation.settle(
+            field, start, never, n_steps, downward=downward, options=options
+        )
 
     def origin(self, free: FreePhase) -> Origin:
         """A free equilibrium in the form that fields of displacements need."""

@@ -77,6 +77,8 @@ class DeviceArray:
     flags = property(lambda self: self._memory.flags)
     strides = property(lambda self: self._memory.strides)
     T = property(lambda self: self._cp.wrap(self._host.T))
+    real = property(lambda self: self._cp.wrap(self._host.real))
+    imag = property(lambda self: self._cp.wrap(self._host.imag))
 
     @property
     def _host(self):
@@ -319,7 +321,7 @@ class FakeCupy(types.ModuleType):
         return self.wrap(found)
 
     def may_mix(self, value):
-        return isinstance(value, (DeviceArray, bool, int, float, np.generic))
+        return isinstance(value, (DeviceArray, bool, int, float, complex, np.generic))
 
     def is_mask(self, key):
         return any(k.dtype == bool and k.ndim for k in _arrays_of(key))

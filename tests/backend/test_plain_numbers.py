@@ -34,6 +34,7 @@ WAYS = [
     {"relaxation": "euler"},
     {"relaxation": "anderson"},
     {"nudging": "centered"},
+    {"nudging": 4, "activation": "tanh"},
     {"gradient": "asymmetric"},
     {"gradient": "recurrent_backprop"},
     {"gradient": "continual", "optimizer": "sgd"},

@@ -184,7 +184,7 @@ LOSSES = [
     Loss({"relaxation": "anderson", "relax_tol": 1e-6}, waits=64, uploads=3, launches=3499),
     Loss({"relaxation": "anderson", "hidden_layer_sizes": (9,) * 9}, 64, 3, 4719),
     Loss({"gradient": "asymmetric"}, waits=57, uploads=3, launches=678),
-    Loss({"gradient": "recurrent_backprop"}, waits=55, uploads=3, launches=496),
+    Loss({"gradient": "recurrent_backprop"}, waits=55, uploads=3, launches=587),
     Loss({"gradient": "continual", "optimizer": "sgd"}, waits=90, uploads=3, launches=786),
     Loss({"feedback_learning": "homeostasis"}, waits=72, uploads=30, launches=416),
     Loss({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 63, 3, 672),

@@ -133,7 +133,7 @@ def test_the_limit_of_misaligned_feedback_is_told():
     assert remedy == (
         f"A smaller |beta| is not enough: as it goes to 0, the cosine for {lowest.name} goes to "
         f"{lowest.limit_cosine:.2f}. Options: feedback_learning='kolen_pollack' keeps feedback "
-        "aligned; gradient='recurrent_backprop', or 'asymmetric' with beta=0.005, is exact with "
+        "aligned; gradient='recurrent_backprop', or 'asymmetric' with beta='auto', is exact with "
         "any feedback."
     )
 
@@ -142,12 +142,12 @@ def test_what_is_done_already_is_not_advised():
     remedy, _ = _misaligned("hard_sigmoid")
     assert "kolen_pollack" not in remedy
     assert "credit_coordinates" not in remedy
-    assert "gradient='recurrent_backprop', or 'asymmetric' with beta=0.005, is exact" in remedy
+    assert "gradient='recurrent_backprop', or 'asymmetric' with beta='auto', is exact" in remedy
     turned = _misaligned(feedback_init="independent")[0]
     assert "Options: feedback_init='transpose' keeps feedback aligned" in turned
     both = _misaligned(feedback_init="independent", feedback_learning="local")[0]
     assert "feedback_init='transpose' with feedback_learning='kolen_pollack' keeps" in both
-    assert "or 'asymmetric', is exact" in _misaligned(beta=0.005)[0]
+    assert "or 'asymmetric', is exact" in _misaligned(beta="auto")[0]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_exact_rules_are_advised_without_what_they_refuse(beta, also):
     remedy, _ = _misaligned(feedback_learning="local", credit_coordinates="rate", beta=beta)
     assert (
         f"gradient='recurrent_backprop', with {also}_coordinates='auto', or 'asymmetric' with "
-        "beta=0.005 and credit_coordinates='auto', is exact"
+        "beta='auto' and credit_coordinates='auto', is exact"
     ) in remedy
 
 

@@ -39,7 +39,7 @@ def updates(model, limits, X, target, rule: CreditRule | None = None):
     network = FittedArrays.of(model).network(model.activation, NumpyBackend())
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
     config = Config.of(model)
-    rule = rule or config.rule(config.nudges, config.beta)
+    rule = rule or config.rule(config.nudges, config.influence)
     rng = np.random.RandomState(0)
     credit = rule.credit(substrate, Minibatch(X, target, LogLoss(), 1 / len(X), rng))
     return credit.changes[: network.n_layers]

@@ -101,15 +101,15 @@ def test_convolutions_follow_the_gradient(stack, gradient):
 
 
 def _potential(activation, s):
-    """∫ s dρ(s) from 0, up to a constant, of states in their range."""
+    """∫ s dρ(s) from 0 to the states, which are in their range."""
     if activation == "tanh":
-        return s * np.tanh(s) - np.logaddexp(s, -s)
+        return s * np.tanh(s) - np.logaddexp(s, -s) + np.log(2)
     if activation == "logistic":
-        return s / (1 + np.exp(-s)) - np.logaddexp(0, s)
+        return s / (1 + np.exp(-s)) - np.logaddexp(0, s) + np.log(2)
     return s**2 / 2
 
 
-def _energy(net, levels, S, X):
+def dense_energy(net, levels, S, X):
     """E = Σ c_l (Σ ∫ s dρ - b · ρ) - Σ c_target ρ_source F ρ_target, for every sample."""
     states, rates = net.split(S), [X, *net.split(net.rho(S))]
     total = 0.0
@@ -152,11 +152,11 @@ def test_energy_falls_in_every_step(kind, activation, method):
             max_iter=n_steps,
             start=net.split(start),
         )
-        energies.append(_energy(net, LEVELS[kind], joined(result.states), X))
-    energies = np.array([_energy(net, LEVELS[kind], start, X), *energies])
+        energies.append(dense_energy(net, LEVELS[kind], joined(result.states), X))
+    energies = np.array([dense_energy(net, LEVELS[kind], start, X), *energies])
     assert (np.diff(energies, axis=0) <= 1e-13).all()
     assert (energies[0] - energies[-1] > 1e-3).all()
-    lowest = _energy(net, LEVELS[kind], net.equilibrium(X), X)
+    lowest = dense_energy(net, LEVELS[kind], net.equilibrium(X), X)
     assert (energies[-1] - lowest >= -1e-13).all()
 
 
@@ -184,7 +184,7 @@ def test_the_field_is_the_slope_of_the_energy():
         moved = [S.copy(), S.copy()]
         for state, sign in zip(moved, (1, -1), strict=True):
             state[:, unit] += sign * 1e-5
-        values = [_energy(net, LEVELS["skip"], state, X) for state in moved]
+        values = [dense_energy(net, LEVELS["skip"], state, X) for state in moved]
         spans = [net.rho(state)[:, unit] for state in moved]
         slope = (values[0] - values[1]) / (spans[0] - spans[1])
         mu = drives[:, unit] - S[:, unit]

@@ -322,7 +322,7 @@ def rows_to_fit(
     targets = targets.scaled(y, weight, first=first, incremental=call.incremental)
     if config.rule.nudged:
         pushes_away = config.pushes_away
-        check_beta(config, targets.loss, config.beta, pushes_away=pushes_away, held=True)
+        check_beta(config, targets.loss, config.influence, pushes_away=pushes_away, held=True)
     return replace(rows, y=y, weight=weight, sample_weight=rows.weight), targets
 
 

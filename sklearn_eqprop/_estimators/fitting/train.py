@@ -31,6 +31,9 @@ from sklearn_eqprop.exceptions import DivergenceError
 #: that error is below the first number; otherwise a few more sweeps reach the second.
 SWEPT_TOLERANCE = 0.25
 STRONGLY_SWEPT_TOLERANCE = 0.1
+#: Tolerances of the free and of the nudged phase for N-point nudging. Larger ones would hide what
+#: more points gain.
+N_POINT_TOLERANCES = (1e-5, 1e-4)
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ def assembled_trainer(
     optimizer = config.optimizer_type(
         blocks, network.backend, state.optimizer, momentum=config.momentum
     )
-    rule = config.rule(config.nudges, config.beta)
+    rule = config.rule(config.nudges, config.influence)
     settings = LearningSettings(
         config.layer_rates(network.n_layers),
         config.alpha,
@@ -198,6 +201,10 @@ def training_substrate(config: Config, network: Network) -> Any:
         return AveragingNetwork(network, config.step_size, lengths, records=True, **measured)
     relaxation = config.relaxation_type(config.step_size)
     limits = training_limits(config)
+    if config.n_points:
+        from sklearn_eqprop._substrates.complex_phases import ComplexPhases
+
+        return ComplexPhases(network, relaxation, limits, lead=config.lead, **measured)
     return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
 
 
@@ -211,9 +218,11 @@ def training_limits(config: Config) -> SettlingLimits:
     free, nudged = rule.free_tolerance, rule.nudged_tolerance
     if config.relax_tol != "auto":
         free = nudged = config.relax_tol
+    elif config.n_points and rule.nudged:
+        free, nudged = N_POINT_TOLERANCES
     elif rule.swept_tolerance and config.relaxation_type.solves_layers and config.step_size == 1:
         nudged = SWEPT_TOLERANCE if config.weak_loops else STRONGLY_SWEPT_TOLERANCE
     elif rule.moves_weights:  # the rest of the free movement goes into the weights, divided by β
-        free *= min(1.0, 2 * abs(config.beta))
+        free *= min(1.0, 2 * abs(config.influence))
     most = config.max_relax_iter, config.max_nudge_iter
     return SettlingLimits(free, nudged, *most, literal=False)

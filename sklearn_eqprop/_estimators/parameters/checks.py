@@ -17,6 +17,8 @@ def check_pairs(config: Config, *, incremental: bool) -> None:
     if config.averages:
         _check_trajectory(config)
     _check_coordinates(config)
+    if config.n_points and config.rule.nudged:
+        _refuse(f"nudging={config.nudging}", _n_point_faults(config), "nudging='centered'")
     _refuse("beta=inf", _clamp_faults(config), "a finite beta")
     if incremental and config.early_stopping:
         msg = "partial_fit does not support early_stopping=True. Set it to False, or use fit."
@@ -66,6 +68,24 @@ def _check_coordinates(config: Config) -> None:
         )
         fault = (f"gradient={rule.name!r}", why, "gradient='vector_field'")
         _refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
+
+
+def _n_point_faults(config: Config) -> list[Fault]:
+    """Return what complex nudges do not go with."""
+    faults: list[Fault] = []
+    if not config.rho.analytic:
+        why = "its kinks cannot be continued to complex states"
+        faults.append((f"activation={config.activation!r}", why, "activation='tanh'"))
+    if config.rule.moves_weights:
+        why = "weights would move along a complex path"
+        faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
+    if config.relaxation_type.extrapolates:
+        why = "it would accelerate real and imaginary parts apart from each other"
+        faults.append((f"relaxation={config.relaxation!r}", why, "relaxation='gauss_seidel'"))
+    if config.averages:
+        why = "averages along a trajectory are defined for real nudges only"
+        faults.append(("objective='trajectory'", why, "objective='fixed_point'"))
+    return faults
 
 
 def _clamp_faults(config: Config) -> list[Fault]:
@@ -248,7 +268,7 @@ def _warn_about_strong_nudge(config: Config, curvature: float, n_layers: int) ->
     output this is g² / x_{L-1}, with x_1 = 1 and x_{l+1} = 1 - g² / x_l. An Euler step ε overshoots
     for ever if ε (1 + β κ) >= 2.
     """
-    beta, pull = config.beta, abs(config.beta) * curvature
+    beta, pull = config.influence, abs(config.influence) * curvature
     if pull == 0 or math.isinf(pull):  # inf: the force is held
         return
     nudge = f"beta={beta!r} with nudging={config.nudging!r}"

@@ -20,6 +20,7 @@ from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
+from sklearn_eqprop._rules.n_points import NPoints
 from sklearn_eqprop._rules.vector_field import Nudging
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
@@ -55,7 +56,7 @@ class Config:
     feedback: str
     gradient: str
     credit_coordinates: str
-    nudging: str
+    nudging: Any
     feedback_init: str
     feedback_scale: float
     feedback_learning: str
@@ -63,7 +64,7 @@ class Config:
     connections: Any
     loop_gain: Any
     layerwise_rescale: bool
-    beta: float
+    beta: Any
     relaxation: str
     step_size: float
     max_relax_iter: int
@@ -158,6 +159,11 @@ class Config:
         return self.objective == "trajectory"
 
     @property
+    def influence(self) -> float:
+        """Influence parameter β; 'auto' is that of the credit rule."""
+        return RULES[self.gradient].auto_beta if self.beta == "auto" else self.beta
+
+    @property
     def clamps(self) -> bool:
         """Whether the output is held at the target in the second phase.
 
@@ -171,12 +177,19 @@ class Config:
         return ClampedRule if self.clamps else RULES[self.gradient]
 
     @property
+    def n_points(self) -> int:
+        """Number of complex strengths of the nudge; 0 if strengths are real."""
+        return 0 if isinstance(self.nudging, str) else self.nudging
+
+    @property
     def nudges(self) -> Nudging:
         """How ds/dβ is estimated.
 
         'auto' is one-sided for losses that are quadratic or nearly so. At a large β, one-sided
         nudges round off the kinks of other losses: they would learn wrong quantiles.
         """
+        if self.n_points:
+            return NPoints(self.n_points)
         if self.nudging != "auto":
             return NUDGINGS[self.nudging]
         losses = LABEL_LOSSES | NUMBER_LOSSES
@@ -186,7 +199,7 @@ class Config:
     @property
     def pushes_away(self) -> bool:
         """Whether a nudged phase moves the output away from its target."""
-        return self.nudges.both_signs or self.beta < 0
+        return self.nudges.both_signs or self.influence < 0
 
     @property
     def nudge_strength(self) -> float:
@@ -194,7 +207,7 @@ class Config:
 
         A clamped output moves as far as its error. A linear system has no nudge.
         """
-        return 1.0 if self.clamps or not self.rule.nudged else abs(self.beta)
+        return 1.0 if self.clamps or not self.rule.nudged else abs(self.influence)
 
     @property
     def feedback_rule(self) -> FeedbackLearning:

@@ -55,20 +55,22 @@ loop_gain : float, 'auto' or None, default
     shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
     With tied feedback γ shrinks, and the forward weights stay as they are.
 {loss}
-beta : float, default
-    Learning. Influence parameter β, the strength of the nudge; not 0. ``float('inf')`` holds the
-    output at the target (GeneRec, O'Reilly 1996; with tied weights contrastive Hebbian learning);
-    it needs the squared error, 'one_sided' and 'vector_field'. Without effect on
-    'recurrent_backprop'.
+beta : float or 'auto', default
+    Learning. Influence parameter β, the strength of the nudge; not 0. 'auto' is 0.5, and 1e-8 for
+    'asymmetric'. ``float('inf')`` holds the output at the target (GeneRec, O'Reilly 1996; with tied
+    weights contrastive Hebbian learning); it needs the squared error, 'one_sided' and
+    'vector_field'. Without effect on 'recurrent_backprop'.
 gradient : {choices}, default
     Learning. Credit rule. 'vector_field': two phases, Eqs. 18-19. 'asymmetric' and
-    'recurrent_backprop' follow the exact gradient, but use connections in reverse; 'asymmetric' is
-    exact for small β only (use 0.005). 'continual': weights move in every step of the nudged phase
-    (Eqs. 2 and 5); it needs ``learning_rate_init`` well below `beta`.
-nudging : 'auto' or {choices}, default
+    'recurrent_backprop' follow the exact gradient, but use connections in reverse. 'continual':
+    weights move in every step of the nudged phase (Eqs. 2 and 5); it needs ``learning_rate_init``
+    well below `beta`.
+nudging : 'auto', {choices} or int, default
     Learning. How ds/dβ is estimated: from 0 and β (error O(β)); the same with a random sign of β
     per minibatch; or from β and -β (error O(β²), twice the time). 'auto' is 'one_sided' for
-    'log_loss', 'squared_error' and 'huber', and 'centered' for other losses.
+    'log_loss', 'squared_error' and 'huber', and 'centered' for other losses. A number N >= 3: from
+    N complex β on a circle (error O(β^N), but slow; Laborieux & Zenke 2022); for
+    'tanh', 'logistic' and 'identity' units, not for 'anderson', 'continual' and 'trajectory'.
 feedback_learning : {choices}, default
     Learning. How untied feedback weights learn. 'kolen_pollack': γ times the transposed change of
     the forward weights, which keeps them aligned. 'local': their own ΔB (the paper).

@@ -111,8 +111,8 @@ GAUSS_SEIDEL = Remedy(
     "use relaxation='gauss_seidel'",
     lambda s: s.config.relaxation != "gauss_seidel" and not s.config.averages,
 )
-LOWER_BETA = Remedy("use a smaller |beta| (now {c.beta:g})", _lower_beta_helps)
-RAISE_BETA = Remedy("use a larger |beta| (now {c.beta:g})", _lower_beta_helps)
+LOWER_BETA = Remedy("use a smaller |beta| (now {c.influence:g})", _lower_beta_helps)
+RAISE_BETA = Remedy("use a larger |beta| (now {c.influence:g})", _lower_beta_helps)
 ONE_SIDED = Remedy(
     "use nudging='one_sided'",
     lambda s: s.config.nudges.name != "one_sided" and s.config.rule.nudged,

@@ -28,6 +28,8 @@ class Activation(ABC):
         Whether ρ(s) = s for every state in the range, so that no rate need be computed.
     rate_is_bounded : bool, default=False
         Whether ρ(s) is between -1 and 1 for every state.
+    analytic : bool, default=False
+        Whether `rate_change` also takes a complex d, for N-point nudging.
     rate_is_signed : bool, default=False
         Whether ρ(s) can be negative. Max pooling may then have no equilibrium.
     """
@@ -37,6 +39,7 @@ class Activation(ABC):
     upper: float | None = None
     transmits_state: bool = False
     rate_is_bounded: bool = False
+    analytic: bool = False
     rate_is_signed: bool = False
 
     @abstractmethod
@@ -56,3 +59,7 @@ class Activation(ABC):
 
         The difference of two rates is not that accurate: both are rounded to their own size.
         """
+
+    def potential(self, xp: Any, s: Array) -> Array | None:
+        """∫ u ρ'(u) du from 0 to s, for the energy of tied networks. None: not known."""
+        return None

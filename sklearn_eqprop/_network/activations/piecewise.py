@@ -13,6 +13,9 @@ class _PiecewiseLinear(Activation):
         """The displacement d, because both states are in the range."""
         return d
 
+    def potential(self, xp: Any, s: Array) -> Array:
+        return 0.5 * s * s
+
 
 class HardSigmoid(_PiecewiseLinear):
     """ρ(s) = s between 0 and 1."""
@@ -46,6 +49,7 @@ class Identity(_PiecewiseLinear):
     """ρ(s) = s. The output layer has it."""
 
     name = "identity"
+    analytic = True
     rate_is_signed = True
 
     def rate(self, xp: Any, s: Array) -> Array:

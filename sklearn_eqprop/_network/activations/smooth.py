@@ -1,5 +1,6 @@
 """Smooth activations: the state is free, and its rate is transmitted."""
 
+import math
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -10,6 +11,7 @@ class Tanh(Activation):
     """ρ(s) = tanh(s)."""
 
     name = "tanh"
+    analytic = True
     rate_is_bounded = True
     rate_is_signed = True
 
@@ -24,11 +26,16 @@ class Tanh(Activation):
         at_s, change = xp.tanh(s), xp.tanh(d)
         return change * (1 - at_s * at_s) / (1 + at_s * change)
 
+    def potential(self, xp: Any, s: Array) -> Array:
+        """By parts, s tanh(s) - log cosh(s)."""
+        return s * xp.tanh(s) - xp.logaddexp(s, -s) + math.log(2)
+
 
 class Logistic(Activation):
     """ρ(s) = 1 / (1 + exp(-s)), which is (1 + tanh(s / 2)) / 2."""
 
     name = "logistic"
+    analytic = True
     rate_is_bounded = True
 
     def rate(self, xp: Any, s: Array) -> Array:
@@ -43,3 +50,7 @@ class Logistic(Activation):
         """By the addition theorem of tanh."""
         at_s, change = xp.tanh(0.5 * s), xp.tanh(0.5 * d)
         return 0.5 * (change * (1 - at_s * at_s) / (1 + at_s * change))
+
+    def potential(self, xp: Any, s: Array) -> Array:
+        """By parts, s ρ(s) - log(½ (1 + exp(s)))."""
+        return s * self.rate(xp, s) - xp.logaddexp(0, s) + math.log(2)

@@ -3,51 +3,36 @@
 Train a chip whose faults the learner cannot see
 ================================================
 
-This example trains digits on a simulated analog chip:
-
-* each synapse has a fixed random factor;
-* each unit has a fixed random offset and slope;
-* weights have 6 bits, and every state is noisy in every step.
-
-The learner sees none of this. It lets the chip settle, lets it settle again while its outputs are
+This example trains digits on a simulated analog chip. Its synapses, units and states have faults
+that the learner does not see. It lets the chip settle, lets it settle again while its outputs are
 pushed, and asks each synapse for its measurement.
 
-The same learner with the same recipe also trains ideal networks, on chips without faults. Their
-weights are then copied onto the faulty chips. With synapses, offsets and slopes all off by 10 %,
-copies lose more than two points of accuracy, and chips trained in place less than one: the
-learning rule measures the states that the chip really reaches, faults included. All faults together
-are needed for this. Each of them alone costs a copy about a point at 10 %, mismatch of the synapses
-hardly more than training in place loses. At 5 % copying is as good.
-
-Offsets are relative to the standard deviation of the states in their layer, about a fifth of the
-largest state. This favours the copies. With offsets of 10 % of the largest state copies are of
-little use, and training in place is still within two points of the ideal networks.
-
-Training with real chips in the loop compensates their faults as well: Schmitt et al. 2017
-(arXiv:1703.01909), Weis et al. 2020 (arXiv:2006.13177), the latter with 6-bit weights.
-
-A step of Adam is far smaller than the distance between two levels of a 6-bit weight. Rounded to
-the nearest level the step is lost, and nothing is learned. So updates are added up in full
-precision beside the chip, and a synapse changes when its sum is nearer to another level, as is done
-with phase-change memory (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic rounding needs no
-sums, but a random draw for every synapse in every update; Adam keeps two numbers per synapse beside
-the chip in any case. The last part of the output compares.
-
-``python examples/plot_analog_substrate.py`` takes about fifty seconds of one core and writes
-``analog_substrate.png`` into the current folder. ``--chips 16`` reduces the standard errors.
-Nothing was chosen on test rows. ``--validate`` prints the accuracies that chose the recipe, on a
-quarter of the training rows: of nine pairs of β and learning rate, the one with the best copies.
+``python examples/hardware/plot_analog_substrate.py`` takes about fifty seconds of one core and
+writes ``analog_substrate.png`` into the current folder. ``--chips 16`` reduces the standard errors.
 """
+
+# %%
+# The question
+# ------------
+#
+# The faults of a chip (:doc:`analog_chip`):
+#
+# * each synapse has a fixed random factor;
+# * each unit has a fixed random offset and slope;
+# * weights have 6 bits, and every state is noisy in every step.
+#
+# There are two ways to use such a chip. One trains an ideal network on a computer, and copies its
+# weights onto the chip. The other trains the chip in place. The learning rule measures the states
+# that the chip really reaches, faults included, so it can correct them.
+#
+# Training with real chips in the loop compensates their faults as well: Schmitt et al. 2017
+# (arXiv:1703.01909), Weis et al. 2020 (arXiv:2006.13177), the latter with 6-bit weights.
 
 import argparse
 import time
 from functools import partial
 from itertools import product
 from typing import NamedTuple
-
-import matplotlib
-
-matplotlib.use("Agg")  # draws into a file, needs no screen
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -100,6 +85,14 @@ RECIPE = Recipe()
 NOISY = Faults(noise=0.1, bits=6)
 
 
+# %%
+# The learner
+# -----------
+#
+# It is the package's own: the vector field, centred nudging, Kolen-Pollack feedback and Adam. Only
+# the simulated network is replaced by the chip.
+
+
 def untrained_network(n_inputs, n_outputs, seed):
     """Return a record with the initial weights of the package's estimators."""
     weights = initial_weights(
@@ -150,6 +143,15 @@ def load_standardised():
     )
     scaler = StandardScaler().fit(X_train)
     return scaler.transform(X_train), scaler.transform(X_test), y_train, y_test
+
+
+# %%
+# Ideal networks, copies and chips trained in place
+# -------------------------------------------------
+#
+# The same recipe trains ideal networks, on chips without faults. Offsets are relative to the
+# standard deviation of the states in their layer, about a fifth of the largest state. This favours
+# the copies.
 
 
 class Ideal(NamedTuple):
@@ -215,6 +217,13 @@ def standard_error(scores):
     return np.std(scores, axis=-1, ddof=1) / np.sqrt(np.shape(scores)[-1])
 
 
+# %%
+# Tables and a picture
+# --------------------
+#
+#
+
+
 def draw(ideal, of_copies, of_trained):
     """Draw the test error of every chip over its mismatch, with lines through the means."""
     figure, ax = plt.subplots(figsize=(7.5, 5), layout="constrained")
@@ -238,7 +247,6 @@ def draw(ideal, of_copies, of_trained):
     ax.grid(alpha=0.3)
     ax.legend(loc="upper left")
     figure.savefig(PICTURE, dpi=120)
-    plt.close(figure)
 
 
 def draw_chips(ax, shift, accuracies, marker, label):
@@ -287,6 +295,14 @@ def with_large_offsets(networks, split, recipe):
     ]
     row("copied", copied(networks, mismatched(MISMATCH), split), networks)
     row("trained in place", in_place(networks, mismatched(MISMATCH), split, recipe), networks)
+
+
+# %%
+# The whole comparison
+# --------------------
+#
+# Nothing was chosen on test rows. ``--validate`` prints the accuracies that chose the recipe, on a
+# quarter of the training rows: of nine pairs of β and learning rate, the one with the best copies.
 
 
 def main(recipe=RECIPE, n_chips=N_CHIPS):
@@ -343,3 +359,20 @@ if __name__ == "__main__":
             validate(options.chips)
         else:
             main(n_chips=options.chips)
+
+# %%
+# What it shows
+# -------------
+#
+# With synapses, offsets and slopes all off by 10 %, copies lose more than two points of accuracy,
+# and chips trained in place less than one. All faults together are needed for this. Each of them
+# alone costs a copy about a point at 10 %, mismatch of the synapses hardly more than training in
+# place loses. At 5 % copying is as good. With offsets of 10 % of the largest state copies are of
+# little use, and training in place is still within two points of the ideal networks.
+#
+# A step of Adam is far smaller than the distance between two levels of a 6-bit weight. Rounded to
+# the nearest level the step is lost, and nothing is learned. So updates are added up in full
+# precision beside the chip, and a synapse changes when its sum is nearer to another level, as is
+# done with phase-change memory (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic rounding
+# needs no sums, but a random draw for every synapse in every update; Adam keeps two numbers per
+# synapse beside the chip in any case. The last part of the output compares.

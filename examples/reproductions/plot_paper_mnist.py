@@ -25,23 +25,26 @@ transpose needs the smaller rates below. With the rates of independent feedback 
 
 ::
 
-    python examples/plot_paper_mnist.py                      # digits of scikit-learn
-    python examples/plot_paper_mnist.py --data mnist.npz     # part of MNIST
-    python examples/plot_paper_mnist.py --fetch              # the same, downloaded from OpenML
-    python examples/plot_paper_mnist.py --data mnist.npz --full   # all of MNIST, takes hours
+    cd examples/reproductions
+    python plot_paper_mnist.py                           # digits of scikit-learn
+    python plot_paper_mnist.py --data mnist.npz          # part of MNIST
+    python plot_paper_mnist.py --fetch                   # the same, downloaded from OpenML
+    python plot_paper_mnist.py --data mnist.npz --full   # all of MNIST, takes hours
 
 ``mnist.npz`` holds the uint8 arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``. Every epoch
 prints a line; at the end ``paper_mnist.png`` is written. The phases are cut off before they have
 settled, as in the paper; the table gives the fraction of these samples.
 """
 
+# %%
+# Options
+# -------
+#
+# On this page the example runs on scikit-learn's digits, with the defaults below.
+
 import argparse
 import time
 import warnings
-
-import matplotlib
-
-matplotlib.use("Agg")  # draws into a file, needs no screen
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -130,6 +133,13 @@ def load(options):
     return name, scaled(X_train[rows]), scaled(X_test[test_rows]), y_train[rows], y_test[test_rows]
 
 
+# %%
+# The paper's settings
+# --------------------
+#
+# A choice of parameters makes the estimator literal. Only the initial weights are assigned by hand.
+
+
 def paper_classifier(options):
     return EqPropClassifier(
         options.hidden,
@@ -177,6 +187,14 @@ def start_at_glorot(model, X, y, seed):
         model.feedback_coefs_ = [coef.T.copy() for coef in model.coefs_[1:]]
     else:
         model.feedback_coefs_ = [glorot(coef) for coef in model.feedback_coefs_]
+
+
+# %%
+# Training
+# --------
+#
+# One line per epoch: errors, the fraction of samples whose phase was cut off before it had settled,
+# the largest residual, and how far feedback has turned to the transposed forward weights.
 
 
 def alignments(model):
@@ -236,7 +254,6 @@ def draw(path, title, train_error, test_error, aligned):
         ax.grid(alpha=0.3)
         ax.xaxis.get_major_locator().set_params(integer=True)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def main(argv=None):
@@ -270,6 +287,13 @@ def main(argv=None):
     draw(options.output, f"{name.partition(' (')[0]}, {sizes}", train_error, test_error, aligned)
     print(f"Error curves: {options.output}")
 
+
+# %%
+# The run
+# -------
+#
+# The curves are noisy, because nothing holds training back. Feedback starts at random and turns
+# towards the transposed forward weights, but only slowly.
 
 if __name__ == "__main__":
     main()

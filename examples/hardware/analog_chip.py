@@ -1,4 +1,11 @@
-"""Simulate an analog chip with faults, a hand-written `Substrate` (`plot_analog_substrate.py`)."""
+"""
+===================================
+A simulated analog chip with faults
+===================================
+
+A hand-written substrate: a class with the three methods that the learner calls. The example
+:ref:`sphx_glr_auto_examples_hardware_plot_analog_substrate.py` trains it.
+"""
 
 from typing import NamedTuple
 
