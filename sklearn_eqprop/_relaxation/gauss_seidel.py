@@ -76,6 +76,10 @@ class GaussSeidel(Relaxation):
         for layer, state in enumerate(states, start=1):
             early = sweep.early[layer - 1]
             sweep.late[layer - 1] = late = _late_inflow(batch, layer)
+            if batch.is_counted:
+                if batch.options.keeps == "drives":
+                    drives.append(_drive(field, layer, early, late))
+                continue
             # A layer is solved if its drive has not changed since. Only downward sweeps use this:
             # there, numbers that are not finite show in the layers that come later.
             unchanged = batch.downward and late is field.constant(layer)
