@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,6 +18,44 @@ ROUND = 64
 #: shrinks by a third per update, faster than Adam's memory and weights do, stays normal until the
 #: next round.
 FLUSH_BELOW = 2.0**46
+
+
+@dataclass
+class Chunk:
+    """All blocks of a small network side by side, so that an optimiser needs one call for all.
+
+    Attributes
+    ----------
+    memory : list of array of shape (n_parameters,)
+        The arrays that the optimiser keeps.
+    direction : array of shape (n_parameters,)
+        Room for the directions, and then for the steps.
+    memory_views, direction_views
+        Views of these arrays in the shapes of the blocks.
+    """
+
+    memory: list[np.ndarray]
+    direction: np.ndarray
+    memory_views: list[list[np.ndarray]]
+    direction_views: list[np.ndarray]
+
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray], n_kept: int) -> Self:
+        """Return room for these blocks, with `n_kept` arrays of memory, all 0."""
+        size = sum(block.size for block in blocks)
+        *memory, direction = (np.zeros(size, dtype=blocks[0].dtype) for _ in range(n_kept + 1))
+        views = [_views(flat, blocks) for flat in memory]
+        return cls(memory, direction, views, _views(direction, blocks))
+
+
+def _views(flat: np.ndarray, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Views of consecutive parts of an array in the shapes and memory orders of the blocks."""
+    views, start = [], 0
+    for block in blocks:
+        part = flat[start : start + block.size]
+        views.append(part.reshape(block.shape, order="C" if block.flags.c_contiguous else "F"))
+        start += block.size
+    return views
 
 
 class Optimizer(ABC):
@@ -45,6 +83,8 @@ class Optimizer(ABC):
         Whether it reads the parameter `momentum`.
     n_updates : int
         Number of updates begun so far.
+    chunk : Chunk or None
+        If all blocks together are small: the room for taking all steps at once.
     """
 
     name: ClassVar[str]
@@ -62,16 +102,19 @@ class Optimizer(ABC):
         self._momentum = momentum
         self._shapes = [block.shape for block in blocks]
         self.n_updates = 0
-        if memory is not None and self._is_own(memory):
-            self.n_updates = memory["n_updates"]
-            self._arrays = [
-                [backend.from_host(memory[name][index], block.dtype) for name in self.remembers()]
-                for index, block in enumerate(blocks)
-            ]
+        self.chunk = None
+        if not backend.is_device and 0 < sum(block.size for block in blocks) <= CACHE_SIZE:
+            self.chunk = Chunk.of(blocks, len(self.remembers()))
+            self._arrays = list(zip(*self.chunk.memory_views, strict=True)) or [()] * len(blocks)
         else:
             self._arrays = [
-                [backend.xp.zeros_like(block) for _ in self.remembers()] for block in blocks
+                tuple(backend.xp.zeros_like(block) for _ in self.remembers()) for block in blocks
             ]
+        if memory is not None and self._is_own(memory):
+            self.n_updates = memory["n_updates"]
+            for index, arrays in enumerate(self._arrays):
+                for name, array in zip(self.remembers(), arrays, strict=True):
+                    array[...] = backend.from_host(memory[name][index], array.dtype)
 
     def remembers(self) -> tuple[str, ...]:
         """Names of the arrays that are kept for each block, in its shape. They start as zeros."""
@@ -87,7 +130,7 @@ class Optimizer(ABC):
         """Count an update; called before the steps of its blocks."""
         self.n_updates += 1
 
-    def memory_of(self, block: int) -> list[Array]:
+    def memory_of(self, block: int) -> Sequence[Array]:
         """Arrays that are kept for a block, in the order of `remembers`."""
         return self._arrays[block]
 
@@ -156,6 +199,9 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
     """
     optimizer.begin_update()
     ends_round = optimizer.n_updates % ROUND == 0
+    if optimizer.chunk is not None and len({update.rate for update in updates}) == 1:
+        _move_together(updates, optimizer, optimizer.chunk, ends_round=ends_round)
+        return
     for block, update in enumerate(updates):
         arrays = [update.array, update.direction, *optimizer.memory_of(block)]
         follower = update.follower
@@ -174,6 +220,27 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
             array += step
             if ends_round and not whole:
                 _flush([array, *others] if follower is None else [array, following, *others])
+
+
+def _move_together(
+    updates: Sequence[BlockUpdate], optimizer: Optimizer, chunk: Chunk, *, ends_round: bool
+) -> None:
+    """As `apply_updates`, with one step for all blocks. They have the same learning rate."""
+    for update, direction in zip(updates, chunk.direction_views, strict=True):
+        np.divide(update.direction, update.scale, out=direction)
+        if update.decay:
+            direction -= update.decay * update.array
+    step = optimizer.step(chunk.memory, chunk.direction, updates[0].rate)
+    if step is not chunk.direction:
+        chunk.direction[...] = step
+    for update, step in zip(updates, chunk.direction_views, strict=True):
+        if update.follower is not None:
+            decay = update.follower.decay_due(ROUND if ends_round else 0)
+            update.follower.follow(update.follower.array, update.array, step, decay)
+        update.array += step
+    if ends_round:
+        followers = [update.follower.array for update in updates if update.follower is not None]
+        _flush([*(update.array for update in updates), *followers, *chunk.memory])
 
 
 def _flush(arrays: Sequence[Array]) -> None:
