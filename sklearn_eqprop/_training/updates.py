@@ -81,6 +81,8 @@ class Optimizer(ABC):
         Value of the parameter ``optimizer`` that chooses it.
     uses_momentum : bool, default=False
         Whether it reads the parameter `momentum`.
+    normalises : bool, default=False
+        Whether the size of its steps is about the learning rate, however large the gradients are.
     n_updates : int
         Number of updates begun so far.
     chunk : Chunk or None
@@ -89,6 +91,7 @@ class Optimizer(ABC):
 
     name: ClassVar[str]
     uses_momentum: ClassVar[bool] = False
+    normalises: ClassVar[bool] = False
 
     def __init__(
         self,
