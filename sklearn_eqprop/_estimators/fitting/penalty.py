@@ -58,8 +58,8 @@ class Watch:
         self, loss_of: Callable[[Network], float], n_epochs: int, most: float = math.inf
     ) -> None:
         self._loss_of, self._most = loss_of, most
-        self._between = math.ceil(n_epochs / N_CHECKS)
-        self._n_averaged = math.ceil(AVERAGED * (n_epochs // self._between))
+        self._between = max(math.ceil(n_epochs / N_CHECKS), 1)
+        self._n_averaged = math.ceil(AVERAGED * n_epochs / self._between)
         self._n_done = 0
         self.losses: list[float] = []
 
