@@ -241,7 +241,7 @@ class Relaxation(ABC):
         for batch.n_steps in range(n_steps):
             self.measure(batch)
             self.advance(batch)
-        batch.n_steps = n_steps
+        batch.n_steps, batch.is_last = n_steps, True
         measured = self.measure(batch) if options.keeps == "drives" else None
         return Result(batch.states, drives=None if measured is None else measured[1])
 
