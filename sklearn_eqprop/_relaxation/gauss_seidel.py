@@ -77,7 +77,7 @@ class GaussSeidel(Relaxation):
             early = sweep.early[layer - 1]
             sweep.late[layer - 1] = late = _late_inflow(batch, layer)
             if batch.is_counted:
-                if batch.options.keeps == "drives":
+                if batch.is_last:
                     drives.append(_drive(field, layer, early, late))
                 continue
             # A layer is solved if its drive has not changed since. Only downward sweeps use this:

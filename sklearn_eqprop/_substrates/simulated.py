@@ -67,7 +67,8 @@ class SimulatedNetwork:
     lead : float, default=0.1
         Relative change of the output that feedback is expected to bring, see `SettleOptions.lead`.
     repeats : bool, default=False
-        Whether most free and nudged phases are not measured, see `Habit`. Not on a device.
+        Whether most free and nudged phases are not measured, see `Habit`. Only for relaxations that
+        solve layers, and not on a device.
 
     Attributes
     ----------
@@ -98,7 +99,8 @@ class SimulatedNetwork:
         self.rate_coordinates = rate_coordinates
         self.attenuated = attenuated
         is_device, freezes = network.backend.is_device, limits.literal
-        self._habits = [Habit(), Habit()] if repeats and not is_device else [None, None]
+        repeats = repeats and relaxation.solves_layers and not is_device
+        self._habits = [Habit(), Habit()] if repeats else [None, None]
         self._free_options = SettleOptions(
             freezes=freezes,
             keeps="output" if output_only else "drives",

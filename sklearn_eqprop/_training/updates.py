@@ -31,7 +31,7 @@ class Chunk:
     direction : array of shape (n_parameters,)
         Room for the directions, and then for the steps.
     memory_views, direction_views
-        Views of these arrays in the shapes of the blocks.
+        For each block: views of these arrays in its shape.
     """
 
     memory: list[np.ndarray]
@@ -40,12 +40,18 @@ class Chunk:
     direction_views: list[np.ndarray]
 
     @classmethod
-    def of(cls, blocks: Sequence[np.ndarray], n_kept: int) -> Self:
-        """Return room for these blocks, with `n_kept` arrays of memory, all 0."""
+    def of(cls, blocks: Sequence[np.ndarray], kept: Sequence[Sequence[np.ndarray]]) -> Self:
+        """Return room for these blocks that holds copies of what is kept for each of them."""
         size = sum(block.size for block in blocks)
-        *memory, direction = (np.zeros(size, dtype=blocks[0].dtype) for _ in range(n_kept + 1))
+        *memory, direction = (
+            np.empty(size, dtype=blocks[0].dtype) for _ in range(len(kept[0]) + 1)
+        )
         views = [_views(flat, blocks) for flat in memory]
-        return cls(memory, direction, views, _views(direction, blocks))
+        of_block = [[of_flat[index] for of_flat in views] for index in range(len(blocks))]
+        for own_views, arrays in zip(of_block, kept, strict=True):
+            for view, array in zip(own_views, arrays, strict=True):
+                view[...] = array
+        return cls(memory, direction, of_block, _views(direction, blocks))
 
 
 def _views(flat: np.ndarray, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -106,18 +112,19 @@ class Optimizer(ABC):
         self._shapes = [block.shape for block in blocks]
         self.n_updates = 0
         self.chunk = None
-        if not backend.is_device and 0 < sum(block.size for block in blocks) <= CACHE_SIZE:
-            self.chunk = Chunk.of(blocks, len(self.remembers()))
-            self._arrays = list(zip(*self.chunk.memory_views, strict=True)) or [()] * len(blocks)
-        else:
-            self._arrays = [
-                tuple(backend.xp.zeros_like(block) for _ in self.remembers()) for block in blocks
-            ]
         if memory is not None and self._is_own(memory):
             self.n_updates = memory["n_updates"]
-            for index, arrays in enumerate(self._arrays):
-                for name, array in zip(self.remembers(), arrays, strict=True):
-                    array[...] = backend.from_host(memory[name][index], array.dtype)
+            self._arrays = [
+                [backend.from_host(memory[name][index], block.dtype) for name in self.remembers()]
+                for index, block in enumerate(blocks)
+            ]
+        else:
+            self._arrays = [
+                [backend.xp.zeros_like(block) for _ in self.remembers()] for block in blocks
+            ]
+        if not backend.is_device and 0 < sum(block.size for block in blocks) <= CACHE_SIZE:
+            self.chunk = Chunk.of(blocks, self._arrays)
+            self._arrays = self.chunk.memory_views
 
     def remembers(self) -> tuple[str, ...]:
         """Names of the arrays that are kept for each block, in its shape. They start as zeros."""
@@ -133,7 +140,7 @@ class Optimizer(ABC):
         """Count an update; called before the steps of its blocks."""
         self.n_updates += 1
 
-    def memory_of(self, block: int) -> Sequence[Array]:
+    def memory_of(self, block: int) -> list[Array]:
         """Arrays that are kept for a block, in the order of `remembers`."""
         return self._arrays[block]
 
@@ -236,11 +243,11 @@ def _move_together(
     step = optimizer.step(chunk.memory, chunk.direction, updates[0].rate)
     if step is not chunk.direction:
         chunk.direction[...] = step
-    for update, step in zip(updates, chunk.direction_views, strict=True):
+    for update, own_step in zip(updates, chunk.direction_views, strict=True):
         if update.follower is not None:
             decay = update.follower.decay_due(ROUND if ends_round else 0)
-            update.follower.follow(update.follower.array, update.array, step, decay)
-        update.array += step
+            update.follower.follow(update.follower.array, update.array, own_step, decay)
+        update.array += own_step
     if ends_round:
         followers = [update.follower.array for update in updates if update.follower is not None]
         _flush([*(update.array for update in updates), *followers, *chunk.memory])
