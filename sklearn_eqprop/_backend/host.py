@@ -122,7 +122,7 @@ class HostRows:
     """
 
     def __init__(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None) -> None:
-        self._inputs = inputs
+        self._inputs, self._is_sparse = inputs, sparse.issparse(inputs)
         self._target = target
         self._dtype = dtype
         self._factors = None if factors is None else np.asarray(factors, dtype=dtype)
@@ -131,7 +131,11 @@ class HostRows:
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
         for rows in batches(self._inputs.shape[0], batch_size, order):
-            inputs = rows_to_read(self._inputs, rows, self._dtype, self._factors)
+            if self._is_sparse:
+                inputs = rows_to_read(self._inputs, rows, self._dtype, self._factors)
+            else:
+                inputs = np.asarray(self._inputs[rows], dtype=self._dtype)
+                inputs = inputs if self._factors is None else inputs * self._factors
             yield rows, inputs, np.asarray(self._target[rows], dtype=self._dtype)
 
 

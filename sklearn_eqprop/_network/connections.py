@@ -112,10 +112,10 @@ class Dense:
         return self
 
     def apply(self, pre: Array) -> Array:
-        return _product(pre, self.weights)
+        return pre @ self.weights if self.n_source > 1 else _product(pre, self.weights)
 
     def apply_transposed(self, post: Array) -> Array:
-        return _product(post, self.weights.T)
+        return post @ self.weights.T if self.n_target > 1 else _product(post, self.weights.T)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
         """The product pre^T @ delta; for dense `pre` in the memory order of the weights."""

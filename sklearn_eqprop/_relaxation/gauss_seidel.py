@@ -1,6 +1,7 @@
 """Block Gauss-Seidel sweeps: layers solved one after the other, each from the newest others."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from sklearn_eqprop._backend.array_backend import Array, DeviceBackend
@@ -63,7 +64,8 @@ class GaussSeidel(Relaxation):
             late=[None] * n_layers,
             lead=batch.options.lead if passes_forward and self.step_size == 1 else None,
         )
-        sweep.late = [_late_inflow(batch, layer) for layer in layers]
+        late = field.constant if batch.from_rest else partial(_late_inflow, batch)
+        sweep.late = [late(layer) for layer in layers]
         return sweep
 
     def measure(self, batch: Batch) -> tuple[Array, list[Array]] | None:
