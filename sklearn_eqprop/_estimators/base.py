@@ -319,7 +319,7 @@ class BaseEqProp(
         attributes = unpacked_estimator(stored)
         is_checked = attributes.pop("_is_checked", False)
         super().__setstate__(attributes)
-        if is_checked:  # a third of the time of a prediction on one row
+        if is_checked:  # validation would take much of the time of a prediction on one row
             self.__dict__["_checked_parameters"] = given_parameters(self)
 
     def _repr_html_inner(self) -> str:
