@@ -8,7 +8,6 @@ from sklearn_eqprop._backend.host import (
     available_backend,
     batches,
     blocks,
-    column_sums,
     get_backend,
     ignoring_float_errors,
     row_max,

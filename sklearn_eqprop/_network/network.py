@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from sklearn_eqprop._backend import column_sums
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
 from sklearn_eqprop._network.connections import Connection, TiedFeedback
@@ -349,7 +348,7 @@ class Network:
 
         forward = [change(connection) for connection in self.forward]
         biases = [
-            column_sums(self.backend.xp, delta.reshape(-1, bias.shape[0]))
+            delta.reshape(-1, bias.shape[0]).sum(axis=0)
             for bias, delta in zip(self.biases, deltas, strict=True)
         ]
         if not self.tied:

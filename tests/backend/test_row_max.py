@@ -9,7 +9,6 @@ from sklearn_eqprop._backend.host import (
     FEWEST_ROWS,
     NARROW,
     WIDE,
-    column_sums,
     row_max,
     row_sums,
 )
@@ -48,10 +47,10 @@ def test_what_is_not_finite_shows(n_columns, column):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sums(shape, order, dtype):
     array = np.asarray(np.random.RandomState(0).standard_normal(shape).astype(dtype), order=order)
-    for found, lines in ((row_sums(np, array), array), (column_sums(np, array), array.T)):
-        expected = [math.fsum(line) for line in lines.tolist()]
-        assert found.dtype == dtype
-        np.testing.assert_allclose(found, expected, rtol=0, atol=100 * np.finfo(dtype).eps)
+    found = row_sums(np, array)
+    assert found.dtype == dtype
+    expected = [math.fsum(row) for row in array.tolist()]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=100 * np.finfo(dtype).eps)
 
 
 def test_sums_show_what_is_not_finite():
@@ -59,4 +58,3 @@ def test_sums_show_what_is_not_finite():
     array[1, 2], array[2, 0] = np.nan, np.inf
     assert np.isnan(row_sums(np, array)[1])
     assert row_sums(np, array)[2] == np.inf
-    assert np.isnan(column_sums(np, array)[2])
