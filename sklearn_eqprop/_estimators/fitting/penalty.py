@@ -10,6 +10,7 @@ import numpy as np
 from sklearn_eqprop._backend import ArrayBackend
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitting.judging import losses_on
+from sklearn_eqprop._estimators.fitting.loop import LITTLE
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, train
 from sklearn_eqprop._estimators.parameters.config import Config
@@ -32,9 +33,14 @@ TRIAL_SHARE = 0.5
 #: The strength is adapted about this often, each time by this share of the way (in logarithms).
 N_CHECKS = 25
 STEP = 0.2
+#: The gaps of so many last checks are averaged for the trials that follow.
+N_AVERAGED = 5
 #: The first and the largest strength, divided by the weight of a minibatch. The first one is large,
 #: so that the random initial weights have shrunk when the weights are measured.
 FIRST_DECAY, MOST_DECAY = 0.05, 0.1
+#: Divides the first strength for each further hidden layer. If all layers of a deep network shrink,
+#: no signal arrives, and it learns nothing.
+PER_LAYER = 4
 #: relax_tol='auto' for the held-out rows. Their losses need not be as exact as predictions.
 TOLERANCE = 1e-3
 
@@ -104,7 +110,8 @@ def chosen_alpha(
     KeyboardInterrupt
         If the user interrupts a trial.
     """
-    decay, gaps = FIRST_DECAY, list[float]()
+    decay = first = FIRST_DECAY / PER_LAYER ** max(len(config.hidden) - 1, 0)
+    gaps: list[float] = []
     for part, held_out in _parts(rows, start()):
         trial = _Trial(config, part, held_out, start(), backend)
         try:
@@ -112,6 +119,8 @@ def chosen_alpha(
                 decay = trial.improved(decay, gaps)
         except DivergenceError:
             return LEAST_ALPHA  # the fit itself will tell
+        if trial.learned_nothing:
+            decay = first
         gaps.append(trial.gap)
     if not gaps:
         return LEAST_ALPHA
@@ -133,9 +142,11 @@ class _Trial:
 
     Attributes
     ----------
-    gap : float
-        Mean loss of the held-out rows minus that of the others, at the last checks.
+    learned_nothing : bool
+        Whether the last training loss is that of a constant prediction.
     """
+
+    learned_nothing: bool
 
     def __init__(
         self, config: Config, part: Rows, held_out: Rows, start: Fitted, backend: ArrayBackend
@@ -176,7 +187,10 @@ class _Trial:
             raise outcome
         if outcome.ended_by is EndedBy.INTERRUPT:
             raise KeyboardInterrupt
-        gap, error = self._gap(check.losses, outcome.curve[-1] - outcome.penalty)
+        loss = outcome.curve[-1] - outcome.penalty
+        constant = self._start.state.constant_loss
+        self.learned_nothing = loss > (1 - LITTLE) * constant > 0
+        gap, error = self._gap(check.losses, loss)
         self._gaps.append(gap)
         error = 2 * error / math.sqrt(len(earlier) + 1)
         # A gap smaller than twice its standard error may be chance.
@@ -188,7 +202,8 @@ class _Trial:
 
     @property
     def gap(self) -> float:
-        return float(np.mean(self._gaps[-5:]))
+        """Mean loss of the held-out rows minus that of the others, at the last checks."""
+        return float(np.mean(self._gaps[-N_AVERAGED:]))
 
     def _gap(self, losses: np.ndarray, training_loss: float) -> tuple[float, float]:
         """Return the gap and its standard error.
