@@ -205,8 +205,9 @@ def own_score(
 ) -> Callable[[Network], float]:
     """Return a function for accuracy or R²; for the negative mean loss if ``scoring='loss'``."""
     if config.scoring == "loss":
-        loss = loss_on(config, targets, held_out, input_scales)
-        return lambda network: _comparable(-loss(network), "loss")
+        losses = losses_on(config, targets, held_out, input_scales)
+        weight = held_out.weight
+        return lambda network: _comparable(-np.average(losses(network), weights=weight), "loss")
     output_of = _outputs_on(config, targets, held_out, input_scales)
 
     def score(network: Network) -> float:
@@ -214,14 +215,6 @@ def own_score(
         return _comparable(targets.score(output, held_out.y, held_out.weight), None)
 
     return score
-
-
-def loss_on(
-    config: Config, targets: Targets, held_out: Rows, input_scales: np.ndarray | None
-) -> Callable[[Network], float]:
-    """Return a function for the mean loss of held-out rows."""
-    losses_of = losses_on(config, targets, held_out, input_scales)
-    return lambda network: float(np.average(losses_of(network), weights=held_out.weight))
 
 
 def losses_on(

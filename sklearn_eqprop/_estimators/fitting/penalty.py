@@ -27,14 +27,16 @@ HELD_OUT = 0.2
 FEW_ROWS = 500
 #: A trial has about this number of updates, within this range of epochs, but no more than this
 #: share of the epochs of the fit.
-TRIAL_UPDATES = 300
-TRIAL_EPOCHS = (12, 100)
+TRIAL_UPDATES = 150
+TRIAL_EPOCHS = (8, 50)
 TRIAL_SHARE = 0.5
+#: Factor of the learning rate in the trial, if the optimiser takes steps of a given size (Adam).
+HASTE = 2
 #: The strength is adapted about this often, each time by this share of the way (in logarithms).
-N_CHECKS = 25
-STEP = 0.2
+N_CHECKS = 16
+STEP = 0.25
 #: The gaps of so many last checks are averaged for the trials that follow.
-N_AVERAGED = 5
+N_AVERAGED = 4
 #: The first and the largest strength, divided by the weight of a minibatch. The first one is large,
 #: so that the random initial weights have shrunk when the weights are measured.
 FIRST_DECAY, MOST_DECAY = 0.05, 0.1
@@ -154,8 +156,11 @@ class _Trial:
         self.n_epochs = _epochs(config, part.n_samples)
         self._between = math.ceil(self.n_epochs / N_CHECKS)
         self.n_checks = self.n_epochs // self._between
+        haste = HASTE if config.optimizer_type.normalises else 1
+        rates = config.layer_rates(start.arrays.layout.wiring.n_layers)
         self._config = replace(
             config,
+            learning_rate_init=tuple(haste * rate for rate in rates),
             max_iter=self.n_epochs,
             n_iter_no_change=None,
             early_stopping=False,

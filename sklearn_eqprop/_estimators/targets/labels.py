@@ -42,8 +42,6 @@ class Labels:
 
     #: How far apart hidden units are when training starts, see `initial_weights`.
     spread_of_units: ClassVar[float] = 0.0
-    #: alpha_ for labels that are pure noise, see `chosen_alpha`.
-    penalty_of_noise: ClassVar[float] = 3.0
 
     @classmethod
     def first(

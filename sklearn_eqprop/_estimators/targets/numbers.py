@@ -54,10 +54,6 @@ class Numbers:
     #: units almost silent, and without biases all of them have their kink in the middle: functions
     #: of one or two inputs were then learned several times slower.
     spread_of_units: ClassVar[float] = 0.4
-    #: alpha_ for targets that are pure noise, see `chosen_alpha`. It is larger than that of labels,
-    #: because the squared error is more curved than the log loss. With centred nudging twice this
-    #: number has the same effect: a squared error with β = 0.5 then gives updates twice as large.
-    penalty_of_noise: ClassVar[float] = 7.5
 
     @classmethod
     def first(
