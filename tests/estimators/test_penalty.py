@@ -4,9 +4,16 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from scipy import sparse
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris, make_friedman1
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_diabetes,
+    load_digits,
+    load_iris,
+    make_friedman1,
+)
+from sklearn.linear_model import BayesianRidge
 from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import StandardScaler, scale
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.fitting import penalty
@@ -39,7 +46,7 @@ def noisy_targets(share):
     return StandardScaler().fit_transform(X), y
 
 
-#: Pure noise: whichever rows are held out, the trial finds it.
+#: Pure noise: whichever rows are held out, the trial finds it. There is one trial for each.
 DATA = {
     "classes": (EqPropClassifier, *noisy_labels(1)),
     "numbers": (EqPropRegressor, *noisy_targets(1)),
@@ -53,8 +60,9 @@ def seen(monkeypatch):
     found = []
 
     def parts(*arguments):
-        found.append(original(*arguments))
-        return found[-1]
+        pairs = list(original(*arguments))
+        found.extend(pairs)
+        return pairs
 
     original = penalty._parts
     monkeypatch.setattr(penalty, "_parts", parts)
@@ -79,7 +87,16 @@ def test_a_fifth_of_the_rows_is_held_out(seen, name):
 def test_every_class_is_held_out_alike(seen):
     X, y = standardised(load_iris)
     EqPropClassifier(**SETTINGS).fit(X[:130], y[:130])  # 50, 50 and 30 of the classes
-    assert_array_equal(np.bincount(seen[0][1].y), [10, 10, 6])
+    for _, held_out in seen:
+        assert_array_equal(np.bincount(held_out.y), [10, 10, 6])
+
+
+def test_few_rows_have_three_trials_with_different_held_out_rows(seen):
+    X = np.random.RandomState(0).standard_normal((penalty.FEW_ROWS - 1, 3))
+    EqPropRegressor(**SETTINGS).fit(X, X[:, 0])
+    held_out = np.concatenate([held_out.X for _, held_out in seen])
+    assert len(seen) == 3
+    assert len(np.unique(held_out, axis=0)) == len(held_out) == 3 * int(0.2 * len(X))
 
 
 def test_the_trial_never_trains_on_what_it_is_judged_by(seen, monkeypatch):
@@ -93,7 +110,10 @@ def test_the_trial_never_trains_on_what_it_is_judged_by(seen, monkeypatch):
     original = penalty.train
     monkeypatch.setattr(penalty, "train", train)
     EqPropClassifier(**SETTINGS).fit(X, y)
-    assert [rows is part for rows, (part, _) in zip(trained_on, seen, strict=True)] == [True]
+    n_checks = len(trained_on) // len(seen)
+    parts = [part for part, _ in seen for _ in range(n_checks)]
+    assert n_checks > 5
+    assert all(rows is part for rows, part in zip(trained_on, parts, strict=True))
 
 
 @EVERY
@@ -137,25 +157,36 @@ def test_early_stopping_keeps_its_rows_out_of_the_trial(seen):
     X, y = standardised(load_breast_cancer)
     settings = SETTINGS | {"early_stopping": True, "validation_fraction": 0.3}
     EqPropClassifier(**settings).fit(X, y)
-    [(part, held_out)] = seen
-    assert part.n_samples + held_out.n_samples == len(X) - np.ceil(0.3 * len(X))
+    for part, held_out in seen:
+        assert part.n_samples + held_out.n_samples == len(X) - np.ceil(0.3 * len(X))
 
 
 # ---- what is chosen ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("estimator", "make"), [(EqPropClassifier, noisy_labels), (EqPropRegressor, noisy_targets)]
-)
-def test_the_penalty_grows_with_the_noise(estimator, make):
-    models = [estimator((50,), random_state=seed) for seed in range(3)]
+@pytest.mark.parametrize("signal", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize(("n_rows", "n_columns"), [(1000, 30), (400, 20)])
+def test_linear_networks_have_the_strength_of_bayesian_ridge(signal, n_rows, n_columns):
+    # The ratio of precisions is the penalty on the sum over all rows.
+    ratios = []
+    for seed in range(3):
+        rng = np.random.RandomState(seed)
+        X = rng.standard_normal((n_rows, n_columns))
+        y = X @ rng.standard_normal(n_columns) * np.sqrt(signal / n_columns)
+        y = scale(y + rng.standard_normal(n_rows))
+        bayes = BayesianRidge().fit(X, y)
+        alpha = EqPropRegressor((), random_state=seed).fit(X, y).alpha_
+        ratios.append(alpha * n_rows / min(200, n_rows) * bayes.alpha_ / bayes.lambda_)
+    assert 0.25 < np.exp(np.mean(np.log(ratios))) < 4
+
+
+def test_the_penalty_grows_with_the_noise():
+    models = [EqPropRegressor((50,), random_state=seed) for seed in range(3)]
     little, some, much = (
-        np.median([model.fit(*make(share)).alpha_ for model in models]) for share in (0, 0.5, 1)
+        np.median([model.fit(*noisy_targets(share)).alpha_ for model in models])
+        for share in (0, 0.3, 1)
     )
-    most = models[0]._targets.penalty_of_noise
-    assert little < 0.25 * most
-    assert 0.12 * most < some < most
-    assert 0.5 * most < much <= most
+    assert 3 * little < some < much
 
 
 @pytest.mark.parametrize(
@@ -174,36 +205,21 @@ def test_what_noise_hides_is_learned_better_than_with_the_penalty_of_mlp(estimat
     assert np.mean(gains) > 0.04
 
 
-def test_a_function_that_is_learned_slowly_is_not_noise():
+def test_a_function_that_is_learned_slowly_is_learned_as_far():
     X = np.linspace(-3, 3, 200)[:, None]
-    assert EqPropRegressor(random_state=0).fit(X, np.sin(4 * X[:, 0])).alpha_ == LEAST_ALPHA
+    y = np.sin(4 * X[:, 0])
+    auto, weak = (
+        EqPropRegressor(random_state=0, alpha=alpha, max_iter=1000).fit(X, y).score(X, y)
+        for alpha in ("auto", LEAST_ALPHA)
+    )
+    assert auto > weak - 0.1
 
 
-@pytest.mark.parametrize(
-    ("losses", "rise"),
-    [
-        ([], 0),
-        ([1.0], 0),
-        ([3.0, 2, 1], 0),
-        (list(range(25, 0, -1)), 0),  # falls to the end
-        ([5.0] * 15 + [1] * 5 + [2] * 5, 1),
-        ([5.0] * 5 + [1] * 2 + [2] * 3, 1),
-        ([5.0] * 15 + [2] * 5 + [1] + [2] * 4, 0.0),  # one lucky check
-        ([5.0] * 15 + [1] * 9 + [6], 1),
-    ],
-)
-def test_the_rise_is_between_averages_of_a_fifth_of_the_checks(losses, rise):
-    watch = penalty.Watch(losses.__getitem__, n_epochs=len(losses))
-    for number in range(len(losses)):
-        assert not watch.epoch_ended(number, None)
-    assert watch.rise == pytest.approx(rise, abs=1e-12)
-
-
-def test_the_trial_ends_when_the_rise_is_as_large_as_it_counts():
-    losses = [5.0] * 5 + [1] * 5 + [4] * 15
-    watch = penalty.Watch(losses.__getitem__, n_epochs=25, most=0.9)
-    ended = [watch.epoch_ended(number, None) for number in range(25)]
-    assert ended.index(True) == 11  # the mean of 1, 1, 1, 4, 4 is 2.2
+@pytest.mark.parametrize("hidden", [(64, 64, 64), (32,) * 6])
+def test_deep_networks_still_learn(hidden):
+    X, y = load_digits(return_X_y=True)
+    model = EqPropClassifier(hidden, random_state=0).fit(X[:600] / 16, y[:600])
+    assert model.score(X[600:] / 16, y[600:]) > 0.6
 
 
 def test_separable_classes_get_little_penalty():
@@ -230,7 +246,7 @@ def test_exclusive_or_is_learned():
 
 def test_constant_targets_need_no_penalty():
     X = np.random.RandomState(0).standard_normal((60, 3))
-    assert EqPropRegressor(**SETTINGS).fit(X, np.ones(60)).alpha_ == LEAST_ALPHA
+    assert EqPropRegressor(**SETTINGS).fit(X, np.ones(60)).alpha_ < 0.1
 
 
 def test_several_labels_and_several_numbers():
@@ -241,9 +257,9 @@ def test_several_labels_and_several_numbers():
     assert EqPropClassifier(**SETTINGS).fit(X, labels).alpha_ > LEAST_ALPHA
 
 
-def test_a_loss_without_a_known_constant_prediction_tells_nothing():
-    X, y = standardised(load_iris)
-    assert EqPropClassifier(**SETTINGS, loss=SquaredHinge()).fit(X, y).alpha_ == LEAST_ALPHA
+def test_own_losses_get_a_penalty_too():
+    X, y = noisy_labels(0.5)
+    assert EqPropClassifier(**SETTINGS, loss=SquaredHinge()).fit(X, y).alpha_ > 0.5
 
 
 def test_a_trial_that_diverges_tells_nothing(monkeypatch):
@@ -312,7 +328,9 @@ def test_an_interrupt_in_the_trial_changes_nothing(monkeypatch):
 def test_verbose_tells_the_choice(capsys):
     model = EqPropRegressor(**SETTINGS, verbose=True).fit(*standardised(load_diabetes))
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith("alpha='auto': in a trial the loss of held-out samples fell to ")
+    assert first.startswith(
+        "alpha='auto': after trials of 15 epochs, the loss of held-out samples "
+    )
     assert first.endswith(f"alpha_={model.alpha_:g}")
     assert second.startswith("Epoch   1")
 

@@ -40,9 +40,9 @@ N_AVERAGED = 4
 #: The first and the largest strength, divided by the weight of a minibatch. The first one is large,
 #: so that the random initial weights have shrunk when the weights are measured.
 FIRST_DECAY, MOST_DECAY = 0.05, 0.1
-#: Divides the first strength for each further hidden layer. If all layers of a deep network shrink,
-#: no signal arrives, and it learns nothing.
-PER_LAYER = 4
+#: Divides both for each further hidden layer. If all layers of a deep network shrink, no signal
+#: arrives, and it learns nothing.
+PER_LAYER = 3
 #: relax_tol='auto' for the held-out rows. Their losses need not be as exact as predictions.
 TOLERANCE = 1e-3
 
@@ -112,7 +112,7 @@ def chosen_alpha(
     KeyboardInterrupt
         If the user interrupts a trial.
     """
-    decay = first = FIRST_DECAY / PER_LAYER ** max(len(config.hidden) - 1, 0)
+    decay = first = FIRST_DECAY / _depth_factor(config)
     gaps: list[float] = []
     for part, held_out in _parts(rows, start()):
         trial = _Trial(config, part, held_out, start(), backend)
@@ -200,9 +200,9 @@ class _Trial:
         error = 2 * error / math.sqrt(len(earlier) + 1)
         # A gap smaller than twice its standard error may be chance.
         gap = max(float(np.mean([*earlier, gap])), error)
-        wanted = gap / check.squares if check.squares > 0 else MOST_DECAY
-        least = LEAST_ALPHA / self._batch_weight
-        wanted = min(max(wanted, least), MOST_DECAY)
+        least, most = LEAST_ALPHA / self._batch_weight, MOST_DECAY / _depth_factor(config)
+        wanted = gap / check.squares if check.squares > 0 else most
+        wanted = min(max(wanted, least), most)
         return decay ** (1 - STEP) * wanted**STEP
 
     @property
@@ -231,6 +231,10 @@ class _Trial:
             msg = "the loss of held-out rows is not finite"
             raise DivergenceError(msg)
         return gap, error
+
+
+def _depth_factor(config: Config) -> int:
+    return PER_LAYER ** max(len(config.hidden) - 1, 0)
 
 
 def _batch_weight(config: Config, rows: Rows) -> float:
