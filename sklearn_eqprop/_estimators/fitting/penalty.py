@@ -197,8 +197,8 @@ class _Trial:
         self.learned_nothing = loss > (1 - LITTLE) * constant > 0
         gap, error = self._gap(check.losses, loss)
         self._gaps.append(gap)
-        error = 2 * error / math.sqrt(len(earlier) + 1)
-        # A gap smaller than twice its standard error may be chance.
+        error /= math.sqrt(len(earlier) + 1)
+        # A gap that is smaller than its standard error may be chance.
         gap = max(float(np.mean([*earlier, gap])), error)
         least, most = LEAST_ALPHA / self._batch_weight, MOST_DECAY / _depth_factor(config)
         wanted = gap / check.squares if check.squares > 0 else most
