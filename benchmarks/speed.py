@@ -4,7 +4,9 @@
 
 Both sides of every ratio are measured in the same run, alternating; a time is the median of
 `--repeats`. ``--rows`` with names runs only some of the rows. Run nothing else on the machine
-meanwhile: BLAS threads that wait for a busy core make every number meaningless.
+meanwhile: BLAS threads that wait for a busy core make every number meaningless. The rows
+default_fits, partial_fits and predictions are an exception: they are processor time of one thread.
+Their record is benchmarks/results/speed_small.md.
 """
 
 from __future__ import annotations
@@ -17,7 +19,13 @@ from datasets import load_images
 from environment import describe_environment
 from sklearn.exceptions import ConvergenceWarning
 from speed_parts import hashed_text, memory, overhead, predictions, products, two_at_once
-from speed_training import against_literal, default_fits, long_training, time_to_error
+from speed_training import (
+    against_literal,
+    default_fits,
+    long_training,
+    partial_fits,
+    time_to_error,
+)
 
 ROWS = {
     function.__name__: function
@@ -26,6 +34,7 @@ ROWS = {
         time_to_error,
         long_training,
         default_fits,
+        partial_fits,
         predictions,
         hashed_text,
         overhead,

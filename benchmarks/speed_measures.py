@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 import tracemalloc
-from functools import partial
+from functools import partial, wraps
 
 import numpy as np
 from sklearn.neural_network import _multilayer_perceptron as multilayer_perceptron
+from threadpoolctl import threadpool_limits
 
 from sklearn_eqprop._network.connections import Dense
 
@@ -26,9 +27,27 @@ def timed(action, *arguments) -> float:
     return time.perf_counter() - started
 
 
-def alternating(actions, repeats: int) -> np.ndarray:
+def alternating(actions, repeats: int, measure=timed) -> np.ndarray:
     """Return the median seconds of each action; the actions run in turn."""
-    return np.median([[timed(action) for action in actions] for _ in range(repeats)], axis=0)
+    return np.median([[measure(action) for action in actions] for _ in range(repeats)], axis=0)
+
+
+def processor_time(action, *arguments) -> float:
+    """Return the processor seconds of a call: other programs hardly change them."""
+    started = time.process_time()
+    action(*arguments)
+    return time.process_time() - started
+
+
+def one_thread(rows):
+    """Return a function of rows that gives BLAS one thread."""
+
+    @wraps(rows)
+    def limited(data, repeats):
+        with threadpool_limits(1):
+            yield from rows(data, repeats)
+
+    return limited
 
 
 def most_memory(action) -> int:

@@ -5,7 +5,7 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import cache, wraps
+from functools import cache, lru_cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, TypeVar, cast
@@ -122,7 +122,7 @@ class HostRows:
     """
 
     def __init__(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None) -> None:
-        self._inputs = inputs
+        self._inputs, self._is_sparse = inputs, sparse.issparse(inputs)
         self._target = target
         self._dtype = dtype
         self._factors = None if factors is None else np.asarray(factors, dtype=dtype)
@@ -131,7 +131,11 @@ class HostRows:
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
         for rows in batches(self._inputs.shape[0], batch_size, order):
-            inputs = rows_to_read(self._inputs, rows, self._dtype, self._factors)
+            if self._is_sparse:
+                inputs = rows_to_read(self._inputs, rows, self._dtype, self._factors)
+            else:
+                inputs = np.asarray(self._inputs[rows], dtype=self._dtype)
+                inputs = inputs if self._factors is None else inputs * self._factors
             yield rows, inputs, np.asarray(self._target[rows], dtype=self._dtype)
 
 
@@ -203,6 +207,17 @@ def row_max(xp: Any, array: Array) -> Array:
     if n_columns >= WIDE:
         return array[np.arange(n_rows), array.argmax(axis=1)]
     return array.max(axis=1)
+
+
+def row_sums(xp: Any, array: Array) -> Array:
+    """``array.sum(axis=1)``; on the host a product with ones, in a fifth of the time."""
+    return array.sum(axis=1) if xp is not np else array @ _ones(array.shape[1], array.dtype)
+
+
+@lru_cache(maxsize=32)
+def _ones(size: int, dtype: Any) -> np.ndarray:
+    """A row of ones. Do not write to it."""
+    return np.ones(size, dtype=dtype)
 
 
 @cache

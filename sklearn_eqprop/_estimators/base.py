@@ -23,7 +23,11 @@ from sklearn_eqprop._estimators.fitted.settle import (
 )
 from sklearn_eqprop._estimators.fitting.fit import Call, fit
 from sklearn_eqprop._estimators.parameters.checks import check_beta, check_clamped_phase
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import (
+    Config,
+    are_checked,
+    given_parameters,
+)
 from sklearn_eqprop._estimators.parameters.constraints import SHARED
 from sklearn_eqprop._estimators.targets import Labels, Numbers
 from sklearn_eqprop._network import feedback_gains
@@ -308,11 +312,15 @@ class BaseEqProp(
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the content of a model file."""
-        return packed_estimator(super().__getstate__())
+        return packed_estimator(super().__getstate__()) | {"_is_checked": are_checked(self)}
 
     def __setstate__(self, stored: dict[str, Any]) -> None:
         """Restore the content of a model file."""
-        super().__setstate__(unpacked_estimator(stored))
+        attributes = unpacked_estimator(stored)
+        is_checked = attributes.pop("_is_checked", False)
+        super().__setstate__(attributes)
+        if is_checked:  # validation would take much of the time of a prediction on one row
+            self.__dict__["_checked_parameters"] = given_parameters(self)
 
     def _repr_html_inner(self) -> str:
         """Return scikit-learn's diagram with a picture of the network below it."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from sklearn_eqprop._backend import row_sums
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 
@@ -18,7 +19,7 @@ class AbsoluteError(Loss):
     curvature = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        return xp.abs(target - output).sum(axis=1)
+        return row_sums(xp, xp.abs(target - output))
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return xp.sign(target - output)

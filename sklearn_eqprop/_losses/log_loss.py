@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import row_max
+from sklearn_eqprop._backend import row_max, row_sums
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import ClassificationLoss
 
@@ -25,8 +25,8 @@ class LogLoss(ClassificationLoss):
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         """C of each sample; the largest output is subtracted so that no exponential overflows."""
         largest = row_max(xp, output)
-        log_sum = xp.log(xp.exp(output - largest[:, None]).sum(axis=1)) + largest
-        return log_sum - (target * output).sum(axis=1)
+        log_sum = xp.log(row_sums(xp, xp.exp(output - largest[:, None]))) + largest
+        return log_sum - row_sums(xp, target * output)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return target - self.probabilities(xp, output)
@@ -37,7 +37,7 @@ class LogLoss(ClassificationLoss):
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         grown = xp.exp(output - row_max(xp, output)[:, None])
-        grown /= grown.sum(axis=1, keepdims=True)
+        grown /= row_sums(xp, grown)[:, None]
         return grown
 
     # Every sweep of a classifier calls these two. They do what `Loss` does, in fewer calls.
@@ -71,7 +71,7 @@ class MultilabelLogLoss(ClassificationLoss):
     label_threshold = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        return (xp.logaddexp(0, output) - target * output).sum(axis=1)
+        return row_sums(xp, xp.logaddexp(0, output) - target * output)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return target - 0.5 * (1 + xp.tanh(0.5 * output))

@@ -16,7 +16,13 @@ from sklearn_eqprop._relaxation.fields import (
     origin_of,
 )
 from sklearn_eqprop._relaxation.gauss_seidel import GaussSeidel
-from sklearn_eqprop._relaxation.relaxation import Batch, Enough, Relaxation, SettleOptions
+from sklearn_eqprop._relaxation.relaxation import (
+    Batch,
+    Enough,
+    Habit,
+    Relaxation,
+    SettleOptions,
+)
 from sklearn_eqprop._relaxation.result import RUNAWAY, Result
 
 #: Every relaxation by the name that users choose it by.

@@ -318,7 +318,7 @@ class DisplacementField(Field):
     ) -> None:
         super().__init__(network, n_samples, push, n_phases, allowances)
         self.origin = origin
-        self._scales = scales
+        self.scales = scales
 
     def signal(self, layer: int, state: Array) -> Any:
         """The change of the rate, ρ(s^0 + d) - ρ(s^0)."""
@@ -333,7 +333,7 @@ class DisplacementField(Field):
     def measured(self, layer: int, size: Array) -> Array:
         """Residual of one layer in units of its scale."""
         size = super().measured(layer, size)
-        return size if self._scales is None else size / self._scales[layer - 1]
+        return size if self.scales is None else size / self.scales[layer - 1]
 
     def take(self, rows: Array) -> DisplacementField:
         origin = self.origin.each(lambda array: array[rows])
@@ -341,7 +341,7 @@ class DisplacementField(Field):
         push = None if self.push is None else self.push.take(rows)
         network = self.network.each(lambda array: array[rows])
         allowances = _each(self.allowances, rows)
-        return type(self)(network, origin, n_samples, push, self.n_phases, self._scales, allowances)
+        return type(self)(network, origin, n_samples, push, self.n_phases, self.scales, allowances)
 
 
 def _each(arrays: Sequence[Array | None] | None, rows: Array) -> list[Array | None] | None:

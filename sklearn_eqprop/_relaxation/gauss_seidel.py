@@ -1,6 +1,7 @@
 """Block Gauss-Seidel sweeps: layers solved one after the other, each from the newest others."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from sklearn_eqprop._backend.array_backend import Array, DeviceBackend
@@ -63,7 +64,8 @@ class GaussSeidel(Relaxation):
             late=[None] * n_layers,
             lead=batch.options.lead if passes_forward and self.step_size == 1 else None,
         )
-        sweep.late = [_late_inflow(batch, layer) for layer in layers]
+        late = field.constant if batch.from_rest else partial(_late_inflow, batch)
+        sweep.late = [late(layer) for layer in layers]
         return sweep
 
     def measure(self, batch: Batch) -> tuple[Array, list[Array]] | None:
@@ -76,6 +78,10 @@ class GaussSeidel(Relaxation):
         for layer, state in enumerate(states, start=1):
             early = sweep.early[layer - 1]
             sweep.late[layer - 1] = late = _late_inflow(batch, layer)
+            if batch.is_counted:
+                if batch.is_last:
+                    drives.append(_drive(field, layer, early, late))
+                continue
             # A layer is solved if its drive has not changed since. Only downward sweeps use this:
             # there, numbers that are not finite show in the layers that come later.
             unchanged = batch.downward and late is field.constant(layer)

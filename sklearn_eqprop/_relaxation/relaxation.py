@@ -27,6 +27,40 @@ SMALL_BATCH = 2**16
 Enough = Callable[[Sequence[Array], Sequence[Array]], Array]
 
 
+#: While training, one of so many phases is measured. The others repeat its number of steps.
+MEASURE_EVERY = 5
+
+
+class Habit:
+    """Number of steps of phases that need about as many as the last one did.
+
+    A phase that does not settle is not repeated: the next one is measured, too.
+    """
+
+    def __init__(self) -> None:
+        self._n_steps = self._n_left = 0
+
+    def known_steps(self, field: Field) -> int:
+        """Number of steps of the next phase; 0: it has to be measured.
+
+        In a large batch, samples that settle early leave it. That is worth the measurement.
+        """
+        if self._n_left == 0 or not is_small(field, field.n_samples):
+            return 0
+        self._n_left -= 1
+        return self._n_steps
+
+    def learn(self, result: Result) -> None:
+        """Note a phase that was measured."""
+        self._n_steps = int(result.n_steps.max(initial=0))
+        self._n_left = MEASURE_EVERY - 1 if result.converged.all() else 0
+
+
+def is_small(field: Field, n_rows: int) -> bool:
+    """Return whether sweeps over so many rows cost less than copying rows together."""
+    return n_rows * sum(field.network.layer_sizes) < SMALL_BATCH
+
+
 @dataclass(frozen=True)
 class SettleOptions:
     """Options of one relaxation that decide when samples stop and which numbers are kept.
@@ -81,6 +115,8 @@ class Batch:
         Number of steps taken so far.
     is_last : bool, default=False
         Whether the limit of steps is reached, so that the residual must be measured now.
+    is_counted : bool, default=False
+        Whether the number of steps is given, so that nobody reads the residual.
     """
 
     field: Field
@@ -91,6 +127,7 @@ class Batch:
     memory: Any = None
     n_steps: int = 0
     is_last: bool = False
+    is_counted: bool = False
 
 
 class Relaxation(ABC):
@@ -192,6 +229,21 @@ class Relaxation(ABC):
                     self.keep_rows(batch, left)
             self.advance(batch)
         return record.result()
+
+    def repeat(self, field: Field, n_steps: int, options: SettleOptions) -> Result:
+        """Take a given number of steps from zero states, and measure nothing.
+
+        The first step of a free phase, which keeps its drives, is a feedforward pass.
+        """
+        downward = options.keeps != "drives"
+        batch = Batch(field, field.zero_states(), True, downward, options, is_counted=True)
+        batch.memory = self.begin(batch)
+        for batch.n_steps in range(n_steps):
+            self.measure(batch)
+            self.advance(batch)
+        batch.n_steps, batch.is_last = n_steps, True
+        measured = self.measure(batch) if options.keeps == "drives" else None
+        return Result(batch.states, drives=None if measured is None else measured[1])
 
 
 def _rows_of(memory: Any, rows: Array) -> Any:
@@ -311,7 +363,7 @@ class HostSamples(SettledSamples):
     def _too_few(self, done: Array) -> bool:
         """Whether to leave all samples in the batch for now."""
         n_done, n_rows = int(done.sum()), done.shape[0]
-        small = n_rows * sum(self._batch.field.network.layer_sizes) < SMALL_BATCH
+        small = is_small(self._batch.field, n_rows)
         return n_done < n_rows and (small or n_done < COMPACTION_SHARE * n_rows)
 
     def _record_all(self, residual: Array, converged: Array, drives: list[Array]) -> None:

@@ -29,7 +29,8 @@ class Result:
     states : list of array
         State of layers 1..L, each of shape (n_samples, n_l).
     n_steps : array of int, shape (n_samples,)
-        Number of sweeps (Gauss-Seidel) or steps (Euler, Anderson) of each sample.
+        Number of sweeps (Gauss-Seidel) or steps (Euler, Anderson) of each sample. This and the next
+        two are None if the phase was not measured, see `Habit`.
     residual : array of shape (n_samples,)
         Largest ``|clip(s + μ^β(s)) - s|`` over the units of each sample, at `states`. It is 0 at
         a fixed point of Eq. 10 (Eq. 16 in the nudged phase). If rates are bounded and the states
@@ -44,19 +45,23 @@ class Result:
     """
 
     states: list[Array]
-    n_steps: Array
-    residual: Array
-    converged: Array
+    n_steps: Array = None
+    residual: Array = None
+    converged: Array = None
     drives: list[Array] | None = None
     n_averaged: int = 0
 
     def map(self, change: Callable[[Array], Array]) -> Result:
         """A result with every array changed by the same function."""
+
+        def changed(array: Array) -> Array:
+            return None if array is None else change(array)
+
         return Result(
             [change(state) for state in self.states],
-            change(self.n_steps),
-            change(self.residual),
-            change(self.converged),
+            changed(self.n_steps),
+            changed(self.residual),
+            changed(self.converged),
             None if self.drives is None else [change(drive) for drive in self.drives],
             self.n_averaged,
         )

@@ -16,8 +16,8 @@ from typing import Any
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._losses.base import HeldForce
-from sklearn_eqprop._network import Activation
-from sklearn_eqprop._relaxation import DisplacementField, Origin, Result
+from sklearn_eqprop._network import Activation, arrival_scales
+from sklearn_eqprop._relaxation import DisplacementField, Habit, Origin, Result
 from sklearn_eqprop._substrates.phases import FreePhase, Nudge, network_at, relative_tolerance
 from sklearn_eqprop._substrates.simulated import MOST_GROWTH, SimulatedNetwork
 
@@ -36,7 +36,9 @@ class ComplexPhases(SimulatedNetwork):
         loss: Loss,
         target: Array,
         strengths: Sequence[complex],
-        scales: Sequence[float] | None,
+        *,
+        scaled: bool = False,
+        habit: Habit | None = None,
     ) -> list[Result]:
         backend, n_phases, n_samples = self.network.backend, len(strengths), target.shape[0]
         xp = backend.xp
@@ -61,6 +63,7 @@ class ComplexPhases(SimulatedNetwork):
         nudged, size = self.limits.nudged_tolerance, abs(strengths[0])
         tolerance = relative_tolerance(backend, nudged, force, size)
         n_rows = 2 * n_phases * n_samples
+        scales = arrival_scales(self.network) if scaled and not self.limits.literal else None
         field = kind(network, origin, n_rows, TwoRowNudge(nudge, xp), 2 * n_phases, scales)
         result = self.settle_second(field, None, xp.concatenate([tolerance] * 2))
         half = n_phases * n_samples

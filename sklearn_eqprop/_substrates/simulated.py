@@ -1,6 +1,6 @@
 """The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -15,6 +15,7 @@ from sklearn_eqprop._relaxation import (
     Enough,
     Field,
     FreeField,
+    Habit,
     Origin,
     Relaxation,
     Result,
@@ -65,6 +66,9 @@ class SimulatedNetwork:
         Samples that may stop their free phase early, see `Enough`. For `output_only`.
     lead : float, default=0.1
         Relative change of the output that feedback is expected to bring, see `SettleOptions.lead`.
+    repeats : bool, default=False
+        Whether most free and nudged phases are not measured, see `Habit`. Only for relaxations that
+        solve layers, and not on a device.
 
     Attributes
     ----------
@@ -86,6 +90,7 @@ class SimulatedNetwork:
         attenuated: bool = False,
         enough: Enough | None = None,
         lead: float = 0.1,
+        repeats: bool = False,
     ) -> None:
         self.network = network
         self.relaxation = relaxation
@@ -94,6 +99,8 @@ class SimulatedNetwork:
         self.rate_coordinates = rate_coordinates
         self.attenuated = attenuated
         is_device, freezes = network.backend.is_device, limits.literal
+        repeats = repeats and relaxation.solves_layers and not is_device
+        self._habits = [Habit(), Habit()] if repeats else [None, None]
         self._free_options = SettleOptions(
             freezes=freezes,
             keeps="output" if output_only else "drives",
@@ -108,21 +115,24 @@ class SimulatedNetwork:
     def settle(self, inputs: Array) -> FreePhase:
         """Free phase: clamp the inputs and settle from zero states."""
         clamped, driven = self.network.clamp_and_hold(inputs)
-        by_input = [drive if drive.ndim > 1 else None for drive in clamped]
-        tolerance, allowances = self.tolerances(self.limits.free_tolerance, by_input)
-        field = FreeField(self.network, clamped, inputs.shape[0], allowances=allowances)
-        result = self.relaxation.settle(
-            field, None, tolerance, self.limits.max_free, options=self._free_options
-        )
+        field, options = FreeField(self.network, clamped, inputs.shape[0]), self._free_options
+
+        def measured() -> Result:
+            by_input = [drive if drive.ndim > 1 else None for drive in clamped]
+            tolerance, field.allowances = self.tolerances(self.limits.free_tolerance, by_input)
+            most = self.limits.max_free
+            return self.relaxation.settle(field, None, tolerance, most, options=options)
+
+        result = self._by_habit(self._habits[0], field, options, measured)
         return SimulatedFreePhase(inputs, result, driven)
 
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """Nudged phases of all strengths, settled together as one batch; displacements."""
-        scales = None if self.limits.literal else arrival_scales(self.network)
+        options: Any = {"scaled": True, "habit": self._habits[1]}
         origin = self.origin(free)
-        return self._displace(DisplacementField, free, origin, loss, target, strengths, scales)
+        return self._displace(DisplacementField, free, origin, loss, target, strengths, **options)
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         return self.measured_change(free, free.result.states, deltas)
@@ -132,7 +142,7 @@ class SimulatedNetwork:
     ) -> list[Result]:
         """Nudged phases in the field corrected by (A^T - A) d, for exact gradients."""
         origin = self.origin(free, with_slopes=True)
-        return self._displace(CorrectedField, free, origin, loss, target, strengths, None)
+        return self._displace(CorrectedField, free, origin, loss, target, strengths)
 
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of A^T λ + force = 0, to a residual relative to each sample's force."""
@@ -276,6 +286,22 @@ class SimulatedNetwork:
         ]
         return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
+    def _by_habit(
+        self,
+        habit: Habit | None,
+        field: Field,
+        options: SettleOptions,
+        measured: Callable[[], Result],
+    ) -> Result:
+        """Settle by `measured`, or repeat the steps of the last phase that was settled so."""
+        n_steps = 0 if habit is None else habit.known_steps(field)
+        if n_steps:
+            return self.relaxation.repeat(field, n_steps, options)
+        result = measured()
+        if habit is not None:
+            habit.learn(result)
+        return result
+
     def _displace(
         self,
         kind: type[DisplacementField],
@@ -284,9 +310,14 @@ class SimulatedNetwork:
         loss: Loss,
         target: Array,
         strengths: Sequence[float],
-        scales: Sequence[float] | None,
+        *,
+        scaled: bool = False,
+        habit: Habit | None = None,
     ) -> list[Result]:
-        """Displacements by nudges of all strengths in one kind of field."""
+        """Displacements by nudges of all strengths in one kind of field.
+
+        If `scaled`, residuals count in units of the size of a displacement in their layer.
+        """
         xp, n_samples, n_phases = self.network.backend.xp, target.shape[0], len(strengths)
         beta: Any = float(strengths[0])
         network = network_at(free)
@@ -300,11 +331,16 @@ class SimulatedNetwork:
             origin, network = origin.each(stacked), network.each(stacked)
         output, pulls_only = origin.states[-1], min(strengths) >= 0
         push = Nudge(loss, target, beta, output, xp)
-        limits, allowances = self.limits, None
-        if limits.literal:
-            nudge = limits.nudged_tolerance * abs(strengths[0])
-            tolerance, allowances = self.tolerances(nudge, origin.states)
-        else:
+        field = kind(network, origin, n_phases * n_samples, push, n_phases)
+
+        def measured() -> Result:
+            limits = self.limits
+            if limits.literal:
+                nudge = limits.nudged_tolerance * abs(strengths[0])
+                tolerance, field.allowances = self.tolerances(nudge, origin.states)
+                return self.settle_second(field, None, tolerance)
+            if scaled:
+                field.scales = arrival_scales(self.network)
             nothing = xp.zeros_like(target)
             force = xp.abs(push.velocity(nothing, nothing))
             if not pulls_only:
@@ -314,8 +350,9 @@ class SimulatedNetwork:
             tolerance = relative_tolerance(
                 network.backend, limits.nudged_tolerance, force, strengths[0]
             )
-        field = kind(network, origin, n_phases * n_samples, push, n_phases, scales, allowances)
-        result = self.settle_second(field, None, tolerance)
+            return self.settle_second(field, None, tolerance)
+
+        result = self._by_habit(habit, field, self._second_options, measured)
         if n_phases == 1:
             return [result]
         return [

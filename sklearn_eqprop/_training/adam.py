@@ -19,6 +19,7 @@ class Adam(Optimizer):
     """
 
     name = "adam"
+    normalises = True
 
     def remembers(self) -> tuple[str, ...]:
         return ("means", "squares")

@@ -195,6 +195,8 @@ def merged_rows(
 class EpochRecord:
     """Summary of one epoch. Numbers of the nudged phase are 0 if the rule has none.
 
+    Numbers of a phase are None if none of its minibatches was measured, see `Habit`.
+
     Attributes
     ----------
     loss : float
@@ -225,10 +227,13 @@ class _PhaseTally:
 
     def __init__(self, backend: ArrayBackend) -> None:
         self._backend = backend
-        self._n_results = 0
+        self._n_results = self._n_unmeasured = 0
         self._totals: tuple[Any, Any, Any] = (0, 0, 0.0)
 
     def add(self, result: Result) -> None:
+        if result.residual is None:
+            self._n_unmeasured += 1
+            return
         self._n_results += result.n_steps.shape[0]
         steps, converged = result.n_steps.sum(), result.converged.sum()
         residual = result.residual.max()
@@ -238,11 +243,12 @@ class _PhaseTally:
         so_far = self._totals
         self._totals = (so_far[0] + steps, so_far[1] + converged, largest(so_far[2], residual))
 
-    def summary(self, scale: float) -> tuple[float, float, float]:
+    def summary(self, scale: float) -> tuple[Any, Any, Any]:
         """Mean steps, largest residual divided by `scale`, fraction unconverged."""
         n_results = self._n_results
         if n_results == 0:
-            return 0.0, 0.0, 0.0
+            nothing = None if self._n_unmeasured else 0.0
+            return nothing, nothing, nothing
         steps, converged, residual = self._backend.numbers(self._totals)
         return steps / n_results, residual / scale, (n_results - converged) / n_results
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -18,6 +18,50 @@ ROUND = 64
 #: shrinks by a third per update, faster than Adam's memory and weights do, stays normal until the
 #: next round.
 FLUSH_BELOW = 2.0**46
+
+
+@dataclass
+class Chunk:
+    """All blocks of a small network side by side, so that an optimiser needs one call for all.
+
+    Attributes
+    ----------
+    memory : list of array of shape (n_parameters,)
+        The arrays that the optimiser keeps.
+    direction : array of shape (n_parameters,)
+        Room for the directions, and then for the steps.
+    memory_views, direction_views
+        For each block: views of these arrays in its shape.
+    """
+
+    memory: list[np.ndarray]
+    direction: np.ndarray
+    memory_views: list[list[np.ndarray]]
+    direction_views: list[np.ndarray]
+
+    @classmethod
+    def of(cls, blocks: Sequence[np.ndarray], kept: Sequence[Sequence[np.ndarray]]) -> Self:
+        """Return room for these blocks that holds copies of what is kept for each of them."""
+        size = sum(block.size for block in blocks)
+        *memory, direction = (
+            np.empty(size, dtype=blocks[0].dtype) for _ in range(len(kept[0]) + 1)
+        )
+        views = [_views(flat, blocks) for flat in memory]
+        of_block = [[of_flat[index] for of_flat in views] for index in range(len(blocks))]
+        for own_views, arrays in zip(of_block, kept, strict=True):
+            for view, array in zip(own_views, arrays, strict=True):
+                view[...] = array
+        return cls(memory, direction, of_block, _views(direction, blocks))
+
+
+def _views(flat: np.ndarray, blocks: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Views of consecutive parts of an array in the shapes and memory orders of the blocks."""
+    views, start = [], 0
+    for block in blocks:
+        part = flat[start : start + block.size]
+        views.append(part.reshape(block.shape, order="C" if block.flags.c_contiguous else "F"))
+        start += block.size
+    return views
 
 
 class Optimizer(ABC):
@@ -43,12 +87,17 @@ class Optimizer(ABC):
         Value of the parameter ``optimizer`` that chooses it.
     uses_momentum : bool, default=False
         Whether it reads the parameter `momentum`.
+    normalises : bool, default=False
+        Whether the size of its steps is about the learning rate, however large the gradients are.
     n_updates : int
         Number of updates begun so far.
+    chunk : Chunk or None
+        If all blocks together are small: the room for taking all steps at once.
     """
 
     name: ClassVar[str]
     uses_momentum: ClassVar[bool] = False
+    normalises: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -62,6 +111,7 @@ class Optimizer(ABC):
         self._momentum = momentum
         self._shapes = [block.shape for block in blocks]
         self.n_updates = 0
+        self.chunk = None
         if memory is not None and self._is_own(memory):
             self.n_updates = memory["n_updates"]
             self._arrays = [
@@ -72,6 +122,9 @@ class Optimizer(ABC):
             self._arrays = [
                 [backend.xp.zeros_like(block) for _ in self.remembers()] for block in blocks
             ]
+        if not backend.is_device and 0 < sum(block.size for block in blocks) <= CACHE_SIZE:
+            self.chunk = Chunk.of(blocks, self._arrays)
+            self._arrays = self.chunk.memory_views
 
     def remembers(self) -> tuple[str, ...]:
         """Names of the arrays that are kept for each block, in its shape. They start as zeros."""
@@ -156,6 +209,9 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
     """
     optimizer.begin_update()
     ends_round = optimizer.n_updates % ROUND == 0
+    if optimizer.chunk is not None and len({update.rate for update in updates}) == 1:
+        _move_together(updates, optimizer, optimizer.chunk, ends_round=ends_round)
+        return
     for block, update in enumerate(updates):
         arrays = [update.array, update.direction, *optimizer.memory_of(block)]
         follower = update.follower
@@ -174,6 +230,27 @@ def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole
             array += step
             if ends_round and not whole:
                 _flush([array, *others] if follower is None else [array, following, *others])
+
+
+def _move_together(
+    updates: Sequence[BlockUpdate], optimizer: Optimizer, chunk: Chunk, *, ends_round: bool
+) -> None:
+    """As `apply_updates`, with one step for all blocks. They have the same learning rate."""
+    for update, direction in zip(updates, chunk.direction_views, strict=True):
+        np.divide(update.direction, update.scale, out=direction)
+        if update.decay:
+            direction -= update.decay * update.array
+    step = optimizer.step(chunk.memory, chunk.direction, updates[0].rate)
+    if step is not chunk.direction:
+        chunk.direction[...] = step
+    for update, own_step in zip(updates, chunk.direction_views, strict=True):
+        if update.follower is not None:
+            decay = update.follower.decay_due(ROUND if ends_round else 0)
+            update.follower.follow(update.follower.array, update.array, own_step, decay)
+        update.array += own_step
+    if ends_round:
+        followers = [update.follower.array for update in updates if update.follower is not None]
+        _flush([*(update.array for update in updates), *followers, *chunk.memory])
 
 
 def _flush(arrays: Sequence[Array]) -> None:

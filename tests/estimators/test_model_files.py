@@ -4,6 +4,7 @@ import copy
 import pickle
 import warnings
 from pathlib import Path
+from unittest.mock import patch
 
 import joblib
 import numpy as np
@@ -165,3 +166,16 @@ def test_there_are_fixtures():
         "classifier",
         "regressor",
     }
+
+
+@KINDS
+def test_a_loaded_model_validates_parameters_only_if_they_have_changed(binary, estimator):
+    X, y = binary
+    model = pickle.loads(pickle.dumps(estimator(**SETTINGS).fit(X, y)))
+    with patch.object(type(model), "_validate_params", side_effect=AssertionError):
+        model.predict(X)
+    model.set_params(max_relax_iter=0)
+    with pytest.raises(ValueError, match="max_relax_iter"):
+        model.predict(X)
+    with pytest.raises(ValueError, match="max_relax_iter"):
+        pickle.loads(pickle.dumps(model)).predict(X)

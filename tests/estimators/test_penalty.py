@@ -148,9 +148,11 @@ def test_early_stopping_keeps_its_rows_out_of_the_trial(seen):
     ("estimator", "make"), [(EqPropClassifier, noisy_labels), (EqPropRegressor, noisy_targets)]
 )
 def test_the_penalty_grows_with_the_noise(estimator, make):
-    model = estimator((50,), random_state=0)
-    little, some, much = (model.fit(*make(share)).alpha_ for share in (0, 0.5, 1))
-    most = model._targets.penalty_of_noise
+    models = [estimator((50,), random_state=seed) for seed in range(3)]
+    little, some, much = (
+        np.median([model.fit(*make(share)).alpha_ for model in models]) for share in (0, 0.5, 1)
+    )
+    most = models[0]._targets.penalty_of_noise
     assert little < 0.25 * most
     assert 0.12 * most < some < most
     assert 0.5 * most < much <= most
@@ -161,10 +163,15 @@ def test_the_penalty_grows_with_the_noise(estimator, make):
 )
 def test_what_noise_hides_is_learned_better_than_with_the_penalty_of_mlp(estimator, make):
     (X, noisy), (_, clean) = make(0.6), make(0)
-    X, X_test, y, _, _, y_test = train_test_split(X, noisy, clean, test_size=0.5, random_state=0)
-    auto = estimator(random_state=0).fit(X, y)
-    weak = estimator(random_state=0, alpha=1e-4).fit(X, y)
-    assert auto.score(X_test, y_test) > weak.score(X_test, y_test) + 0.1
+    gains = []
+    for seed in range(4):
+        part, X_test, y, _, _, y_test = train_test_split(
+            X, noisy, clean, test_size=0.5, random_state=seed
+        )
+        auto = estimator(random_state=0).fit(part, y)
+        weak = estimator(random_state=0, alpha=1e-4).fit(part, y)
+        gains.append(auto.score(X_test, y_test) - weak.score(X_test, y_test))
+    assert np.mean(gains) > 0.04
 
 
 def test_a_function_that_is_learned_slowly_is_not_noise():
@@ -178,13 +185,14 @@ def test_a_function_that_is_learned_slowly_is_not_noise():
         ([], 0),
         ([1.0], 0),
         ([3.0, 2, 1], 0),
-        (list(range(20, 0, -1)), 0),  # falls to the end
-        ([5.0] * 10 + [1] * 5 + [2] * 5, 1),
-        ([5.0] * 10 + [2] * 5 + [1] + [2] * 4, 0.0),  # one lucky check
-        ([5.0] * 10 + [1] * 9 + [6], 1),
+        (list(range(25, 0, -1)), 0),  # falls to the end
+        ([5.0] * 15 + [1] * 5 + [2] * 5, 1),
+        ([5.0] * 5 + [1] * 2 + [2] * 3, 1),
+        ([5.0] * 15 + [2] * 5 + [1] + [2] * 4, 0.0),  # one lucky check
+        ([5.0] * 15 + [1] * 9 + [6], 1),
     ],
 )
-def test_the_rise_is_between_averages_of_five_checks(losses, rise):
+def test_the_rise_is_between_averages_of_a_fifth_of_the_checks(losses, rise):
     watch = penalty.Watch(losses.__getitem__, n_epochs=len(losses))
     for number in range(len(losses)):
         assert not watch.epoch_ended(number, None)

@@ -12,7 +12,7 @@ from sklearn_eqprop._training.updates import BlockUpdate, apply_updates
 
 HOST = NumpyBackend()
 SHAPES = [(5, 3), (4,)]
-RATES, SCALES, DECAYS = (0.1, 0.3), (0.25, 1.0), (0.2, 0.0)
+SCALES, DECAYS = (0.25, 1.0), (0.2, 0.0)
 GAIN, FOLLOWER_DECAY = 0.4, 0.05
 
 
@@ -24,8 +24,10 @@ def draws(seed):
 @pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("layouts", ["CCC", "FFF", "CCF", "CFC", "FCC"])
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
-def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
-    monkeypatch.setattr(updates, "CACHE_SIZE", 4)
+@pytest.mark.parametrize("together", [True, False])
+def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum, together):
+    rates = (0.1, 0.1) if together else (0.1, 0.3)
+    monkeypatch.setattr(updates, "CACHE_SIZE", 19 if together else 4)
     blocks, follower = draws(0), np.random.RandomState(1).standard_normal(SHAPES[0])
     of_array, of_direction, of_follower = layouts
     found = [np.array(block, order=of_array) for block in blocks]
@@ -37,13 +39,13 @@ def test_scaled_decaying_and_followed(monkeypatch, whole, layouts, momentum):
         moves = [
             BlockUpdate(array, np.array(direction, order=of_direction), rate, scale, decay)
             for array, direction, rate, scale, decay in zip(
-                found, directions, RATES, SCALES, DECAYS, strict=True
+                found, directions, rates, SCALES, DECAYS, strict=True
             )
         ]
         moves[0].follower = Follower(found_follower, GAIN, FOLLOWER_DECAY)
         apply_updates(moves, optimizer, whole=whole)
         for i, (block, direction) in enumerate(zip(blocks, directions, strict=True)):
-            step = RATES[i] * (direction / SCALES[i] - DECAYS[i] * block)
+            step = rates[i] * (direction / SCALES[i] - DECAYS[i] * block)
             velocities[i] = step = momentum * velocities[i] + step
             if i == 0:
                 follower = follower + GAIN * step - FOLLOWER_DECAY * (follower - GAIN * block)
@@ -111,3 +113,23 @@ def test_an_optimiser_goes_on_counting():
         assert Adam([np.ones(3)], HOST, memory).n_updates == 0
         assert SGD([np.ones(4)], HOST, memory, momentum=momentum).n_updates == 0
         assert SGD([np.ones(3)], HOST, memory, momentum=0.9 - momentum).n_updates == 0
+
+
+def test_an_optimiser_of_small_blocks_goes_on_as_one_of_large_blocks(monkeypatch):
+    def moved(n_before, n_after):
+        found = draws(0)
+        optimizer = Adam(found, HOST)
+        for number in range(n_before + n_after):
+            if number == n_before:
+                optimizer = Adam(found, HOST, optimizer.memory())
+            moves = [
+                BlockUpdate(array, direction, rate=0.1, scale=0.5, decay=0.01)
+                for array, direction in zip(found, draws(number), strict=True)
+            ]
+            apply_updates(moves, optimizer, whole=False)
+        return found
+
+    together = moved(3, 4)
+    monkeypatch.setattr(updates, "CACHE_SIZE", 4)
+    for one, other in zip(together, moved(0, 7), strict=True):
+        assert np.abs(one - other).max() < 1e-14

@@ -130,7 +130,7 @@ def run_training(
                 best_weights, n_to_best = last_good, n_done
             if config.verbose:
                 seconds = (time.perf_counter() - started) / n_done
-                _print_epoch(state, epoch, run, n_done, data.n_samples_given, seconds)
+                _print_epoch(state, run, n_done, data.n_samples_given, seconds)
             if observer is not None and observer.epoch_ended(network, state):
                 ended_by = EndedBy.CALLBACK
                 break
@@ -276,7 +276,6 @@ def _cuts_rate(state: TrainingState, run: Run) -> bool:
 
 def _print_epoch(
     state: TrainingState,
-    epoch: EpochRecord,
     run: Run,
     n_done: int,
     n_samples: int,
@@ -284,12 +283,13 @@ def _print_epoch(
 ) -> None:
     """Print a line on the epoch that has just ended, one of `n_done` that took `seconds` each."""
     score = f"  validation {state.validation_scores[-1]:.4f}" if run.config.early_stopping else ""
-    moving = f"settled {1 - max(epoch.free_unconverged, epoch.nudged_unconverged):.1%}"
+    phases = {name: values[-1] for name, values in state.relaxation.items()}
+    moving = f"settled {1 - max(phases['free_unconverged'], phases['nudged_unconverged']):.1%}"
     if run.config.averages:  # nothing has to settle
-        moving = f"moving {epoch.free_residual:.2g}"
+        moving = f"moving {phases['free_residual']:.2g}"
     print(
         f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
-        f"sweeps {epoch.free_steps:.1f} + {epoch.nudged_steps:.1f}  {moving}  "
+        f"sweeps {phases['free_steps']:.1f} + {phases['nudged_steps']:.1f}  {moving}  "
         f"{n_samples / seconds:,.0f} samples/s  "
         f"at most {seconds * (run.max_iter - n_done):.0f} s left",
         flush=True,

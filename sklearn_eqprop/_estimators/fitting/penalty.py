@@ -20,17 +20,19 @@ from sklearn_eqprop.exceptions import DivergenceError
 LEAST_ALPHA = 1e-4
 #: Share of the distinct rows that is held out, per class if there are classes.
 HELD_OUT = 0.2
-#: The trial has about this number of updates, within this range of epochs, but no more than this
-#: share of the epochs of the fit.
+#: The trial is to get as far as this number of updates would, within this range of epochs, but no
+#: more than this share of the epochs of the fit.
 TRIAL_UPDATES = 300
 TRIAL_EPOCHS = (12, 100)
 TRIAL_SHARE = 0.5
+#: Adam gets as far in half of the updates at twice the rate.
+TRIAL_HASTE = 2
 #: Fits of fewer epochs have no trial: they end before they follow noise.
 FEWEST_EPOCHS = 10
-#: The held-out rows are judged about this often. Averages over so many results in a row are
+#: The held-out rows are judged at most this often. Averages over this share of the results are
 #: compared, because single ones depend on the last minibatches.
 N_CHECKS = 25
-N_AVERAGED = 5
+AVERAGED = 0.2
 #: relax_tol='auto' for these results. They need not be as exact as predictions.
 TOLERANCE = 1e-3
 
@@ -56,7 +58,8 @@ class Watch:
         self, loss_of: Callable[[Network], float], n_epochs: int, most: float = math.inf
     ) -> None:
         self._loss_of, self._most = loss_of, most
-        self._between = math.ceil(n_epochs / N_CHECKS)
+        self._between = max(math.ceil(n_epochs / N_CHECKS), 1)
+        self._n_averaged = math.ceil(AVERAGED * n_epochs / self._between)
         self._n_done = 0
         self.losses: list[float] = []
 
@@ -72,8 +75,8 @@ class Watch:
 
     @property
     def rise(self) -> float:
-        """Mean of the last five losses minus the smallest mean of five in a row."""
-        n_averaged = min(N_AVERAGED, len(self.losses))
+        """Mean of the last losses, a fifth of all, minus the smallest mean of as many in a row."""
+        n_averaged = min(self._n_averaged, len(self.losses))
         if n_averaged == 0:
             return 0.0
         averages = np.convolve(self.losses, np.full(n_averaged, 1 / n_averaged), "valid")
@@ -111,16 +114,19 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     constant = targets.loss.constant_loss(targets.encode(held_out.y, np.float64), held_out.weight)
     if not 0 < constant < math.inf:
         return LEAST_ALPHA
+    haste = TRIAL_HASTE if config.optimizer_type.normalises else 1
+    n_epochs, n_layers = _epochs(config, part.n_samples), start.arrays.layout.wiring.n_layers
     trial = replace(
         config,
         alpha=LEAST_ALPHA,
-        max_iter=_epochs(config, part.n_samples),
+        learning_rate_init=tuple(haste * rate for rate in config.layer_rates(n_layers)),
+        max_iter=math.ceil(n_epochs / haste),
         n_iter_no_change=None,
         early_stopping=False,
         restore_best_weights=False,
         verbose=False,
     )
-    unit = constant * trial.max_iter / config.max_iter
+    unit = constant * n_epochs / config.max_iter
     judged = replace(trial, relax_tol=TOLERANCE) if config.relax_tol == "auto" else trial
     loss_of = loss_on(judged, targets, held_out, start.state.input_scales)
     watch = Watch(loss_of, trial.max_iter, most=unit)
@@ -132,7 +138,7 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
         return LEAST_ALPHA  # the fit itself will tell
     if outcome.ended_by is EndedBy.INTERRUPT:
         raise KeyboardInterrupt
-    if outcome.curve[-1] >= start.state.constant_loss:
+    if min(outcome.curve) >= start.state.constant_loss:
         return LEAST_ALPHA  # nothing was learned, not even noise
     alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
     # In deep networks a strong penalty shrinks every layer, and the signal vanishes.

@@ -235,13 +235,14 @@ class TrainingState:
             self.guard_vectors, self.judged_by = None, ()
 
     def record(self, epoch: EpochRecord, n_samples: int) -> None:
-        """Append the record of an epoch."""
+        """Append the record of an epoch; if no phase was measured, repeat the last numbers."""
         self.n_epochs += 1
         self.n_compared += 1
         self.n_samples_seen += n_samples
         self.loss_curve.append(epoch.loss)
         for name in RELAXATION_RECORDS:
-            self.relaxation[name].append(getattr(epoch, name))
+            values, value = self.relaxation[name], getattr(epoch, name)
+            values.append(values[-1] if value is None else value)
 
 
 def _stored_stream(rng: np.random.RandomState, seed: Any) -> dict[str, Any] | None:

@@ -205,7 +205,9 @@ def training_substrate(config: Config, network: Network) -> Any:
         from sklearn_eqprop._substrates.complex_phases import ComplexPhases
 
         return ComplexPhases(network, relaxation, limits, lead=config.lead, **measured)
-    return SimulatedNetwork(network, relaxation, limits, lead=config.lead, **measured)
+    return SimulatedNetwork(
+        network, relaxation, limits, lead=config.lead, repeats=config.weak_loops, **measured
+    )
 
 
 def training_limits(config: Config) -> SettlingLimits:

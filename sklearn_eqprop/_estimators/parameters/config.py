@@ -124,11 +124,9 @@ class Config:
         InvalidParameterError
             If a parameter has a wrong type or range.
         """
-        given = given_parameters(estimator)
-        checked = vars(estimator).get("_checked_parameters")
-        if checked is None or any(map(operator.is_not, given, checked)):
+        if not are_checked(estimator):
             estimator._validate_params()
-        return cls(*map(_plain, given))
+        return cls(*map(_plain, given_parameters(estimator)))
 
     @property
     def of_network(self) -> dict[str, Any]:
@@ -326,6 +324,12 @@ def given_parameters(estimator: Any) -> tuple[Any, ...]:
     A regressor has no `class_weight`: it counts as None.
     """
     return tuple(getattr(estimator, name, None) for name in _NAMES)
+
+
+def are_checked(estimator: Any) -> bool:
+    """Return whether the parameters are still the objects that a fit has validated."""
+    checked = vars(estimator).get("_checked_parameters")
+    return checked is not None and all(map(operator.is_, given_parameters(estimator), checked))
 
 
 def loss_of(estimator: Any) -> Any:

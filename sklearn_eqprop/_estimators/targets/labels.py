@@ -120,7 +120,9 @@ class Labels:
         ValueError
             If y or `classes` does not agree with the first call.
         """
-        y, multilabel = _clean(y, config)
+        # A column of whole numbers needs no further look, which takes long for a few rows.
+        whole = y.ndim == 1 and getattr(y.dtype, "kind", "") in ("i", "u")
+        y, multilabel = (y, False) if whole else _clean(y, config)
         if multilabel != self.multilabel or (multilabel and y.shape[1] != self.n_outputs):
             msg = (
                 f"y has {_kind(multilabel, y)} per sample. When training started, it had "
