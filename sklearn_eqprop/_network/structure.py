@@ -296,7 +296,7 @@ def initial_weights(
     dtype: Any,
     layout: Layout | None = None,
     spread: float = 0.0,
-    start: np.ndarray | float = 0.0,
+    start: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Weights that an untrained network starts from, drawn on the host.
 
@@ -321,8 +321,8 @@ def initial_weights(
     spread : float, default=0.0
         Smallest standard deviation of the drive that standardised inputs give to dense hidden
         units, and range of the biases of these units.
-    start : ndarray of shape (n_outputs,) or float, default=0.0
-        Biases of the outputs.
+    start : ndarray of shape (n_outputs,) or None, default=None
+        Biases of the outputs. None: 0.
 
     Returns
     -------
@@ -350,7 +350,8 @@ def initial_weights(
         if pair[0] == pair[1]:
             np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
     biases = [np.zeros(shape) for shape in layout.bias_shapes]
-    biases[-1] += start
+    if start is not None:
+        biases[-1] += start
     if spread:
         convolved = {target for _, target in layout.geometries}
         for layer, bias in enumerate(biases[:-1], start=1):

@@ -359,12 +359,12 @@ def network_to_train(
         state.forget_other_weights(config.loop_bound, arrays.all)
     else:
         assert rng is not None
-        spread, start = targets.spread_of_units, 0.0
+        dtype, start = rows.X.dtype, None
         if config.output_rho.bounded:
             # Outputs at a bound do not hear a weak nudge. Their mean is inside, and near the goal.
             codes = targets.encode(rows.y, np.float64)
             start = np.average(codes, axis=0, weights=rows.weight)
-        arrays, state = _new_network(config, layout, rows.X.dtype, spread, start, rng)
+        arrays, state = _new_network(config, layout, dtype, targets.spread_of_units, start, rng)
         state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
     state.standardised = rows.columns.standardised
@@ -402,7 +402,7 @@ def _new_network(
     layout: Layout,
     X_dtype: Any,
     spread: float,
-    start: Any,
+    start: np.ndarray | None,
     rng: np.random.RandomState,
 ) -> tuple[FittedArrays, TrainingState]:
     """Return weights and memory of a network that has seen no samples."""
