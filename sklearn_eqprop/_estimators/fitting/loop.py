@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import AUTO_BATCH_SIZE, Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop._network import SMALLEST_GAIN, Network, attenuations, feedback_gains
 from sklearn_eqprop._training import SCHEDULES, Schedule
@@ -155,7 +155,7 @@ def run_training(
     curve = state.loss_curve[-n_done:]
     signal, n_stuck = _signal(trainer, config), 0
     if config.output_rho.bounded and not run.incremental:
-        n_stuck = _n_stuck_outputs(trainer, data, run.batch_size)
+        n_stuck = _n_stuck_outputs(trainer, data, max(run.batch_size, AUTO_BATCH_SIZE))
     return Outcome(ended_by, curve, kept_epoch, kept_loss, penalty, signal, n_stuck)
 
 
