@@ -153,8 +153,7 @@ def _prepare_and_train(
     """
     every_row, targets = rows_to_fit(draft, config, call, previous, backend)
     rows = every_row.that_count()  # without those of a class of weight 0
-    unit = targets.loss_unit(rows.y)
-    config = replace(config, tol=config.tol * unit)
+    config = replace(config, tol=config.tol * targets.loss_unit(rows.y))
     vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
     held_out = None
     if call.validation[0] is not None:
@@ -175,7 +174,7 @@ def _prepare_and_train(
         elif config.max_iter >= FEWEST_EPOCHS and not call.incremental:
             drawn = _drawn_streams(config, rows.n_samples)
             trial = Fitted(arrays.copy(), targets, state.copy(drawn))
-            alpha = max(unit * chosen_alpha(config, rows, trial, backend), LEAST_ALPHA)
+            alpha = chosen_alpha(config, rows, trial, backend)
     vars(draft)["alpha_"] = alpha
     in_numbers = replace(config, alpha=alpha)
     _start_comparison(state, in_numbers, targets, rows, held_out, incremental=call.incremental)

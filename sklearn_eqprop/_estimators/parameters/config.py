@@ -288,14 +288,9 @@ class Config:
         """What the score of an epoch depends on, besides the data and the weights."""
         return (
             *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
-            *(self.activation, self.output_activation, self.objective, self.relaxation),
-            *(
-                self.step_size,
-                self.max_relax_iter,
-                self.relax_tol,
-                _told(self.loss),
-                _told(self.scoring),
-            ),
+            *(self.activation, self.output_activation, self.objective, _told(self.loss)),
+            *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
+            _told(self.scoring),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
