@@ -58,8 +58,8 @@ TO_THE_LETTER = {
 OWN = ("learning_rate_init", "relaxation", "step_size")
 #: Hidden layers and what differs from `TO_THE_LETTER`; the rates are of the layers, input first.
 PRESETS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
-    "2x512": ((512, 512), {"learning_rate_init": [0.03, 0.012, 0.01]}),
-    "3x512": ((512, 512, 512), {"learning_rate_init": [0.03, 0.012, 0.012, 0.01]}),
+    "2x512": ((512, 512), {"learning_rate_init": [0.1, 0.04, 0.02]}),
+    "3x512": ((512, 512, 512), {"learning_rate_init": [0.1, 0.04, 0.04, 0.02]}),
 }
 PRESETS |= {
     f"{name}, Euler": (layers, settings | {"relaxation": "euler", "step_size": 0.5})
