@@ -119,6 +119,12 @@ def test_losses_that_need_outputs_without_bounds_are_refused(digits, loss):
         model.fit(*digits[:2])
 
 
+def test_complex_nudges_are_refused(digits):
+    model = EqPropClassifier(**BOUNDED, activation="tanh", nudging=4)
+    with pytest.raises(ValueError, match=r"does not go with output_activation=.*'identity'"):
+        model.fit(*digits[:2])
+
+
 def test_poisson_is_refused():
     with pytest.raises(ValueError, match="does not go with loss='poisson'"):
         EqPropRegressor(output_activation="relu", loss="poisson").fit([[1.0], [2.0]], [1, 2])
