@@ -172,6 +172,7 @@ def record(title: str, settings: dict, curve: list[dict], path: Path) -> None:
     runs[title] = {"settings": settings, "environment": environment, "curve": curve}
     path.write_text(json.dumps(dict(sorted(runs.items())), indent=1) + "\n")
     parts = ["# The paper, to the letter", *sorted({run["environment"] for run in runs.values()})]
+    parts.append("A run is finished when its training error is 0.00 %; until then it continues.")
     for title, run in sorted(runs.items()):
         total = sum(epoch["minutes"] for epoch in run["curve"])
         cpu = sum(epoch["cpu_minutes"] for epoch in run["curve"])
