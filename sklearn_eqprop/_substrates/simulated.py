@@ -57,7 +57,7 @@ class SimulatedNetwork:
         Which untied feedback connections learn from their own local change; None: all.
     rate_coordinates : bool, default=False
         Whether synapses measure displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
-        The output is linear, so that its nudge D^{-1} C_s is C_s.
+        The output transmits its state, so that its nudge D^{-1} C_s is C_s.
     output_only : bool, default=False
         Whether free phases keep the states of the output only. No second phase can then follow.
     attenuated : bool, default=False
@@ -147,6 +147,8 @@ class SimulatedNetwork:
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of A^T λ + force = 0, to a residual relative to each sample's force."""
         origin = self.origin(free, with_slopes=True)
+        slope = origin.slopes[-1]
+        force = force if slope is None else slope * force  # an output at a bound does not move
         push = held_push(force, self.network.backend.xp)
         field = AdjointField(network_at(free), origin, force.shape[0], push)
         tolerance = relative_tolerance(self.network.backend, self.limits.nudged_tolerance, force)
@@ -341,11 +343,18 @@ class SimulatedNetwork:
                 return self.settle_second(field, None, tolerance)
             if scaled:
                 field.scales = arrival_scales(self.network)
-            nothing = xp.zeros_like(target)
-            force = xp.abs(push.velocity(nothing, nothing))
+            nothing, offset = xp.zeros_like(target), origin.offsets[-1]
+            drive = nothing if offset is None else offset
+
+            def moves(by: Array) -> Array:
+                return xp.abs(
+                    network.backend.project(by, origin.lower[-1], origin.upper[-1], out=by)
+                )
+
+            force = moves(push.velocity(drive, nothing))
             if not pulls_only:
                 # Pushed away from the target, the force grows with the displacement.
-                moved = xp.abs(push.resolve(nothing, nothing))
+                moved = moves(push.resolve(drive, nothing))
                 force = xp.clip(moved, force, MOST_GROWTH * force)
             tolerance = relative_tolerance(
                 network.backend, limits.nudged_tolerance, force, strengths[0]

@@ -141,6 +141,7 @@ def chosen_alpha(config: Config, rows: Rows, start: Fitted, backend: ArrayBacken
     if min(outcome.curve) >= start.state.constant_loss:
         return LEAST_ALPHA  # nothing was learned, not even noise
     alpha = targets.penalty_of_noise * math.sqrt(min(watch.rise / unit, 1))
+    alpha *= targets.loss_unit(rows.y)
     # In deep networks a strong penalty shrinks every layer, and the signal vanishes.
     alpha /= 2 ** max(len(config.hidden) - 1, 0)
     # It will be divided by the size of the minibatch; over all rows, this should not matter.
