@@ -85,25 +85,30 @@ class DenseNet:
     Parameters
     ----------
     activation : str
-        Of the hidden units; the output is linear.
+        Of the hidden units.
     coefs, biases : lists of ndarray
         F_l of shape (n_{l-1}, n_l) and b_l, l = 1..L.
     feedback : list of ndarray or None
         B_l of shape (n_{l+1}, n_l), l = 1..L-1; None: B_l = γ_l F_{l+1}^T.
     strengths : list of float or None
         γ_l; None: 1.
+    output : str
+        Activation of the output: one with ρ(s) = s.
     """
 
-    def __init__(self, activation, coefs, biases, feedback=None, strengths=None):
-        self.activation, self.strengths = activation, strengths
+    output = "identity"
+
+    def __init__(self, activation, coefs, biases, feedback=None, strengths=None, output="identity"):
+        self.activation, self.strengths, self.output = activation, strengths, output
         self.coefs, self.biases, self.feedback = coefs, biases, feedback
         sizes = [bias.size for bias in biases]
         self.ends = np.concatenate([[0], np.cumsum(sizes)])
         hidden = np.arange(self.ends[-1]) < self.ends[-2]
         self.hidden = hidden
-        _, _, low, high = ACTIVATIONS[activation]
-        self.low = np.where(hidden, low, -np.inf)
-        self.high = np.where(hidden, high, np.inf)
+        bounds, of_output = ACTIVATIONS[activation][2:], ACTIVATIONS[output][2:]
+        self.low, self.high = (
+            np.where(hidden, *sides) for sides in zip(bounds, of_output, strict=True)
+        )
         self.W = self._unit_by_unit()
 
     @property
@@ -168,7 +173,7 @@ class DenseNet:
         return (self.low < S) & (self.high > S)
 
     def margin(self, S, X):
-        """Smallest distance of any hidden unit's free drive from a bound."""
+        """Smallest distance of any unit's free drive from a bound."""
         gaps = [np.inf]
         for bound in (self.low, self.high):
             finite = np.isfinite(bound)
@@ -223,7 +228,7 @@ class DenseNet:
 
     def with_arrays(self, coefs, biases, feedback):
         """The same network with other weights."""
-        return DenseNet(self.activation, coefs, biases, feedback, self.strengths)
+        return DenseNet(self.activation, coefs, biases, feedback, self.strengths, self.output)
 
     def dmu_dtheta(self, s, x):
         """∂μ/∂θ of one sample, (units, parameters): μ is linear in θ, so differences are exact."""
@@ -268,7 +273,7 @@ class DenseNet:
         return slopes
 
 
-def random_net(sizes, activation, *, tied=False, gain=0.8, loop=0.5, seed=0):
+def random_net(sizes, activation, *, tied=False, gain=0.8, loop=0.5, seed=0, output="identity"):
     """Weights of spectral norm `gain` forward and `loop / gain` back, biases that spread ρ."""
     rng = np.random.RandomState(seed)
 
@@ -282,7 +287,7 @@ def random_net(sizes, activation, *, tied=False, gain=0.8, loop=0.5, seed=0):
     feedback = None if tied else [weights(m, n, loop / gain) for n, m in pairs[1:]]
     centre = 0.5 if activation == "hard_sigmoid" else 0.2
     biases = [centre + 0.2 * rng.standard_normal(size) for size in sizes[1:]]
-    return DenseNet(activation, coefs, biases, feedback)
+    return DenseNet(activation, coefs, biases, feedback, output=output)
 
 
 def random_task(n_samples, sizes, loss="squared_error", seed=0):

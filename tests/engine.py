@@ -45,6 +45,7 @@ def network_of(net):
         [block.copy() for block in net.biases],
         feedback,
         activation=net.activation,
+        output_activation=net.output,
         backend=NumpyBackend(),
     )
 

@@ -53,6 +53,7 @@ class BaseEqProp(
     hidden_layer_sizes: Any = (100,)
     _: KW_ONLY
     activation: str = "relu"
+    output_activation: str = "identity"
     feedback: str = "untied"
     gradient: str = "vector_field"
     credit_coordinates: str = "auto"
@@ -292,7 +293,7 @@ class BaseEqProp(
         It is the ratio of the Frobenius norms of B and F. With ``feedback='tied'``, B = γ F^T.
         """
         self._fitted_feedback("feedback_gains_")
-        network = FittedArrays.of(self).network(Config.of(self).activation, NumpyBackend())
+        network = FittedArrays.of(self).network(Config.of(self), NumpyBackend())
         return np.array(feedback_gains(network))
 
     def _fitted_feedback(self, name: str) -> list[np.ndarray]:

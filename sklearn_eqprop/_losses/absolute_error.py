@@ -17,6 +17,7 @@ class AbsoluteError(Loss):
     name = "absolute_error"
     # The loss has no curvature next to its kink. The force is bounded: every negative β is stable.
     curvature = 0.0
+    bounded_outputs = True
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         return row_sums(xp, xp.abs(target - output))

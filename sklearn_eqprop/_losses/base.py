@@ -32,6 +32,9 @@ class Loss(ABC):
     clampable : bool, default=False
         Whether ``beta=inf`` may be used. It displaces the output by y - s_L, which is the force of
         the squared error.
+    bounded_outputs : bool, default=False
+        Whether outputs may be kept in a range. The loss must then compare each output with its
+        target, and be a sum over the outputs.
     predicts_log : bool, default=False
         Whether the output is the logarithm of the prediction. Targets must then be >= 0, and they
         are divided by their mean instead of standardised.
@@ -44,6 +47,7 @@ class Loss(ABC):
     curvature: float
     analytic: bool = False
     clampable: bool = False
+    bounded_outputs: bool = False
     predicts_log: bool = False
     label_threshold: float = float("nan")
 

@@ -18,6 +18,7 @@ class Huber(Loss):
 
     name = "huber"
     curvature = 1.0
+    bounded_outputs = True
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         error = xp.abs(target - output)

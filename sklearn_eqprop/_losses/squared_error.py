@@ -17,6 +17,7 @@ class SquaredError(ClassificationLoss):
     curvature = 1.0
     analytic = True
     clampable = True
+    bounded_outputs = True
     label_threshold = 0.5
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:

@@ -8,8 +8,9 @@ and rates do not lengthen differences (``|ρ'|`` <= 1), so
 
 if the spectral radius of N is below 1. Settling is then a contraction with one fixed point.
 
-The output is linear: at the fixed point s_L = Σ_j ρ(s_j) W_j + b, and before it the residual of the
-output is r_L = drive_L - s_L. So for any contrast c of outputs, for example the difference of two,
+If the output is linear, the fixed point has s_L = Σ_j ρ(s_j) W_j + b, and before it the residual
+of the output is r_L = drive_L - s_L. So for any contrast c of outputs, for example the difference
+of two,
 
     |c · (s_L* - s_L)| <= |c · r_L| + Σ_j ||W_j c|| e_j,      e_j the distance of layer j.
 
@@ -67,9 +68,9 @@ def enough_to_decide(
     -------
     callable or None
         ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that
-        settling is a contraction.
+        settling is a contraction, or if the output is not linear.
     """
-    bound = output_bound(network)
+    bound = None if network.activations[-1].bounded else output_bound(network)
     if bound is None:
         return None
 

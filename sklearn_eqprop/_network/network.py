@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
-from sklearn_eqprop._network.activations import ACTIVATIONS, Activation
+from sklearn_eqprop._network.activations import Activation
 from sklearn_eqprop._network.connections import Connection, TiedFeedback
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class Network:
     ----------
     wiring : Wiring
         Source and target of every connection.
-    hidden_activation : Activation
-        ρ of layers 1..L-1. The output layer is linear.
+    activations : sequence of Activation
+        ρ of layers 1..L. That of the output transmits its state.
     forward, feedback : sequences of Connection
         In the order of the wiring.
     biases : sequence of array
@@ -64,8 +64,6 @@ class Network:
         L, the number of layers that have a state.
     dtype : dtype
         Floating-point type of every parameter and state.
-    activations : tuple of Activation
-        Of layers 1..L.
     tied : bool
         Whether feedback uses the transposed forward weights.
     feedback_blocks : list of array
@@ -76,7 +74,7 @@ class Network:
     def __init__(
         self,
         wiring: Wiring,
-        hidden_activation: Activation,
+        activations: Sequence[Activation],
         forward: Sequence[Connection],
         feedback: Sequence[Connection],
         biases: Sequence[Array],
@@ -88,7 +86,7 @@ class Network:
         self.n_layers = len(biases)
         self.dtype = biases[0].dtype
         self.biases = tuple(biases)
-        self.activations = (hidden_activation,) * (len(biases) - 1) + (ACTIVATIONS["identity"],)
+        self.activations = tuple(activations)
         self.layer_sizes = tuple(layer_sizes or (bias.shape[0] for bias in biases))
         self.tied = any(isinstance(connection, TiedFeedback) for connection in feedback)
         self._connect(forward, feedback)

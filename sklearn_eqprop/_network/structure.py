@@ -201,6 +201,7 @@ def wired_network(
     feedback_coefs: Sequence[Any] | None,
     *,
     activation: str,
+    output_activation: str = "identity",
     backend: ArrayBackend,
     layout: Layout | None = None,
 ) -> Network:
@@ -215,8 +216,9 @@ def wired_network(
         feedback that is tied to its partner F in `coefs`, B = γ F^T. None: tied with γ = 1.
     intercepts : sequence of array
         Biases (n_l,) of layers l = 1..L.
-    activation : str
-        Name of the hidden units' activation.
+    activation, output_activation : str
+        Names of the activations of the hidden units and of the output, which must transmit its
+        state.
     backend : ArrayBackend
         Where the arrays live.
     layout : Layout or None, default=None
@@ -254,9 +256,9 @@ def wired_network(
     pools = any(geometry.picks_winners for geometry in geometries.values())
     kind = PoolingNetwork if pools else Network
     sizes = None if layout is None else layout.sizes[1:]
-    hidden_activation = ACTIVATIONS[activation]
-    joined = list(forward.values())
-    return kind(wiring, hidden_activation, joined, feedback, intercepts, backend, sizes)
+    names = [activation] * (len(intercepts) - 1) + [output_activation]
+    activations, joined = [ACTIVATIONS[name] for name in names], list(forward.values())
+    return kind(wiring, activations, joined, feedback, intercepts, backend, sizes)
 
 
 def _partner(forward: Mapping[Pair, Connection], pair: Pair) -> Connection:
@@ -294,6 +296,7 @@ def initial_weights(
     dtype: Any,
     layout: Layout | None = None,
     spread: float = 0.0,
+    start: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Weights that an untrained network starts from, drawn on the host.
 
@@ -318,6 +321,8 @@ def initial_weights(
     spread : float, default=0.0
         Smallest standard deviation of the drive that standardised inputs give to dense hidden
         units, and range of the biases of these units.
+    start : ndarray of shape (n_outputs,) or None, default=None
+        Biases of the outputs. None: 0.
 
     Returns
     -------
@@ -345,6 +350,8 @@ def initial_weights(
         if pair[0] == pair[1]:
             np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
     biases = [np.zeros(shape) for shape in layout.bias_shapes]
+    if start is not None:
+        biases[-1] += start
     if spread:
         convolved = {target for _, target in layout.geometries}
         for layer, bias in enumerate(biases[:-1], start=1):

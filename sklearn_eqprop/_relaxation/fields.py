@@ -145,7 +145,8 @@ class Field(ABC):
         A fresh array or `out`, which may be `drive`.
         """
         if self.push is not None and layer == self.n_layers:
-            return self.push.resolve(drive, state)
+            # Losses of bounded outputs act on each output alone: clipping gives the equilibrium.
+            drive = out = self.push.resolve(drive, state)
         return self.project(layer, drive, out)
 
     def velocity(self, layer: int, drive: Array, state: Array) -> Array:
@@ -275,12 +276,11 @@ def origin_of(
     origin = Origin([], [], [], [], [])
     for layer, (state, drive) in enumerate(zip(states, drives, strict=True), start=1):
         activation = network.activations[layer - 1]
-        bounded = activation.lower is not None or activation.upper is not None
         if not literal:
-            state = network.project(layer, drive) if bounded else drive
+            state = network.project(layer, drive) if activation.bounded else drive
         is_seen = literal or not activation.transmits_state or layer == network.n_layers
         origin.states.append(state if is_seen else None)
-        origin.offsets.append(drive - state if literal or bounded else None)
+        origin.offsets.append(drive - state if literal or activation.bounded else None)
         origin.lower.append(None if activation.lower is None else activation.lower - state)
         origin.upper.append(None if activation.upper is None else activation.upper - state)
         needed = with_slopes and activation.name != "identity"

@@ -65,7 +65,7 @@ class GaussSeidel(Relaxation):
             lead=batch.options.lead if passes_forward and self.step_size == 1 else None,
         )
         late = field.constant if batch.from_rest else partial(_late_inflow, batch)
-        sweep.late = [late(layer) for layer in layers]
+        sweep.late = list(map(late, layers))
         return sweep
 
     def measure(self, batch: Batch) -> tuple[Array, list[Array]] | None:

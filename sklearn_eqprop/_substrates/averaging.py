@@ -53,8 +53,8 @@ class AveragedPhase(FreePhase):
         Average states minus `start`.
     rates : list of array
         Average rates of layers 1..L.
-    slopes : list of array or None
-        Average ρ'(s) of layers 1..L; None: 1 for every unit, or not recorded.
+    slopes : list of array
+        Average ρ'(s) of layers 1..L; empty if not recorded.
     outputs : list of array
         Output in every averaged step. If not recorded: the average output only.
     """
@@ -62,7 +62,7 @@ class AveragedPhase(FreePhase):
     start: list[Array]
     shift: list[Array]
     rates: list[Array]
-    slopes: list[Array | None]
+    slopes: list[Array]
     outputs: list[Array]
 
     def average(self, measure: Callable[[Array], Array]) -> Array:
@@ -139,14 +139,13 @@ class AveragingNetwork:
         shift = shifts.mean()
         states = [at + moved for at, moved in zip(start, shift, strict=True)]
         result = self._result(field, now, states, lengths.transient + lengths.run)
-        curved = iter(slopes.mean())
         return AveragedPhase(
             inputs,
             result,
             start,
             shift,
             rates.mean(),
-            [next(curved, None) for _ in range(network.n_layers)],
+            slopes.mean(),
             outputs or result.states[-1:],
         )
 
@@ -214,9 +213,9 @@ class AveragingNetwork:
         return islice(steps, lengths.run - lengths.averaged, lengths.run)
 
     def _slopes(self, states: Sequence[Array]) -> list[Array]:
-        """ρ'(s) of the hidden layers; the output is linear."""
-        hidden = zip(self.network.activations[:-1], states[:-1], strict=True)
-        return [activation.slope(self.network.backend.xp, state) for activation, state in hidden]
+        """ρ'(s) of every layer."""
+        layers = zip(self.network.activations, states, strict=True)
+        return [activation.slope(self.network.backend.xp, state) for activation, state in layers]
 
     def _result(
         self, field: FreeField, end: list[Array], averages: list[Array], n_steps: int

@@ -53,9 +53,7 @@ def local_asymmetries(
 
 def _responsive(network: Network, layer: int, slopes: Sequence[Array | None]) -> Array | None:
     """1 for units that can move, 0 for units at a bound; None: all can."""
-    activation = network.activations[layer - 1]
-    bounded = activation.lower is not None or activation.upper is not None
-    return slopes[layer - 1] if bounded else None
+    return slopes[layer - 1] if network.activations[layer - 1].bounded else None
 
 
 def _times(factor: Array | None, array: Array) -> Array:

@@ -1,6 +1,6 @@
 """The simulated network as a substrate: its two phases, and the changes its synapses measure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -57,7 +57,7 @@ class SimulatedNetwork:
         Which untied feedback connections learn from their own local change; None: all.
     rate_coordinates : bool, default=False
         Whether synapses measure displacements as changes of the rate, D Δ with D = diag(ρ'(s^0)).
-        The output is linear, so that its nudge D^{-1} C_s is C_s.
+        The output transmits its state, so that its nudge D^{-1} C_s is C_s.
     output_only : bool, default=False
         Whether free phases keep the states of the output only. No second phase can then follow.
     attenuated : bool, default=False
@@ -116,14 +116,15 @@ class SimulatedNetwork:
         """Free phase: clamp the inputs and settle from zero states."""
         clamped, driven = self.network.clamp_and_hold(inputs)
         field, options = FreeField(self.network, clamped, inputs.shape[0]), self._free_options
-
-        def measured() -> Result:
+        habit = self._habits[0]
+        result = self._repeated(habit, field, options)
+        if result is None:
             by_input = [drive if drive.ndim > 1 else None for drive in clamped]
             tolerance, field.allowances = self.tolerances(self.limits.free_tolerance, by_input)
             most = self.limits.max_free
-            return self.relaxation.settle(field, None, tolerance, most, options=options)
-
-        result = self._by_habit(self._habits[0], field, options, measured)
+            result = self.relaxation.settle(field, None, tolerance, most, options=options)
+            if habit is not None:
+                habit.learn(result)
         return SimulatedFreePhase(inputs, result, driven)
 
     def settle_nudged(
@@ -147,6 +148,8 @@ class SimulatedNetwork:
     def settle_adjoint(self, free: FreePhase, force: Array) -> Result:
         """Solution λ of A^T λ + force = 0, to a residual relative to each sample's force."""
         origin = self.origin(free, with_slopes=True)
+        slope = origin.slopes[-1]
+        force = force if slope is None else slope * force  # an output at a bound does not move
         push = held_push(force, self.network.backend.xp)
         field = AdjointField(network_at(free), origin, force.shape[0], push)
         tolerance = relative_tolerance(self.network.backend, self.limits.nudged_tolerance, force)
@@ -286,21 +289,10 @@ class SimulatedNetwork:
         ]
         return xp.minimum(total, max(tolerance, rounding * LARGEST_BOUNDED)), allowances
 
-    def _by_habit(
-        self,
-        habit: Habit | None,
-        field: Field,
-        options: SettleOptions,
-        measured: Callable[[], Result],
-    ) -> Result:
-        """Settle by `measured`, or repeat the steps of the last phase that was settled so."""
+    def _repeated(self, habit: Habit | None, field: Field, options: SettleOptions) -> Result | None:
+        """Settle by the number of steps of an earlier phase; None if this one must be measured."""
         n_steps = 0 if habit is None else habit.known_steps(field)
-        if n_steps:
-            return self.relaxation.repeat(field, n_steps, options)
-        result = measured()
-        if habit is not None:
-            habit.learn(result)
-        return result
+        return self.relaxation.repeat(field, n_steps, options) if n_steps else None
 
     def _displace(
         self,
@@ -332,33 +324,45 @@ class SimulatedNetwork:
         output, pulls_only = origin.states[-1], min(strengths) >= 0
         push = Nudge(loss, target, beta, output, xp)
         field = kind(network, origin, n_phases * n_samples, push, n_phases)
-
-        def measured() -> Result:
+        result = self._repeated(habit, field, self._second_options)
+        if result is None:
             limits = self.limits
             if limits.literal:
                 nudge = limits.nudged_tolerance * abs(strengths[0])
                 tolerance, field.allowances = self.tolerances(nudge, origin.states)
-                return self.settle_second(field, None, tolerance)
-            if scaled:
-                field.scales = arrival_scales(self.network)
-            nothing = xp.zeros_like(target)
-            force = xp.abs(push.velocity(nothing, nothing))
-            if not pulls_only:
-                # Pushed away from the target, the force grows with the displacement.
-                moved = xp.abs(push.resolve(nothing, nothing))
-                force = xp.clip(moved, force, MOST_GROWTH * force)
-            tolerance = relative_tolerance(
-                network.backend, limits.nudged_tolerance, force, strengths[0]
-            )
-            return self.settle_second(field, None, tolerance)
-
-        result = self._by_habit(habit, field, self._second_options, measured)
+            else:
+                if scaled:
+                    field.scales = arrival_scales(self.network)
+                force = _force(push, origin, target, network.backend, pulls_only=pulls_only)
+                tolerance = relative_tolerance(
+                    network.backend, limits.nudged_tolerance, force, strengths[0]
+                )
+            result = self.settle_second(field, None, tolerance)
+            if habit is not None:
+                habit.learn(result)
         if n_phases == 1:
             return [result]
         return [
             result.take(slice(phase * n_samples, (phase + 1) * n_samples))
             for phase in range(n_phases)
         ]
+
+
+def _force(
+    push: Nudge, origin: Origin, target: Array, backend: ArrayBackend, *, pulls_only: bool
+) -> Array:
+    """How far the nudge alone moves the outputs, which stay within their bounds."""
+    bounds, offset = (origin.lower[-1], origin.upper[-1]), origin.offsets[-1]
+    nothing = backend.xp.zeros_like(target)
+    drive = nothing if offset is None else offset
+    by = push.velocity(drive, nothing)
+    force = backend.xp.abs(backend.project(by, *bounds, out=by))
+    if pulls_only:
+        return force
+    # Pushed away from the target, the force grows with the displacement.
+    by = push.resolve(drive, nothing)
+    moved = backend.xp.abs(backend.project(by, *bounds, out=by))
+    return backend.xp.clip(moved, force, MOST_GROWTH * force)
 
 
 def _above_rounding_of_layer(backend: ArrayBackend, tolerance: float, numbers: Array) -> Array:

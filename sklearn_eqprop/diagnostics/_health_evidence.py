@@ -134,7 +134,7 @@ def _flat(network: Network, layer: int, drive: np.ndarray) -> np.ndarray:
     """
     activation = network.activations[layer - 1]
     slope = activation.slope(np, network.project(layer, drive))
-    if activation.lower is not None or activation.upper is not None:
+    if activation.bounded:
         return slope == 0
     return slope < FLAT * activation.slope(np, np.zeros(1))  # steepest at 0
 

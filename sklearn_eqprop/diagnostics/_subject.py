@@ -169,7 +169,7 @@ class Subject:
         States that are not finite raise no error. Their residuals are not finite.
         """
         arrays = FittedArrays.of(self.estimator)
-        network = arrays.network(self.config.activation, NumpyBackend())
+        network = arrays.network(self.config, NumpyBackend())
         substrate = prediction_substrate(self.config, network)
         parts = [
             settle_rows(substrate, self.inputs(rows).astype(network.dtype), outputs_only=True)
@@ -280,8 +280,10 @@ class Subject:
         return self.substrate().origin(free, with_slopes=True)
 
     def force(self, free: FreePhase, rows: slice) -> np.ndarray:
-        """-C_s, the force on the output of each sample at β = 1."""
-        return self.loss.force(np, free.result.states[-1], self.target[rows])
+        """-C_s, the force on the output of each sample at β = 1; 0 for outputs at a bound."""
+        output = free.result.states[-1]
+        slope = self.network.activations[-1].slope(np, output)
+        return slope * self.loss.force(np, output, self.target[rows])
 
 
 def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: bool) -> Subject:
@@ -320,7 +322,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
         y = targets.checked(y, config)
         target, weight = targets.encode(y, np.float64), targets.weight(y, None)
     arrays = FittedArrays.of(estimator).copy(np.float64)
-    network = arrays.network(config.activation, backend)
+    network = arrays.network(config, backend)
     refuse_broken_weights(network)
     X = X if sparse.issparse(X) else np.asarray(X, dtype=np.float64)
     shares = _shares(weight, X.shape[0])

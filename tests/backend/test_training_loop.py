@@ -25,6 +25,7 @@ N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
 MAPS = (Conv2D(3, 3, padding="same", pool=2), Conv2D(4, 2, pool=2), 9)
 AVERAGES = (Conv2D(3, 3, pool=2, pooling="average"), 9)
 EULER = {"relaxation": "euler", "step_size": 0.5}
+BOUNDED = {"output_activation": "hard_sigmoid", "loss": "squared_error"}
 SHORT = {"max_relax_iter": 20, "max_nudge_iter": 10}
 WAYS = [
     {},
@@ -52,6 +53,9 @@ WAYS = [
     {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "gradient": "asymmetric"},
     {"hidden_layer_sizes": AVERAGES, "input_shape": (8, 8), "nudging": "centered"},
     {"objective": "trajectory", **EULER, **SHORT},
+    *[BOUNDED | more for more in ({}, EULER, {"gradient": "asymmetric", "nudging": "centered"})],
+    BOUNDED | {"gradient": "recurrent_backprop", "output_activation": "relu"},
+    BOUNDED | {"relaxation": "anderson", "beta": math.inf},
 ]
 
 

@@ -38,7 +38,7 @@ def memorised():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((160, 20))
     y = (X[:, 0] + 1.5 * rng.standard_normal(160) > 0).astype(int)
-    model = EqPropClassifier((50,), learning_rate_init=0.02, random_state=0)
+    model = EqPropClassifier((50,), learning_rate_init=0.02, alpha=1e-4, random_state=0)
     return fitted(model, X[:80], y[:80]), X[:80], y[:80], X[80:], y[80:]
 
 
@@ -215,13 +215,13 @@ FAINT = {"feedback_scale": 1e-8, "dtype": "float32", "relax_tol": 1e-4}
         ),
         (
             "saturation",
-            {"activation": "tanh", "learning_rate_init": 1.0},
+            {"activation": "tanh", "learning_rate_init": 1.0, "alpha": 1e-4},
             "Lower learning_rate_init",
             {"learning_rate_init": 0.01},
         ),
         (
             "saturation",
-            {"activation": "tanh", "learning_rate_init": 1.0},
+            {"activation": "tanh", "learning_rate_init": 1.0, "alpha": 1e-4},
             "use activation='relu'",
             {"activation": "relu"},
         ),

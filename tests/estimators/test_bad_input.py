@@ -20,6 +20,7 @@ BAD_PARAMETERS = [
     *[("hidden_layer_sizes", v) for v in ((3.5,), (0,), (4, -1), 0, -3, 3.5, True, (True,), "abc")],
     *[("hidden_layer_sizes", v) for v in (None, ("a",), (None,), [[4, 4]], (NAN,))],
     *[("activation", v) for v in ("sigmoid", None, 1)],
+    *[("output_activation", v) for v in ("softmax", None)],
     *[("feedback", v) for v in ("symmetric", True)],
     ("gradient", "exact"),
     *[("credit_coordinates", v) for v in ("rates", None)],

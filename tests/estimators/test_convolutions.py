@@ -430,7 +430,7 @@ def test_loops_are_bounded(digits):
     model = EqPropClassifier(
         (Conv2D(4, 3), Conv2D(5, 3, pool=2)), **SETTINGS | {"feedback_scale": 30.0}
     ).fit(X, y)
-    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
+    network = FittedArrays.of(model).network(model, NumpyBackend())
     forward, feedback = network.forward[1].envelope, network.feedback[0].envelope
     up = forward.apply(np.eye(forward.n_source))
     down = feedback.apply(np.eye(feedback.n_source))

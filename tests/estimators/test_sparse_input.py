@@ -122,7 +122,7 @@ def test_rows_with_very_many_columns_are_settled_few_at_a_time(density, monkeypa
     y = np.arange(40) % 2
     model = EqPropClassifier(hidden_layer_sizes=(2,), max_iter=1, batch_size=10, dtype="float32")
     model.fit(X, y)
-    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
+    network = FittedArrays.of(model).network(model, NumpyBackend())
     parts = [inputs for _, inputs in settle_module._chunks_of_inputs(network, X, None)]
     for part in parts:
         assert sparse.issparse(part) == (density < 0.05)

@@ -36,7 +36,7 @@ def digits():
 
 def updates(model, limits, X, target, rule: CreditRule | None = None):
     """Update of F_1..F_L by the model's rule or another, settled within the given limits."""
-    network = FittedArrays.of(model).network(model.activation, NumpyBackend())
+    network = FittedArrays.of(model).network(model, NumpyBackend())
     substrate = SimulatedNetwork(network, RELAXATIONS[model.relaxation](model.step_size), limits)
     config = Config.of(model)
     rule = rule or config.rule(config.nudges, config.influence)

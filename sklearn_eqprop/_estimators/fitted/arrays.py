@@ -122,8 +122,8 @@ class FittedArrays:
         ]
         return FittedArrays(self.layout, fresh(self.coefs), fresh(self.intercepts), feedback)
 
-    def network(self, activation: str, backend: ArrayBackend) -> Network:
-        """Return the network of these arrays.
+    def network(self, chosen: Any, backend: ArrayBackend) -> Network:
+        """Return the network of these arrays, with the activations of a `Config` or an estimator.
 
         On the host it holds these very arrays, on a device copies.
         """
@@ -138,7 +138,8 @@ class FittedArrays:
             placed(self.coefs),
             placed(self.intercepts),
             feedback,
-            activation=activation,
+            activation=chosen.activation,
+            output_activation=chosen.output_activation,
             backend=backend,
             layout=self.layout,
         )

@@ -29,24 +29,23 @@ def drawing_of(estimator: Any) -> str:
         config = Config.of(estimator)
         if hasattr(estimator, "coefs_"):
             arrays = FittedArrays.of(estimator)
-            gains = feedback_gains(arrays.network(config.activation, NumpyBackend()))
-            captions = _captions(arrays.layout.sizes, config.activation)
+            gains = feedback_gains(arrays.network(config, NumpyBackend()))
+            captions = _captions(arrays.layout.sizes, config)
             return network_svg(captions, arrays.layout.wiring, gains)
         sizes = ("?", *config.hidden, "?")
-        return network_svg(_captions(sizes, config.activation), requested_wiring(config))
+        return network_svg(_captions(sizes, config), requested_wiring(config))
     except (AttributeError, ValueError, TypeError, KeyError):
         return ""
 
 
-def _captions(sizes: Sequence[Any], activation: str) -> list[LayerCaption]:
-    last = len(sizes) - 1
-    hidden = [
-        LayerCaption(f"layer {layer}", f"{sizes[layer]} {activation}") for layer in range(1, last)
-    ]
+def _captions(sizes: Sequence[Any], config: Config) -> list[LayerCaption]:
+    last, rho = len(sizes) - 1, config.activation
+    hidden = [LayerCaption(f"layer {layer}", f"{sizes[layer]} {rho}") for layer in range(1, last)]
+    of_output = config.output_activation.replace("identity", "linear")
     return [
         LayerCaption("input", f"{sizes[0]} features"),
         *hidden,
-        LayerCaption("output", f"{sizes[last]} linear"),
+        LayerCaption("output", f"{sizes[last]} {of_output}"),
     ]
 
 

@@ -203,7 +203,7 @@ def _equilibria(
     is_decided: IsDecided | None,
     outputs_only: bool,
 ) -> Result:
-    network = arrays.network(config.activation, backend)
+    network = arrays.network(config, backend)
     enough = None if is_decided is None else enough_to_decide(network, is_decided)
     substrate = prediction_substrate(config, network, enough, output_only=outputs_only)
     result = settle_rows(substrate, X, nudge=nudge, outputs_only=outputs_only)

@@ -153,6 +153,7 @@ def _prepare_and_train(
     """
     every_row, targets = rows_to_fit(draft, config, call, previous, backend)
     rows = every_row.that_count()  # without those of a class of weight 0
+    config = replace(config, tol=config.tol * targets.loss_unit(rows.y))
     vars(draft).update(targets.attributes)  # scorers and callbacks predict with the draft
     held_out = None
     if call.validation[0] is not None:
@@ -360,7 +361,12 @@ def network_to_train(
         state.forget_other_weights(config.loop_bound, arrays.all)
     else:
         assert rng is not None
-        arrays, state = _new_network(config, layout, rows.X.dtype, targets.spread_of_units, rng)
+        dtype, start = rows.X.dtype, None
+        if config.output_rho.bounded:
+            # Outputs at a bound do not hear a weak nudge. Their mean is inside, and near the goal.
+            codes = targets.encode(rows.y, np.float64)
+            start = np.average(codes, axis=0, weights=rows.weight)
+        arrays, state = _new_network(config, layout, dtype, targets.spread_of_units, start, rng)
         state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
     state.standardised = rows.columns.standardised
@@ -394,7 +400,12 @@ def _drawn_streams(config: Config, n_samples: int) -> list[str]:
 
 
 def _new_network(
-    config: Config, layout: Layout, X_dtype: Any, spread: float, rng: np.random.RandomState
+    config: Config,
+    layout: Layout,
+    X_dtype: Any,
+    spread: float,
+    start: np.ndarray | None,
+    rng: np.random.RandomState,
 ) -> tuple[FittedArrays, TrainingState]:
     """Return weights and memory of a network that has seen no samples."""
     # Each purpose has its own stream, so that one never shifts the numbers of another.
@@ -408,6 +419,7 @@ def _new_network(
         dtype=X_dtype if config.dtype == "auto" else np.dtype(config.dtype),
         layout=layout,
         spread=spread,
+        start=start,
     )
     state = TrainingState.new(*map(int, seeds[1:]))
     if config.tied:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
-from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.parameters.config import AUTO_BATCH_SIZE, Config
 from sklearn_eqprop._estimators.parameters.remedies import Remedy, Situation, sentence
 from sklearn_eqprop._network import SMALLEST_GAIN, Network, attenuations, feedback_gains
 from sklearn_eqprop._training import SCHEDULES, Schedule
@@ -153,7 +153,10 @@ def run_training(
         state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
     state.optimizer = trainer.optimizer.memory()
     curve = state.loss_curve[-n_done:]
-    return Outcome(ended_by, curve, kept_epoch, kept_loss, penalty, _signal(trainer, config))
+    signal, n_stuck = _signal(trainer, config), 0
+    if config.output_rho.bounded and not run.incremental:
+        n_stuck = _n_stuck_outputs(trainer, data, max(run.batch_size, AUTO_BATCH_SIZE))
+    return Outcome(ended_by, curve, kept_epoch, kept_loss, penalty, signal, n_stuck)
 
 
 def _is_one_fit_of_many() -> bool:
@@ -182,6 +185,20 @@ def _signal(trainer: Trainer, config: Config) -> float:
     if wiring.is_layered and min(gains, default=1.0) < SMALLEST_GAIN:
         return 0.0  # the rescaling cannot make up for this
     return config.nudge_strength * min(attenuations(wiring, gains))
+
+
+def _n_stuck_outputs(trainer: Trainer, data: TrainingData, batch_size: int) -> int:
+    """Return the number of outputs that are constant, see `Outcome`."""
+    backend, extremes = trainer.network.backend, []
+    for inputs, target, _ in data.minibatches(trainer, None, batch_size):
+        output = trainer.substrate.settle(inputs).result.states[-1]
+        extremes.append(
+            [side for x in (output, target) for side in (x.min(axis=0), -x.max(axis=0))]
+        )
+    lowest = [backend.xp.stack(part).min(axis=0) for part in zip(*extremes, strict=True)]
+    low, high, low_target, high_target = lowest
+    [n_stuck] = backend.numbers([((low == -high) & (low_target < -high_target)).sum()])
+    return int(n_stuck)
 
 
 def _loss_of_kept(

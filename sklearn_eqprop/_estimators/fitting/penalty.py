@@ -37,8 +37,8 @@ N_CHECKS = 16
 STEP = 0.25
 #: The gaps of so many last checks are averaged for the trials that follow.
 N_AVERAGED = 4
-#: The first and the largest strength, divided by the weight of a minibatch. The first one is large,
-#: so that the random initial weights have shrunk when the weights are measured.
+#: The first and the largest strength, divided by the weight of a minibatch, in units of the loss.
+#: The first one is large, so that the random initial weights shrink before they are measured.
 FIRST_DECAY, MOST_DECAY = 0.05, 0.1
 #: Divides both for each further hidden layer. If all layers of a deep network shrink, no signal
 #: arrives, and it learns nothing.
@@ -112,10 +112,12 @@ def chosen_alpha(
     KeyboardInterrupt
         If the user interrupts a trial.
     """
-    decay = first = FIRST_DECAY / _depth_factor(config)
+    untrained = start()
+    unit = untrained.targets.loss_unit(rows.y) / PER_LAYER ** max(len(config.hidden) - 1, 0)
+    decay = first = FIRST_DECAY * unit
     gaps: list[float] = []
-    for part, held_out in _parts(rows, start()):
-        trial = _Trial(config, part, held_out, start(), backend)
+    for part, held_out in _parts(rows, untrained):
+        trial = _Trial(config, part, held_out, start(), backend, MOST_DECAY * unit)
         try:
             for _ in range(trial.n_checks):
                 decay = trial.improved(decay, gaps)
@@ -151,8 +153,15 @@ class _Trial:
     learned_nothing: bool
 
     def __init__(
-        self, config: Config, part: Rows, held_out: Rows, start: Fitted, backend: ArrayBackend
+        self,
+        config: Config,
+        part: Rows,
+        held_out: Rows,
+        start: Fitted,
+        backend: ArrayBackend,
+        most: float,
     ) -> None:
+        self._most = most
         self.n_epochs = _epochs(config, part.n_samples)
         self._between = math.ceil(self.n_epochs / N_CHECKS)
         self.n_checks = self.n_epochs // self._between
@@ -200,9 +209,8 @@ class _Trial:
         error /= math.sqrt(len(earlier) + 1)
         # A gap that is smaller than its standard error may be chance.
         gap = max(float(np.mean([*earlier, gap])), error)
-        least, most = LEAST_ALPHA / self._batch_weight, MOST_DECAY / _depth_factor(config)
-        wanted = gap / check.squares if check.squares > 0 else most
-        wanted = min(max(wanted, least), most)
+        wanted = gap / check.squares if check.squares > 0 else self._most
+        wanted = min(max(wanted, LEAST_ALPHA / self._batch_weight), self._most)
         return decay ** (1 - STEP) * wanted**STEP
 
     @property
@@ -231,10 +239,6 @@ class _Trial:
             msg = "the loss of held-out rows is not finite"
             raise DivergenceError(msg)
         return gap, error
-
-
-def _depth_factor(config: Config) -> int:
-    return PER_LAYER ** max(len(config.hidden) - 1, 0)
 
 
 def _batch_weight(config: Config, rows: Rows) -> float:

@@ -46,6 +46,13 @@ def warn_about_training(
         warn_at_call("Training interrupted by user.", EqPropWarning)
     if not incremental:  # a later slice may be a more difficult one
         _warn_about_loss(situation, state, outcome, is_blind)
+    if outcome.n_stuck:
+        remedies = (ways.LOWER_RATE, ways.RAISE_BETA, ways.NUDGED, ways.LINEAR_OUTPUT)
+        warn_at_call(
+            f"{outcome.n_stuck} output{'s stay' if outcome.n_stuck > 1 else ' stays'} at a bound "
+            "of the range for all training rows, and cannot learn there. "
+            f"{sentence(situation, *remedies)} Then fit a fresh clone."
+        )
     _warn_about_settling(situation, state, len(outcome.curve))
     # Weights that have grown without limit leave no room for feedback.
     if not _rate_is_too_large(state, outcome.curve):

@@ -52,6 +52,9 @@ class Outcome:
     signal : float
         β times the factor by which feedback attenuates the nudge on its way to the layer that it
         reaches most weakly. Infinity if feedback attenuates nothing.
+    n_stuck : int
+        Outputs that are the same for all rows although their targets differ. Only outputs with
+        bounds are counted, because these can stay so.
     """
 
     ended_by: EndedBy
@@ -60,6 +63,7 @@ class Outcome:
     kept_loss: float
     penalty: float
     signal: float
+    n_stuck: int
 
 
 @dataclass

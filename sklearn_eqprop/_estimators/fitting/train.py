@@ -127,9 +127,9 @@ def _train_on_backend(
     data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
     if state.guard_vectors is None and config.loop_bound is not None:
         # On the host, so that training starts from the same weights on every backend.
-        at_start = arrays.network(config.activation, NumpyBackend())
+        at_start = arrays.network(config, NumpyBackend())
         state.guard_vectors = LoopGainGuard(at_start, config.loop_bound).vectors
-    network = arrays.network(config.activation, backend)
+    network = arrays.network(config, backend)
     trainer = assembled_trainer(config, network, start.targets.loss, state)
     try:
         outcome = run_training(trainer, data, state, run, validation_score, observer)

@@ -5,8 +5,15 @@ from typing import Any
 
 from sklearn_eqprop._estimators.parameters.architecture import named, requested_wiring
 from sklearn_eqprop._estimators.parameters.config import Config
-from sklearn_eqprop._losses import Loss
-from sklearn_eqprop._network import Conv2D, Layout, Wiring, allowed_loop_product, reachable
+from sklearn_eqprop._losses import LABEL_LOSSES, NUMBER_LOSSES, Loss
+from sklearn_eqprop._network import (
+    ACTIVATIONS,
+    Conv2D,
+    Layout,
+    Wiring,
+    allowed_loop_product,
+    reachable,
+)
 from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
@@ -19,6 +26,7 @@ def check_pairs(config: Config, *, incremental: bool) -> None:
     _check_coordinates(config)
     if config.n_points and config.rule.nudged:
         _refuse(f"nudging={config.nudging}", _n_point_faults(config), "nudging='centered'")
+    _check_output(config)
     _refuse("beta=inf", _clamp_faults(config), "a finite beta")
     if incremental and config.early_stopping:
         msg = "partial_fit does not support early_stopping=True. Set it to False, or use fit."
@@ -73,9 +81,12 @@ def _check_coordinates(config: Config) -> None:
 def _n_point_faults(config: Config) -> list[Fault]:
     """Return what complex nudges do not go with."""
     faults: list[Fault] = []
+    why = "its kinks cannot be continued to complex states"
     if not config.rho.analytic:
-        why = "its kinks cannot be continued to complex states"
         faults.append((f"activation={config.activation!r}", why, "activation='tanh'"))
+    if config.output_rho.bounded:
+        what = f"output_activation={config.output_activation!r}"
+        faults.append((what, why, "output_activation='identity'"))
     if config.rule.moves_weights:
         why = "weights would move along a complex path"
         faults.append((f"gradient={config.gradient!r}", why, "gradient='vector_field'"))
@@ -86,6 +97,26 @@ def _n_point_faults(config: Config) -> list[Fault]:
         why = "averages along a trajectory are defined for real nudges only"
         faults.append(("objective='trajectory'", why, "objective='fixed_point'"))
     return faults
+
+
+def _check_output(config: Config) -> None:
+    """Refuse outputs that do not transmit their state, and bounded ones if the loss has no use."""
+    name = config.output_activation
+    if not config.output_rho.transmits_state:
+        good = " or ".join(repr(n) for n, rho in ACTIVATIONS.items() if rho.transmits_state)
+        msg = (
+            f"The 'output_activation' parameter cannot be {name!r}: the loss judges the state of "
+            "an output, which a smooth activation does not bound. It would only change what the "
+            f"output feeds back. Use {good}."
+        )
+        raise InvalidParameterError(msg)
+    if config.output_rho.bounded:
+        losses = LABEL_LOSSES | NUMBER_LOSSES
+        known = losses.get(config.loss) if isinstance(config.loss, str) else None
+        if known is None or not known.bounded_outputs:
+            why = "outputs with bounds need a loss that compares each of them with its target"
+            faults = [(f"loss={config.loss!r}", why, "loss='squared_error'")]
+            _refuse(f"output_activation={name!r}", faults, "output_activation='identity'")
 
 
 def _clamp_faults(config: Config) -> list[Fault]:
@@ -201,6 +232,7 @@ def check_same_network(
         ("input_shape={!r}", old.shapes[0], new.shapes[0]),
         ("feedback={!r}", was.feedback, config.feedback),
         ("activation={!r}", was.activation, config.activation),
+        ("output_activation={!r}", was.output_activation, config.output_activation),
     ]
     if old != new:
         facts.append(("hidden_layer_sizes={!r}", was.hidden, config.hidden))

@@ -35,6 +35,7 @@ AUTO_BATCH_SIZE = 200
 OF_NETWORK = (
     "hidden_layer_sizes",
     "activation",
+    "output_activation",
     "feedback",
     "objective",
     "connections",
@@ -53,6 +54,7 @@ class Config:
 
     hidden_layer_sizes: Any
     activation: str
+    output_activation: str
     feedback: str
     gradient: str
     credit_coordinates: str
@@ -145,6 +147,11 @@ class Config:
     def rho(self) -> Activation:
         """Activation of the hidden units."""
         return ACTIVATIONS[self.activation]
+
+    @property
+    def output_rho(self) -> Activation:
+        """Activation of the output."""
+        return ACTIVATIONS[self.output_activation]
 
     @property
     def tied(self) -> bool:
@@ -279,8 +286,9 @@ class Config:
         """What the score of an epoch depends on, besides the data and the weights."""
         return (
             *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
-            *(self.activation, self.objective, self.relaxation, self.step_size),
-            *(self.max_relax_iter, self.relax_tol, _told(self.loss), _told(self.scoring)),
+            *(self.activation, self.output_activation, self.objective, _told(self.loss)),
+            *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
+            _told(self.scoring),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:

@@ -17,6 +17,7 @@ from sklearn_eqprop._training import OPTIMIZERS, SCHEDULES
 SHARED: dict[str, list[Any]] = {
     "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left"), Conv2D],
     "activation": [StrOptions(set(ACTIVATIONS))],
+    "output_activation": [StrOptions(set(ACTIVATIONS))],
     "feedback": [StrOptions({"untied", "tied"})],
     "gradient": [StrOptions(set(RULES))],
     "credit_coordinates": [StrOptions({"auto", "state", "rate"})],

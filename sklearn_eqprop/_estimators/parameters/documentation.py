@@ -17,6 +17,7 @@ Estimator = TypeVar("Estimator", bound=type)
 #: Classes that a parameter chooses from, by name.
 REGISTRIES: dict[str, Mapping[str, Any]] = {
     "activation": ACTIVATIONS,
+    "output_activation": {name: rho for name, rho in ACTIVATIONS.items() if rho.transmits_state},
     "optimizer": OPTIMIZERS,
     "gradient": RULES,
     "nudging": NUDGINGS,
@@ -32,8 +33,12 @@ hidden_layer_sizes : int, Conv2D or sequence of them, default
     Network. Number of units of each hidden layer, from the input side to the output side. A
     `Conv2D` makes a convolutional layer; these come first and need `input_shape`.
 activation : {choices}, default
-    Network. Activation ρ of the hidden units; the output is linear. With 'relu' and 'hard_sigmoid'
-    (the paper's) the states stay in the range of ρ while they settle (Eq. 77).
+    Network. Activation ρ of the hidden units. With 'relu' and 'hard_sigmoid' (the paper's) the
+    states stay in the range of ρ while they settle (Eq. 77).
+output_activation : {choices}, default
+    Network. Activation of the output units. 'hard_sigmoid' (the paper's) keeps them between 0 and
+    1, 'relu' above 0. Both need a loss that compares each output with its target, such as
+    'squared_error'. The range of a regressor's predictions is then that of its targets.
 connections : list of (int, int) or None, default
     Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
     is the output. None: neighbouring layers drive each other, which is

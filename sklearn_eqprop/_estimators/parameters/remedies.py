@@ -88,6 +88,9 @@ FEWER_UNITS = Remedy("use fewer hidden units", lambda s: len(s.config.hidden) > 
 RELU = Remedy(
     "use activation='relu', which does not saturate", lambda s: s.config.activation != "relu"
 )
+LINEAR_OUTPUT = Remedy(
+    "use output_activation='identity'", lambda s: s.config.output_activation != "identity"
+)
 SET_LOOP_GAIN = Remedy("set loop_gain", lambda s: s.config.loop_bound is None)
 LOWER_LOOP_GAIN = Remedy(
     "lower loop_gain (now {c.loop_bound:g})", lambda s: s.config.loop_bound is not None
@@ -119,6 +122,10 @@ ONE_SIDED = Remedy(
 )
 
 # Learning
+NUDGED = Remedy(
+    "use gradient='vector_field', whose nudge can reach such outputs",
+    lambda s: not s.config.rule.nudged,
+)
 LOWER_RATE = Remedy("lower learning_rate_init (now {c.learning_rate_init})")
 RAISE_RATE = Remedy("raise learning_rate_init (now {c.learning_rate_init})")
 CHANGE_RATE = Remedy("change learning_rate_init (now {c.learning_rate_init})")

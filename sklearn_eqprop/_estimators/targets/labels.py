@@ -184,6 +184,10 @@ class Labels:
         """Return the labels themselves: labels have no scale to learn."""
         return self
 
+    def loss_unit(self, y: np.ndarray) -> float:
+        """Return 1: labels are coded in one way."""
+        return 1.0
+
     def warn_about(self, y: np.ndarray) -> None:
         """Do nothing: labels have no scale that could change."""
 

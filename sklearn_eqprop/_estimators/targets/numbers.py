@@ -17,12 +17,15 @@ from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out
 from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, look_over
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import NUMBER_LOSSES, Loss
+from sklearn_eqprop._network import Activation
 from sklearn_eqprop._warnings import warn_at_call
 
 #: Standard deviation, in units of the largest magnitude, up to which targets count as constant.
 CONSTANT = 10 * float(np.finfo(np.float64).eps)
 #: Later targets that are this many times their scale away from the mean have another scale.
 FAR_TARGET = 1e3
+#: Later targets that are this many times their scale beyond the range of the outputs are reported.
+BEYOND = 0.1
 #: Largest error, in units of the targets, whose square is used in a score.
 LARGEST_ERROR = 1e140
 
@@ -37,8 +40,11 @@ class Numbers:
         Whether y has one dimension.
     mean, scale : ndarray of shape (n_outputs,)
         The network is trained on ``(y - mean) / scale``. If the loss predicts a logarithm
-        (Poisson), the mean is 0 and the scale is the mean of the targets.
+        (Poisson), the mean is 0 and the scale is the mean of the targets. If outputs are bounded,
+        the first targets fill their range.
     loss : Loss
+    rho : Activation
+        Of the outputs.
     undecided : tuple of (ndarray, ndarray or None), or None
         Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
         targets vary.
@@ -48,6 +54,7 @@ class Numbers:
     mean: np.ndarray
     scale: np.ndarray
     loss: Loss
+    rho: Activation
     undecided: tuple[np.ndarray, np.ndarray | None] | None = None
 
     #: How far apart hidden units are when training starts. With few inputs Glorot's range leaves
@@ -73,7 +80,8 @@ class Numbers:
         n_outputs = _n_outputs(y)
         loss = config.loss_from(NUMBER_LOSSES)
         _check_sign(y, loss)
-        numbers = cls(y.ndim == 1, np.zeros(n_outputs), np.ones(n_outputs), loss)
+        nothing, one = np.zeros(n_outputs), np.ones(n_outputs)
+        numbers = cls(y.ndim == 1, nothing, one, loss, config.output_rho)
         return numbers, y.reshape(-1, n_outputs)
 
     @classmethod
@@ -84,6 +92,7 @@ class Numbers:
             estimator.target_mean_,
             estimator.target_scale_,
             config.loss_from(NUMBER_LOSSES),
+            config.output_rho,
             estimator._undecided_targets,
         )
 
@@ -160,15 +169,30 @@ class Numbers:
             mean, scale = np.zeros_like(mean), np.where(scale > 0, scale, 1.0)
         else:
             # Rounding leaves a constant column a spread of a few units in the last place.
-            mean, scale = mean * unit, np.where(spread <= CONSTANT, 1.0, spread * unit)
+            scale = np.where(spread <= CONSTANT, 1.0, spread * unit)
+            mean *= unit
+            if self.rho.bounded:
+                mean, scale = _filling(self.rho, y, mean, scale)
         undecided &= incremental and y.shape[0] < TELLING_ROWS
         return replace(
             self, mean=mean, scale=scale, undecided=(y.copy(), weight) if undecided else None
         )
 
+    def loss_unit(self, y: np.ndarray) -> float:
+        """Return the unit of losses: the variance of the coded targets, 1 for standardised ones."""
+        return float(np.var(self.encode(y, np.float64), axis=0).mean()) if self.rho.bounded else 1.0
+
     def warn_about(self, y: np.ndarray) -> None:
         """Warn if later targets have another scale than the first ones."""
-        largest = np.abs(self.encode(y, np.float64)).max()
+        encoded = self.encode(y, np.float64)
+        largest = np.abs(encoded).max()
+        beyond = np.abs(encoded - np.clip(encoded, self.rho.lower, self.rho.upper)).max()
+        if self.rho.bounded and beyond > BEYOND:
+            warn_at_call(
+                f"Some targets lie {beyond:.3g} times target_scale_ beyond the range that "
+                f"output_activation={self.rho.name!r} and the first targets set for predictions. "
+                "Fit a fresh clone, and give its first call targets of the whole range."
+            )
         if largest > FAR_TARGET:
             warn_at_call(
                 f"Some targets lie {largest:.3g} times target_scale_ away from target_mean_. "
@@ -296,6 +320,21 @@ def _magnitudes(y: np.ndarray) -> np.ndarray:
 def _vary(y: np.ndarray) -> bool:
     """Return whether the targets of every output vary by more than rounding."""
     return bool(((y / _magnitudes(y)).std(axis=0) > CONSTANT).all())
+
+
+def _filling(
+    rho: Activation, y: np.ndarray, mean: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and scale by which the targets fill the range of the outputs.
+
+    If one side is open, the targets reach the other side, and keep their scale.
+    """
+    low, high = y.min(axis=0), y.max(axis=0)
+    if rho.lower is not None and rho.upper is not None:
+        scale = np.where(high > low, (high - low) / (rho.upper - rho.lower), scale)
+    if rho.lower is not None:
+        return low - rho.lower * scale, scale
+    return high - rho.upper * scale, scale
 
 
 def _joined(

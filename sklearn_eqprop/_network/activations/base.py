@@ -32,6 +32,8 @@ class Activation(ABC):
         Whether `rate_change` also takes a complex d, for N-point nudging.
     rate_is_signed : bool, default=False
         Whether ρ(s) can be negative. Max pooling may then have no equilibrium.
+    bounded : bool
+        Whether the range ends on one side or on both.
     """
 
     name: str
@@ -41,6 +43,11 @@ class Activation(ABC):
     rate_is_bounded: bool = False
     analytic: bool = False
     rate_is_signed: bool = False
+    bounded: bool = False
+
+    def __init_subclass__(cls) -> None:
+        """Set `bounded`."""
+        cls.bounded = cls.lower is not None or cls.upper is not None
 
     @abstractmethod
     def rate(self, xp: Any, s: Array) -> Array:

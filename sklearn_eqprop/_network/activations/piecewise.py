@@ -46,7 +46,7 @@ class ReLU(_PiecewiseLinear):
 
 
 class Identity(_PiecewiseLinear):
-    """ρ(s) = s. The output layer has it."""
+    """ρ(s) = s. The output layer has it by default."""
 
     name = "identity"
     analytic = True
