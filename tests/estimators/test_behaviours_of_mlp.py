@@ -220,7 +220,7 @@ def test_partial_fit_does_what_fit_does_for_classes(n_classes):
 def test_partial_fit_does_what_fit_does_for_numbers(noisy_regression, momentum):
     X, y = noisy_regression
     settings = {"optimizer": "sgd", "momentum": momentum, "learning_rate_init": 0.05}
-    settings |= {"batch_size": 50, "random_state": 1, "n_iter_no_change": None}
+    settings |= {"batch_size": 50, "random_state": 1, "n_iter_no_change": None, "alpha": 1e-4}
     whole = EqPropRegressor(max_iter=15, **settings).fit(X, y)
     stream = EqPropRegressor(**settings)
     for _ in range(15):

@@ -57,7 +57,7 @@ def test_a_bumpy_loss_around_good_weights_is_no_reason(rate, seed):
     X, y = load_wine(return_X_y=True)
     X = StandardScaler().fit_transform(X)
     model = EqPropClassifier(
-        max_iter=40, learning_rate_init=rate, random_state=seed, early_stopping=True
+        max_iter=40, learning_rate_init=rate, random_state=seed, early_stopping=True, alpha=1e-4
     )
     messages = fit_and_listen(model, X, y)
     assert log_loss(y, model.predict_proba(X)) < 0.9

@@ -207,7 +207,9 @@ def own_score(
     if config.scoring == "loss":
         losses = losses_on(config, targets, held_out, input_scales)
         weight = held_out.weight
-        return lambda network: _comparable(-np.average(losses(network), weights=weight), "loss")
+        return lambda network: _comparable(
+            -float(np.average(losses(network), weights=weight)), "loss"
+        )
     output_of = _outputs_on(config, targets, held_out, input_scales)
 
     def score(network: Network) -> float:

@@ -233,7 +233,8 @@ class _Trial:
         harder = float(np.average(self._easy, weights=weight)) - self._easy_mean
         mean = float(np.average(losses, weights=weight))
         rest = losses - mean - share * easy
-        error = math.sqrt(np.average(rest**2, weights=weight) / rest.size)
+        n_held_out = rest.size if weight is None else weight.sum()
+        error = math.sqrt(np.average(rest**2, weights=weight) / n_held_out)
         gap = mean - training_loss - share * harder
         if not math.isfinite(gap):
             msg = "the loss of held-out rows is not finite"
@@ -261,7 +262,10 @@ def _parts(rows: Rows, start: Fitted) -> Iterator[tuple[Rows, Rows]]:
     """
     targets = start.targets
     labels = targets.stratify(rows.y)
-    hashes = rows.hashes(targets.codes(rows.y), start.state.split_seed)
+    # Ranks do not change with the unit of the targets.
+    columns = targets.codes(rows.y).reshape(rows.n_samples, -1).T
+    ranks = [np.unique(column, return_inverse=True)[1] for column in columns]
+    hashes = rows.hashes(np.column_stack(ranks), start.state.split_seed)
     different, first, which = np.unique(hashes, return_index=True, return_inverse=True)
     order = np.argsort(which, kind="stable")
     kinds: list[Any] = [np.arange(different.size)]
