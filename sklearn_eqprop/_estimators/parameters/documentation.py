@@ -117,11 +117,10 @@ learning_rate : {choices}, default
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
 alpha : float or 'auto', default
     Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
-    minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: if the loss of
-    the other rows rises again, the network has begun to learn noise, and `alpha_` is large. There
-    is no trial, and `alpha_` is 1e-4, in ``partial_fit``, with `max_iter` below 10, with too few
-    rows and with your own loss. An estimator that is fitted already keeps `alpha_` in
-    ``partial_fit`` and in warm starts.
+    minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: the more the loss
+    of the other rows exceeds that of these rows, the larger is `alpha_`. There is no trial, and
+    `alpha_` is 1e-4, in ``partial_fit``, with `max_iter` below 10 and with too few rows. An
+    estimator that is fitted already keeps `alpha_` in ``partial_fit`` and in warm starts.
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default
