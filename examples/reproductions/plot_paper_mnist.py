@@ -15,10 +15,10 @@ package:
 * inputs in [0, 1], feedback weights that learn by their own local rule;
 * no bound on the loop gain and no rescaling of layers.
 
-Some differences remain. The output layer of this package is linear; the paper's is clipped like
-every other layer. Every minibatch settles from zero states. A sample that has settled to within
-1e-4 is not moved further. The paper's table of learning rates and steps is not available to us:
-those below were chosen by trial, near published settings for similar networks.
+Some differences remain. This example has a linear output. The paper clips the output, as
+``output_activation='hard_sigmoid'`` does. Every minibatch settles from zero states. A sample that
+has settled to within 1e-4 is not moved further. The paper's table of learning rates and steps is
+not available to us: those below were chosen by trial, near published settings for similar networks.
 
 Without the safeguards training is noisy, and it can fail. Feedback that starts at the full
 transpose needs the smaller rates below. With the rates of independent feedback it ends at chance.

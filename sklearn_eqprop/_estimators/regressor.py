@@ -43,8 +43,9 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     nudged towards the targets. The difference between the two equilibria, seen locally at each
     synapse, is the weight update (Scellier et al. 2018).
 
-    Targets may have any scale: the network learns them standardised. The output is linear, or the
-    logarithm of the prediction with ``loss='poisson'``.
+    Targets may have any scale: the network learns them standardised. The output is linear unless
+    `output_activation` gives it bounds. With ``loss='poisson'`` it is the logarithm of the
+    prediction.
 
     The parameters form five groups. Try these first: `hidden_layer_sizes`, `activation` and
     `loop_gain` of the group Network; `gradient` and `loss` of Learning; `learning_rate_init`,
@@ -77,7 +78,7 @@ class EqPropRegressor(RegressorMixin, BaseEqProp):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = OF_REGRESSOR
     _targets: ClassVar[type[Numbers]] = Numbers
 
-    nudging: str = "auto"
+    nudging: str | int = "auto"
 
     target_mean_: np.ndarray = field(init=False)
     target_scale_: np.ndarray = field(init=False)

@@ -199,7 +199,7 @@ class TiedFeedback(Reversed):
     """Feedback B = γ F^T through the weights F of a forward connection (energy-based networks).
 
     It has no weights of its own, only its strength γ. F learns from the activities of both
-    directions. γ = 1 is the network of Scellier & Bengio (2017).
+    directions. γ = 1 is the feedback of Scellier & Bengio (2017).
 
     Parameters
     ----------

@@ -328,9 +328,7 @@ def test_an_interrupt_in_the_trial_changes_nothing(monkeypatch):
 def test_verbose_tells_the_choice(capsys):
     model = EqPropRegressor(**SETTINGS, verbose=True).fit(*standardised(load_diabetes))
     first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first.startswith(
-        "alpha='auto': after trials of 15 epochs, the loss of held-out samples "
-    )
+    assert first.startswith("alpha='auto': in a trial of 15 epochs, the gap between the losses ")
     assert first.endswith(f"alpha_={model.alpha_:g}")
     assert second.startswith("Epoch   1")
 

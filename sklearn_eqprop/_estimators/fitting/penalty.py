@@ -31,17 +31,18 @@ TRIAL_UPDATES = 150
 TRIAL_EPOCHS = (8, 50)
 TRIAL_SHARE = 0.5
 #: Factor of the learning rate in the trial, if the optimiser takes steps of a given size (Adam).
-HASTE = 2
-#: The strength is adapted about this often, each time by this share of the way (in logarithms).
+RATE_FACTOR = 2
+#: The strength is adapted about this often.
 N_CHECKS = 16
+#: Each time it moves by this share of the way (in logarithms).
 STEP = 0.25
 #: The gaps of so many last checks are averaged for the trials that follow.
 N_AVERAGED = 4
 #: The first and the largest strength, divided by the weight of a minibatch, in units of the loss.
 #: The first one is large, so that the random initial weights shrink before they are measured.
 FIRST_DECAY, MOST_DECAY = 0.05, 0.1
-#: Divides both for each further hidden layer. If all layers of a deep network shrink, no signal
-#: arrives, and it learns nothing.
+#: Both are divided by this for each hidden layer after the first. If all layers of a deep network
+#: shrink, no signal arrives, and it learns nothing.
 PER_LAYER = 3
 #: relax_tol='auto' for the held-out rows. Their losses need not be as exact as predictions.
 TOLERANCE = 1e-3
@@ -53,6 +54,7 @@ class _Check:
     Attributes
     ----------
     losses : ndarray of shape (n_held_out,)
+        Losses of the held-out rows.
     squares : float
         Sum of the squares of all feedforward weights.
     """
@@ -88,8 +90,8 @@ def chosen_alpha(
 
         gap = decay * ||W||²,    decay = alpha / (weight of a minibatch)
 
-    because each weight that the rows determine adds as much to the gap as to the right side. During
-    the trial, the decay moves towards gap / ||W||² of the present network.
+    Both sides are proportional to the number of weights that the rows determine. During the trial,
+    the decay moves towards gap / ||W||² of the present network.
 
     Which rows are held out depends on their content and on `random_state`, not on their order.
     Rows with equal X and y stay together.
@@ -134,8 +136,8 @@ def chosen_alpha(
     alpha = float(f"{alpha:.2g}")  # rounded: the same on every backend
     if config.verbose:
         print(
-            f"alpha='auto': after trials of {trial.n_epochs} epochs, the loss of held-out samples "
-            f"is larger than that of the others by {np.mean(gaps):.2g}. alpha_={alpha:g}",
+            f"alpha='auto': in a trial of {trial.n_epochs} epochs, the gap between the losses of "
+            f"held-out and of trained samples was {np.mean(gaps):.2g}. alpha_={alpha:g}",
             flush=True,
         )
     return alpha
@@ -165,11 +167,11 @@ class _Trial:
         self.n_epochs = _epochs(config, part.n_samples)
         self._between = math.ceil(self.n_epochs / N_CHECKS)
         self.n_checks = self.n_epochs // self._between
-        haste = HASTE if config.optimizer_type.normalises else 1
+        factor = RATE_FACTOR if config.optimizer_type.normalises else 1
         rates = config.layer_rates(start.arrays.layout.wiring.n_layers)
         self._config = replace(
             config,
-            learning_rate_init=tuple(haste * rate for rate in rates),
+            learning_rate_init=tuple(factor * rate for rate in rates),
             max_iter=self.n_epochs,
             n_iter_no_change=None,
             early_stopping=False,
@@ -183,10 +185,10 @@ class _Trial:
         self._losses_of = losses_on(judged, start.targets, held_out, start.state.input_scales)
         self._held_out_weight = held_out.weight
         target = start.targets.encode(held_out.y, np.float64)
-        self._easy = start.targets.loss.value(np, np.zeros_like(target), target)
+        self._hardness = start.targets.loss.value(np, np.zeros_like(target), target)
         target = start.targets.encode(part.y, np.float64)
-        easy = start.targets.loss.value(np, np.zeros_like(target), target)
-        self._easy_mean = float(np.average(easy, weights=part.weight))
+        hardness = start.targets.loss.value(np, np.zeros_like(target), target)
+        self._trained_hardness = float(np.average(hardness, weights=part.weight))
         self._batch_weight = _batch_weight(config, part)
         self._gaps: list[float] = []
 
@@ -225,14 +227,16 @@ class _Trial:
         prediction 0 tells how hard a row is, and is taken into account like a control variate.
         """
         weight = self._held_out_weight
-        easy = self._easy - np.average(self._easy, weights=weight)
-        spread = np.average(easy**2, weights=weight)
+        hardness = self._hardness - np.average(self._hardness, weights=weight)
+        spread = np.average(hardness**2, weights=weight)
         share = 0.0
         if spread > 0:
-            share = min(max(float(np.average(losses * easy, weights=weight) / spread), 0.0), 1.0)
-        harder = float(np.average(self._easy, weights=weight)) - self._easy_mean
+            share = min(
+                max(float(np.average(losses * hardness, weights=weight) / spread), 0.0), 1.0
+            )
+        harder = float(np.average(self._hardness, weights=weight)) - self._trained_hardness
         mean = float(np.average(losses, weights=weight))
-        rest = losses - mean - share * easy
+        rest = losses - mean - share * hardness
         n_held_out = rest.size if weight is None else weight.sum()
         error = math.sqrt(np.average(rest**2, weights=weight) / n_held_out)
         gap = mean - training_loss - share * harder

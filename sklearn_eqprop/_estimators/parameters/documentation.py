@@ -38,7 +38,7 @@ activation : {choices}, default
 output_activation : {choices}, default
     Network. Activation of the output units. 'hard_sigmoid' (the paper's) keeps them between 0 and
     1, 'relu' above 0. Both need a loss that compares each output with its target, such as
-    'squared_error'. The range of a regressor's predictions is then that of its targets.
+    'squared_error'. With 'hard_sigmoid' a regressor predicts numbers in the range of its targets.
 connections : list of (int, int) or None, default
     Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
     is the output. None: neighbouring layers drive each other, which is
@@ -47,8 +47,8 @@ connections : list of (int, int) or None, default
 feedback : {'untied', 'tied'}, default
     Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
     transposed forward weights times γ, which is a number per connection (an energy-based network).
-    `connections` cannot be lateral then. ``feedback_scale=1.0, loop_gain=None`` is the network of
-    Scellier & Bengio (2017).
+    `connections` cannot be lateral then. With ``feedback_scale=1.0, loop_gain=None`` feedback is
+    as in Scellier & Bengio (2017).
 feedback_init : {'transpose', 'independent'}, default
     Network. Feedback starts at `feedback_scale` times the transposed forward weights, or at
     `feedback_scale` times its own random weights. Not used with tied feedback.
@@ -118,8 +118,8 @@ learning_rate : {choices}, default
 alpha : float or 'auto', default
     Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
     minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: the more the loss
-    of the other rows exceeds that of these rows, the larger is `alpha_`. There is no trial, and
-    `alpha_` is 1e-4, in ``partial_fit``, with `max_iter` below 10 and with too few rows. An
+    of the other rows exceeds that of these rows, the larger is `alpha_`. `alpha_` is 1e-4 in
+    ``partial_fit``, with `max_iter` below 10, with too few rows, and if the trial diverges. An
     estimator that is fitted already keeps `alpha_` in ``partial_fit`` and in warm starts.
 max_iter : int, default
     Training. Most epochs.
