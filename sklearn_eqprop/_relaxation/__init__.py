@@ -19,9 +19,9 @@ from sklearn_eqprop._relaxation.gauss_seidel import GaussSeidel
 from sklearn_eqprop._relaxation.relaxation import (
     Batch,
     Enough,
-    Habit,
     Relaxation,
     SettleOptions,
+    is_small,
 )
 from sklearn_eqprop._relaxation.result import RUNAWAY, Result
 

@@ -27,35 +27,6 @@ SMALL_BATCH = 2**16
 Enough = Callable[[Sequence[Array], Sequence[Array]], Array]
 
 
-#: While training, one of so many phases is measured. The others repeat its number of steps.
-MEASURE_EVERY = 5
-
-
-class Habit:
-    """Number of steps of phases that need about as many as the last one did.
-
-    A phase that does not settle is not repeated: the next one is measured, too.
-    """
-
-    def __init__(self) -> None:
-        self._n_steps = self._n_left = 0
-
-    def known_steps(self, field: Field) -> int:
-        """Number of steps of the next phase; 0: it has to be measured.
-
-        In a large batch, samples that settle early leave it. That is worth the measurement.
-        """
-        if self._n_left == 0 or not is_small(field, field.n_samples):
-            return 0
-        self._n_left -= 1
-        return self._n_steps
-
-    def learn(self, result: Result) -> None:
-        """Note a phase that was measured."""
-        self._n_steps = int(result.n_steps.max(initial=0))
-        self._n_left = MEASURE_EVERY - 1 if result.converged.all() else 0
-
-
 def is_small(field: Field, n_rows: int) -> bool:
     """Return whether sweeps over so many rows cost less than copying rows together."""
     return n_rows * sum(field.network.layer_sizes) < SMALL_BATCH

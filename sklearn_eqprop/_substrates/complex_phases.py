@@ -17,8 +17,14 @@ from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses import Loss
 from sklearn_eqprop._losses.base import HeldForce
 from sklearn_eqprop._network import Activation, arrival_scales
-from sklearn_eqprop._relaxation import DisplacementField, Habit, Origin, Result
-from sklearn_eqprop._substrates.phases import FreePhase, Nudge, network_at, relative_tolerance
+from sklearn_eqprop._relaxation import DisplacementField, Origin, Result
+from sklearn_eqprop._substrates.phases import (
+    FreePhase,
+    Habit,
+    Nudge,
+    network_at,
+    relative_tolerance,
+)
 from sklearn_eqprop._substrates.simulated import MOST_GROWTH, SimulatedNetwork
 
 

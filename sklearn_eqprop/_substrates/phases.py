@@ -1,4 +1,4 @@
-"""Settled free phases, pushes on the output, and tolerances relative to them."""
+"""Settled free phases, pushes on the output, tolerances relative to them, and repeated phases."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._losses.base import HeldForce, Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import Result
+from sklearn_eqprop._relaxation import Field, Result, is_small
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS
+
+#: While training, one of so many phases is measured. The others repeat its number of steps.
+MEASURE_EVERY = 5
 
 
 @dataclass
@@ -168,3 +171,28 @@ def relative_tolerance(
     # Without a force, staying at zero is right.
     size += 4 * faintest(size.dtype, beta)
     return size
+
+
+class Habit:
+    """Number of steps of phases that need about as many as the last one did.
+
+    A phase that does not settle is not repeated: the next one is measured, too.
+    """
+
+    def __init__(self) -> None:
+        self._n_steps = self._n_left = 0
+
+    def known_steps(self, field: Field) -> int:
+        """Number of steps of the next phase; 0: it has to be measured.
+
+        In a large batch, samples that settle early leave it. That is worth the measurement.
+        """
+        if self._n_left == 0 or not is_small(field, field.n_samples):
+            return 0
+        self._n_left -= 1
+        return self._n_steps
+
+    def learn(self, result: Result) -> None:
+        """Note a phase that was measured."""
+        self._n_steps = int(result.n_steps.max(initial=0))
+        self._n_left = MEASURE_EVERY - 1 if result.converged.all() else 0

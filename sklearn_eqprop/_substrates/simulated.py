@@ -15,7 +15,6 @@ from sklearn_eqprop._relaxation import (
     Enough,
     Field,
     FreeField,
-    Habit,
     Origin,
     Relaxation,
     Result,
@@ -27,6 +26,7 @@ from sklearn_eqprop._substrates.flow import EulerFlow
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS, SettlingLimits, above_rounding
 from sklearn_eqprop._substrates.phases import (
     FreePhase,
+    Habit,
     Nudge,
     SimulatedFreePhase,
     held_push,

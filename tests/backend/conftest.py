@@ -61,4 +61,4 @@ def look_again():
 @pytest.fixture(autouse=True)
 def every_phase_is_measured(monkeypatch):
     """A device measures every phase. So does the host here, so that their records are equal."""
-    monkeypatch.setattr("sklearn_eqprop._relaxation.relaxation.MEASURE_EVERY", 1)
+    monkeypatch.setattr("sklearn_eqprop._substrates.phases.MEASURE_EVERY", 1)

@@ -177,7 +177,18 @@ def test_linear_networks_have_the_strength_of_bayesian_ridge(signal, n_rows, n_c
         bayes = BayesianRidge().fit(X, y)
         alpha = EqPropRegressor((), random_state=seed).fit(X, y).alpha_
         ratios.append(alpha * n_rows / min(200, n_rows) * bayes.alpha_ / bayes.lambda_)
-    assert 0.25 < np.exp(np.mean(np.log(ratios))) < 4
+    assert 1 / 3 < np.exp(np.mean(np.log(ratios))) < 3
+
+
+def test_the_penalty_of_linear_networks_falls_with_the_signal():
+    rng = np.random.RandomState(0)
+    X, noise = rng.standard_normal((1000, 30)), rng.standard_normal(1000)
+    chosen = [
+        EqPropRegressor((), random_state=0).fit(X, np.sqrt(signal) * X[:, 0] + noise).alpha_
+        for signal in (0.1, 1, 10, 100)
+    ]
+    assert chosen == sorted(chosen, reverse=True)
+    assert chosen[0] > 8 * chosen[-1]
 
 
 def test_the_penalty_grows_with_the_noise():

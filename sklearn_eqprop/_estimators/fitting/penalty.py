@@ -14,6 +14,7 @@ from sklearn_eqprop._estimators.fitting.loop import LITTLE
 from sklearn_eqprop._estimators.fitting.state import EndedBy, TrainingState
 from sklearn_eqprop._estimators.fitting.train import Fitted, train
 from sklearn_eqprop._estimators.parameters.config import Config
+from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._network import Network
 from sklearn_eqprop.exceptions import DivergenceError
 
@@ -184,10 +185,8 @@ class _Trial:
             judged = replace(judged, relax_tol=TOLERANCE)
         self._losses_of = losses_on(judged, start.targets, held_out, start.state.input_scales)
         self._held_out_weight = held_out.weight
-        target = start.targets.encode(held_out.y, np.float64)
-        self._hardness = start.targets.loss.value(np, np.zeros_like(target), target)
-        target = start.targets.encode(part.y, np.float64)
-        hardness = start.targets.loss.value(np, np.zeros_like(target), target)
+        self._hardness = _hardness(start.targets, held_out)
+        hardness = _hardness(start.targets, part)
         self._trained_hardness = float(np.average(hardness, weights=part.weight))
         self._batch_weight = _batch_weight(config, part)
         self._gaps: list[float] = []
@@ -244,6 +243,12 @@ class _Trial:
             msg = "the loss of held-out rows is not finite"
             raise DivergenceError(msg)
         return gap, error
+
+
+def _hardness(targets: Targets, rows: Rows) -> np.ndarray:
+    """Return the loss of the prediction 0 for each row."""
+    target = targets.encode(rows.y, np.float64)
+    return targets.loss.value(np, np.zeros_like(target), target)
 
 
 def _batch_weight(config: Config, rows: Rows) -> float:

@@ -186,10 +186,10 @@ class Numbers:
         """Warn if later targets have another scale than the first ones."""
         encoded = self.encode(y, np.float64)
         largest = np.abs(encoded).max()
-        lowest, highest = self.rho.lower, self.rho.upper
-        lowest = -np.inf if lowest is None else lowest  # NumPy 1.23 wants one bound at least
-        beyond = np.abs(encoded - np.clip(encoded, lowest, highest)).max()
-        if self.rho.bounded and beyond > BEYOND:
+        beyond = 0.0
+        if self.rho.bounded:
+            beyond = np.abs(encoded - np.clip(encoded, self.rho.lower, self.rho.upper)).max()
+        if beyond > BEYOND:
             warn_at_call(
                 f"Some targets lie {beyond:.3g} times target_scale_ beyond the range that "
                 f"output_activation={self.rho.name!r} and the first targets set for predictions. "

@@ -8,12 +8,12 @@ from sklearn_eqprop._relaxation import (
     RELAXATIONS,
     FreeField,
     GaussSeidel,
-    Habit,
     Result,
     SettleOptions,
 )
-from sklearn_eqprop._relaxation.relaxation import MEASURE_EVERY, SMALL_BATCH
+from sklearn_eqprop._relaxation.relaxation import SMALL_BATCH
 from sklearn_eqprop._substrates.limits import SettlingLimits
+from sklearn_eqprop._substrates.phases import MEASURE_EVERY, Habit
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from tests.dense_truth import random_net, random_task
 from tests.engine import LOSSES, network_of
