@@ -180,6 +180,18 @@ def test_linear_networks_have_the_strength_of_bayesian_ridge(signal, n_rows, n_c
     assert 1 / 3 < np.exp(np.mean(np.log(ratios))) < 3
 
 
+@pytest.mark.parametrize("signal", [3, 10, 100])
+def test_a_long_trial_of_a_linear_network_finds_the_strength_of_bayesian_ridge(monkeypatch, signal):
+    monkeypatch.setattr(penalty, "TRIAL_UPDATES", 1000)
+    monkeypatch.setattr(penalty, "TRIAL_EPOCHS", (8, 250))
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((1000, 30))
+    y = scale(np.sqrt(signal) * X[:, 0] + rng.standard_normal(1000))
+    bayes = BayesianRidge().fit(X, y)
+    alpha = EqPropRegressor((), random_state=0, max_iter=500).fit(X, y).alpha_
+    assert 0.5 < alpha * 5 * bayes.alpha_ / bayes.lambda_ < 2  # 5 minibatches in an epoch
+
+
 def test_the_penalty_of_linear_networks_falls_with_the_signal():
     rng = np.random.RandomState(0)
     X, noise = rng.standard_normal((1000, 30)), rng.standard_normal(1000)
