@@ -323,7 +323,7 @@ TROUBLE = [
     {"learning_rate_init": 100.0},
     {"learning_rate_init": 1e30, "optimizer": "sgd"},
     {"max_relax_iter": 1, "max_nudge_iter": 1, "relax_tol": 1e-9},
-    {"feedback_scale": 1e-12},
+    {"feedback_scale": 1e-13},  # 1e-12 is the limit itself
     {"loop_gain": None, "feedback_scale": 20.0},
 ]
 
