@@ -86,6 +86,7 @@ class BaseEqProp(
     n_iter_no_change: int | None = 10
     tol: float = 1e-4
     shuffle: bool = True
+    augment: Any = None
     warm_start: bool = False
     verbose: bool | int = False
     random_state: Any = None

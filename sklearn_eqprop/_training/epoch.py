@@ -125,6 +125,8 @@ class TrainingData:
         Number of samples before equal ones were merged into one row.
     input_scales : ndarray of shape (n_features,) or None, default=None
         The network sees each column divided by its scale.
+    augmented : Feed or None, default=None
+        The rows with random changes, as the network learns from them. None: without changes.
     """
 
     X: Any
@@ -132,6 +134,7 @@ class TrainingData:
     sample_weight: np.ndarray | None
     n_samples_given: int
     input_scales: np.ndarray | None = None
+    augmented: Feed | None = None
     _feed: Feed | None = None
 
     def feed(self, network: Network) -> Feed:
@@ -142,13 +145,16 @@ class TrainingData:
         return self._feed
 
     def minibatches(
-        self, trainer: Trainer, order: np.ndarray | None, batch_size: int
+        self, trainer: Trainer, order: np.ndarray | None, batch_size: int, *, learning: bool = False
     ) -> Iterator[tuple[Any, Any, np.ndarray | None]]:
         """Yield the inputs, targets and weights of every minibatch.
 
-        Inputs are dense unless the trainer's substrate reads sparse ones.
+        Inputs are dense unless the trainer's substrate reads sparse ones. They are changed at
+        random only if the network learns from them (`learning`).
         """
-        for rows, inputs, target in self.feed(trainer.network).minibatches(order, batch_size):
+        feed = self.augmented if learning else None
+        feed = self.feed(trainer.network) if feed is None else feed
+        for rows, inputs, target in feed.minibatches(order, batch_size):
             if sparse.issparse(inputs) and not getattr(trainer.substrate, "reads_sparse", False):
                 inputs = inputs.toarray()
             weight = None if self.sample_weight is None else self.sample_weight[rows]
@@ -294,7 +300,7 @@ def run_epoch(
         order = shuffle_rng.permutation(n_samples)  # on the host: the same on every backend
     total_loss = total_weight = 0.0
     n_batches = n_done = 0
-    for inputs, target, weight in data.minibatches(trainer, order, batch_size):
+    for inputs, target, weight in data.minibatches(trainer, order, batch_size, learning=True):
         batch_weight = _total_weight(inputs, weight)
         factor = rate_factor(n_done / n_samples) if callable(rate_factor) else rate_factor
         loss, credit = trainer.train_on(inputs, target, weight, factor, nudging_rng)

@@ -8,7 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.diagnostics import jacobian_symmetry
 from tests.backend.fake_cupy import DeviceArray
-from tests.backend.test_training_loop import _assert_alike, _fitted
+from tests.backend.test_training_loop import CROP, _assert_alike, _fitted
 
 N_SAMPLES = 90
 SETTINGS = {"hidden_layer_sizes": (9, 8), "max_iter": 2, "batch_size": 30, "random_state": 0}
@@ -32,7 +32,9 @@ def _regressor(**settings):
 @pytest.mark.parametrize("backend", ["cupy", "auto"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
 @pytest.mark.parametrize(
-    "settings", [{}, {"early_stopping": True, "validation_fraction": 0.3}], ids=str
+    "settings",
+    [{}, {"early_stopping": True, "validation_fraction": 0.3}, {"augment": CROP}],
+    ids=str,
 )
 def test_a_fit_on_device_arrays_is_the_same(installed, digits, backend, dtype, settings):
     X = np.clip(digits[0] * 16, 0, 255).astype(dtype)

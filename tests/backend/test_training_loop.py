@@ -20,12 +20,14 @@ from sklearn_eqprop._backend import get_backend
 from sklearn_eqprop._relaxation.anderson import PLAIN_STEPS
 from sklearn_eqprop._relaxation.device_samples import CHECK_EVERY
 from sklearn_eqprop._training.trainer import Trainer
+from sklearn_eqprop.augmentation import RandomCrop
 
 N_SAMPLES, BATCH_SIZE, N_BATCHES = 120, 40, 3
 MAPS = (Conv2D(3, 3, padding="same", pool=2), Conv2D(4, 2, pool=2), 9)
 AVERAGES = (Conv2D(3, 3, pool=2, pooling="average"), 9)
 EULER = {"relaxation": "euler", "step_size": 0.5}
 BOUNDED = {"output_activation": "hard_sigmoid", "loss": "squared_error"}
+CROP = RandomCrop(1, input_shape=(8, 8))
 SHORT = {"max_relax_iter": 20, "max_nudge_iter": 10}
 WAYS = [
     {},
@@ -53,6 +55,7 @@ WAYS = [
     {"hidden_layer_sizes": MAPS, "input_shape": (8, 8), "gradient": "asymmetric"},
     {"hidden_layer_sizes": AVERAGES, "input_shape": (8, 8), "nudging": "centered"},
     {"objective": "trajectory", **EULER, **SHORT},
+    {"augment": CROP, "dtype": "float32", "early_stopping": True},
     *[BOUNDED | more for more in ({}, EULER, {"gradient": "asymmetric", "nudging": "centered"})],
     BOUNDED | {"gradient": "recurrent_backprop", "output_activation": "relu"},
     BOUNDED | {"relaxation": "anderson", "beta": math.inf},

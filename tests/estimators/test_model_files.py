@@ -19,6 +19,7 @@ from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop._estimators.fitted.model_file import (
     TRUSTED_TYPES,
 )
+from sklearn_eqprop.augmentation import Compose, Cutout, RandomCrop
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training reached max_iter")
 KINDS = pytest.mark.parametrize("estimator", [EqPropClassifier, EqPropRegressor])
@@ -31,6 +32,9 @@ WAYS = {
     "homeostasis": {"feedback_learning": "homeostasis"},
     "early stopping": {"early_stopping": True},
     "images": {"hidden_layer_sizes": (Conv2D(3, 2, padding="same"), 5), "input_shape": (3, 2)},
+    "augment": {
+        "augment": Compose([RandomCrop(1, input_shape=(3, 2)), Cutout(1, input_shape=[2, 3])])
+    },
     "graph": {"connections": [(0, 1), (1, 2), (2, 3), (3, 2), (2, 1), (0, 3), (1, 1)]},
 }
 FIXTURES = Path(__file__).parent / "model_files"

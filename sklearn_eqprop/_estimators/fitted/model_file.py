@@ -11,12 +11,16 @@ from sklearn_eqprop._network.conv2d import ConvGeometry
 #: Increases when the content changes. `unpacked_estimator` must read all formats up to it.
 MODEL_FORMAT = 1
 #: Types that skops finds in a model file besides those of scikit-learn and NumPy: the estimators,
-#: the memory of training, and the user's convolutions. All of them are data.
+#: the memory of training, and the user's convolutions and augmentations. All of them are data.
 TRUSTED_TYPES = (
     "sklearn_eqprop._estimators.classifier.EqPropClassifier",
     "sklearn_eqprop._estimators.regressor.EqPropRegressor",
     "sklearn_eqprop._estimators.fitting.state.TrainingState",
     "sklearn_eqprop._network.conv2d.Conv2D",
+    "sklearn_eqprop.augmentation.Compose",
+    "sklearn_eqprop.augmentation.Cutout",
+    "sklearn_eqprop.augmentation.RandomCrop",
+    "sklearn_eqprop.augmentation.RandomHorizontalFlip",
 )
 
 

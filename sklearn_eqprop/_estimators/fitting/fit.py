@@ -395,6 +395,7 @@ def _drawn_streams(config: Config, n_samples: int) -> list[str]:
         "shuffle_rng": config.shuffle and n_samples > config.most_samples,
         "nudging_rng": config.nudges.draws,
         "probe_rng": config.feedback_rule.draws,
+        "augment_rng": config.augment is not None,
     }
     return [name for name, is_drawn in draws.items() if is_drawn]
 

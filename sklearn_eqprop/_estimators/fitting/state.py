@@ -76,7 +76,7 @@ class TrainingState:
         Seed of the split into training and validation rows.
     stream_seeds : dict of str to int or list of int
         Seeds of the random streams.
-    shuffle_rng, nudging_rng, probe_rng : RandomState
+    shuffle_rng, nudging_rng, probe_rng, augment_rng : RandomState
     input_scales : ndarray or None
         Scales by which training divides the columns of X.
     seen_sizes : ndarray or None
@@ -117,6 +117,7 @@ class TrainingState:
     shuffle_rng: np.random.RandomState
     nudging_rng: np.random.RandomState
     probe_rng: np.random.RandomState
+    augment_rng: np.random.RandomState
     input_scales: np.ndarray | None = None
     seen_sizes: np.ndarray | None = None
     most_rows: int = 0
@@ -146,9 +147,10 @@ class TrainingState:
         stream_seeds: dict[str, Any] = {
             "shuffle_rng": shuffle_seed,
             "nudging_rng": nudging_seed,
-            # This seed derives from another one: one more draw would shift the numbers of other
+            # These seeds derive from another one: more draws would shift the numbers of other
             # users of the same generator.
             "probe_rng": [nudging_seed, 1],
+            "augment_rng": [nudging_seed, 2],
         }
         streams: Any = {name: np.random.RandomState(seed) for name, seed in stream_seeds.items()}
         return cls(split_seed, stream_seeds, **streams)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
+from sklearn_eqprop._backend.array_backend import Feed
 from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
@@ -124,7 +125,7 @@ def _train_on_backend(
     As with `_prepare_and_train`, the caller must not hold arrays of the device.
     """
     config, arrays, state = run.config, start.arrays, start.state
-    data = _training_data(rows, start, backend, lone=rows.n_samples <= run.batch_size)
+    data = _training_data(config, rows, start, backend, lone=rows.n_samples <= run.batch_size)
     if state.guard_vectors is None and config.loop_bound is not None:
         # On the host, so that training starts from the same weights on every backend.
         at_start = arrays.network(config, NumpyBackend())
@@ -140,7 +141,9 @@ def _train_on_backend(
     return outcome
 
 
-def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool) -> TrainingData:
+def _training_data(
+    config: Config, rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bool
+) -> TrainingData:
     """Return rows and targets as the epochs read them; `lone`: they are one minibatch."""
     arrays, state, loss = start.arrays, start.state, start.targets.loss
     target = start.targets.encode(rows.y, arrays.dtype)
@@ -152,9 +155,14 @@ def _training_data(rows: Rows, start: Fitted, backend: ArrayBackend, *, lone: bo
         at_zero = float(np.average(losses, weights=rows.weight))
         state.untrained_loss = max(state.constant_loss, at_zero)
     X, weight = rows.X, rows.weight
-    if lone and rows.device is None:
+    augmented: Feed | None = None
+    if config.augment is not None:
+        from sklearn_eqprop._estimators.fitting.augmented import AugmentedRows
+
+        augmented = AugmentedRows(config.augment, rows, target, backend, state)
+    elif lone and rows.device is None:
         X, target, weight = merged_rows(X, target, weight)
-    return TrainingData(X, target, weight, rows.n_samples, state.input_scales)
+    return TrainingData(X, target, weight, rows.n_samples, state.input_scales, augmented)
 
 
 def assembled_trainer(

@@ -87,6 +87,7 @@ class Config:
     n_iter_no_change: int | None
     tol: float
     shuffle: bool
+    augment: Any
     warm_start: bool
     verbose: bool | int
     random_state: Any
@@ -288,7 +289,7 @@ class Config:
             *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
             *(self.activation, self.output_activation, self.objective, _told(self.loss)),
             *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
-            _told(self.scoring),
+            *(_told(self.scoring), _told(self.augment)),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:

@@ -143,13 +143,20 @@ restore_best_weights : bool, default
     instead of the last. `early_stopping` always restores them, ``partial_fit`` never.
 shuffle : bool, default
     Training. Whether to draw a new order of the samples in every epoch.
+augment : callable or None, default
+    Training. Random changes to the training samples, for example of images (see
+    `sklearn_eqprop.augmentation`). ``augment(rows, rng)`` gets a copy of the rows of a minibatch,
+    an ndarray of shape (n_rows, n_features), and a RandomState, and returns an array of the same
+    shape. Each minibatch is changed anew before the network learns from it. Held-out samples and
+    predictions are not changed. Not for sparse X.
 warm_start : bool, default
     Training. Whether ``fit`` continues from the result of the last call.
 verbose : bool or int, default
     Training. Whether to print a line per epoch, and how ``alpha='auto'`` was chosen.
 random_state : int, RandomState instance or None, default
     Training. Determines the initial weights, the order of the samples, the validation split, the
-    rows of the trial of ``alpha='auto'``, random nudging and the random pushes of 'homeostasis'.
+    rows of the trial of ``alpha='auto'``, random nudging, the random pushes of 'homeostasis' and
+    the numbers that `augment` draws.
 {class_weight}input_shape : (int, int), (int, int, int) or None, default
     Data. (height, width) or (height, width, channels) of the images that the rows of X are,
     flattened in this order. Needed with `Conv2D`. Dense layers ignore it.
@@ -204,7 +211,8 @@ loss_, best_loss_ : float
     or a parameter that scores depend on (such as `loss` or `alpha`) have changed.
 loss_curve_ : list of float
     Training loss of every epoch: the mean loss at the free equilibria (the average loss along the
-    free trajectories, see `objective`), plus the L2 penalty.
+    free trajectories, see `objective`), plus the L2 penalty. With `augment`, the samples are the
+    changed ones.
 validation_scores_ : list of float or None
     With early stopping, the score (see `scoring`) of the held-out samples after every epoch.
 best_validation_score_ : float or None
