@@ -37,11 +37,20 @@ CENTERED_BETA = 1e-4
 
 
 def network_of(net):
-    """The package's network with copies of a dense net's parameters."""
-    feedback = feedback_of(net)
+    """The package's network with copies of a dense net's parameters.
+
+    A graph may name `identities` among its connections; their blocks are multiples of 1.
+    """
+    feedback, identities = feedback_of(net), getattr(net, "identities", ())
+    wiring = Wiring.of(net.connections, identities)
+    if feedback is not None:
+        for index, pair in enumerate(wiring.feedback):
+            if pair in identities and feedback[index].ndim:
+                feedback[index] = np.array(feedback[index][0, 0])
+    coefs = zip(wiring.forward, net.coefs, strict=True)
     return wired_network(
-        Wiring.of(net.connections),
-        [block.copy() for block in net.coefs],
+        wiring,
+        [np.empty(0) if pair in identities else block.copy() for pair, block in coefs],
         [block.copy() for block in net.biases],
         feedback,
         activation=net.activation,

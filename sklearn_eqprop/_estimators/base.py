@@ -265,7 +265,7 @@ class BaseEqProp(
         Beside a convolution they are kernels of its shape, which feedback uses in reverse. Assign
         other arrays to replace them. With ``feedback='tied'`` they are the transposes of their
         partners in ``coefs_`` (kernels are not transposed) times ``feedback_gains_``. They follow
-        ``coefs_`` and cannot be assigned.
+        ``coefs_`` and cannot be assigned. The entry of an identity is its strength γ, of shape ().
         """
         weights: list[np.ndarray] = self._fitted_feedback("feedback_coefs_")
         if not is_tied(weights):
@@ -273,7 +273,7 @@ class BaseEqProp(
         partners = self._layout.wiring.partners
         of_partners = [self.coefs_[partner] for partner in partners if partner is not None]
         return tuple(
-            gain * (coef.T if coef.ndim == 2 else coef)
+            gain * (coef.T if coef.ndim == 2 else coef) if coef.size else gain
             for gain, coef in zip(weights, of_partners, strict=True)
         )
 

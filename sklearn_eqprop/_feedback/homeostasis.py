@@ -106,7 +106,8 @@ def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> 
     """
     shares = []
     for feedback in network.feedback:
-        n_probed = feedback.weights.size * feedback.n_uses / feedback.n_source
+        n_weights = feedback.weights.size or 1  # 1: an identity has none, and no noise
+        n_probed = n_weights * feedback.n_uses / feedback.n_source
         share = 2 * RESIDUAL_NOISE**2 * n_samples * feedback.n_uses / n_probed
         shares.append(min(share, LARGEST_SHARE) / feedback.n_uses * rate_factor)
     return shares

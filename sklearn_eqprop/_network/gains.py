@@ -127,8 +127,11 @@ def arrival_scales(network: Network) -> list[float]:
             inner = [connection for connection in kind if connection.source > 0]
             norms = network.norms([connection.weights for connection in inner])
             for connection, norm in zip(inner, norms, strict=True):
-                size = connection.gain * norm * math.sqrt(connection.n_uses / connection.n_target)
-                norm_of[connection.source, connection.target] = size
+                if connection.weights.size:
+                    norm *= math.sqrt(connection.n_uses / connection.n_target)
+                else:  # an identity keeps the size
+                    norm = 1.0
+                norm_of[connection.source, connection.target] = connection.gain * norm
         return min(norm_of[pair], 1.0)
 
     return _along_strongest_paths(network.wiring, transfer)
@@ -254,8 +257,7 @@ class LoopGainGuard:
     def _shrink_all(self, norms: list[float]) -> None:
         """Any other graph: shrink all feedback, lateral connections included, by one factor.
 
-        Tied feedback that leads down by n levels shrinks by the n-th power, which keeps the energy
-        (see `Wiring.tied_strengths`).
+        Feedback that leads down by n levels shrinks by the n-th power (see `Wiring.strengths`).
         """
         network = self._network
         of_pair = {
@@ -265,7 +267,7 @@ class LoopGainGuard:
         excess = excess_gain(network.n_layers, of_pair, network.wiring.feedback, self._bound)
         if 1 < excess < math.inf:
             for block, span in zip(network.feedback_blocks, network.wiring.spans, strict=True):
-                block /= excess**span if network.tied else excess
+                block /= excess**span
 
 
 def power_step(xp: Any, connection: Connection, rows: Array, starts: Array) -> tuple[Array, Array]:

@@ -1,6 +1,7 @@
 """The layout of networks with convolutional layers, whose shapes follow from their sources."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from sklearn_eqprop._network.connections import Pair
 from sklearn_eqprop._network.conv2d import Conv2D, ConvGeometry, Shape, geometry_of
@@ -8,15 +9,20 @@ from sklearn_eqprop._network.structure import Layout, Wiring
 
 
 def layout_of(
-    wiring: Wiring, in_shape: Shape, hidden: Sequence[int | Conv2D], n_outputs: int
+    wiring: Wiring,
+    in_shape: Shape,
+    hidden: Sequence[int | Conv2D],
+    n_outputs: int,
+    own: Mapping[Pair, Conv2D] = MappingProxyType({}),
 ) -> Layout:
     """Layout of a network with these hidden layers.
 
     A convolutional layer takes its shape from the nearest earlier layer that drives it. Two layers
     are connected densely if one of them is dense. The exception is a forward connection to a
     convolutional layer, which must come from a layer with channels. Two convolutional layers are
-    connected by the `Conv2D` of the target, whose result must have the shape of the target.
-    Feedback beside a forward convolution uses that one in reverse.
+    connected by the `Conv2D` of the connection or else of the target, whose result must have the
+    shape of the target. Feedback beside a forward convolution uses that one in reverse. An identity
+    needs no convolution, but gives no layer its shape.
 
     Parameters
     ----------
@@ -26,11 +32,14 @@ def layout_of(
     hidden : sequence of int or Conv2D
         Layers 1..L-1.
     n_outputs : int
+    own : dict of (source, target) to Conv2D, default={}
+        Of connections that do not use the `Conv2D` of their target.
 
     Raises
     ------
     ValueError
-        If a convolution does not fit its source; the message has both shapes.
+        If a convolution does not fit its source; the message has both shapes. Also if identities
+        alone drive a convolutional layer.
     """
     entries = [None, *hidden, n_outputs]
     shapes: list[Shape] = [in_shape]
@@ -40,13 +49,21 @@ def layout_of(
             assert entry is not None
             shapes.append((entry,))
             continue
-        sources = sorted(s for s, target in wiring.forward if target == layer)
+        weighted = set(wiring.forward) - wiring.identities
+        sources = sorted(s for s, target in weighted if target == layer)
         for source in reversed(sources):
-            geometry = _convolution(entry, shapes[source], source, layer)
+            spec = own.get((source, layer), entry)
+            geometry = _convolution(spec, shapes[source], source, layer)
             if len(shapes) == layer:
                 shapes.append(geometry.out_shape)
-            _check_same_shape(geometry, shapes[layer], source, layer, entry)
+            _check_same_shape(geometry, shapes[layer], source, layer, spec)
             geometries[source, layer] = geometry
+        if not sources:
+            msg = (
+                f"Layer {layer}, {entry!r}, is driven by identities alone: no layer is read by its "
+                f"kernels. Add a connection such as {layer - 1, layer}."
+            )
+            raise ValueError(msg)
     for pair, partner in zip(wiring.feedback, wiring.partners, strict=True):
         source, target = pair
         if partner is not None:
@@ -55,8 +72,9 @@ def layout_of(
             continue
         entry = entries[target]
         if isinstance(entry, Conv2D) and isinstance(entries[source], Conv2D):
-            geometry = _convolution(entry, shapes[source], source, target)
-            _check_same_shape(geometry, shapes[target], source, target, entry)
+            spec = own.get(pair, entry)
+            geometry = _convolution(spec, shapes[source], source, target)
+            _check_same_shape(geometry, shapes[target], source, target, spec)
             geometries[pair] = geometry
     return Layout(wiring, tuple(shapes), geometries)
 

@@ -65,10 +65,10 @@ class Network:
     dtype : dtype
         Floating-point type of every parameter and state.
     tied : bool
-        Whether feedback uses the transposed forward weights.
+        Whether all feedback uses the transposed forward weights.
     feedback_blocks : list of array
         For each feedback connection, the array that makes it weaker if it is multiplied by a
-        number: its weights, or the strength γ of tied feedback.
+        number: its weights, or the strength γ of tied feedback and of identities.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class Network:
         self.biases = tuple(biases)
         self.activations = tuple(activations)
         self.layer_sizes = tuple(layer_sizes or (bias.shape[0] for bias in biases))
-        self.tied = any(isinstance(connection, TiedFeedback) for connection in feedback)
+        tied = [isinstance(connection, TiedFeedback) for connection in feedback]
+        self.tied = any(tied) and all(tied)
         self._connect(forward, feedback)
 
     def _connect(self, forward: Sequence[Connection], feedback: Sequence[Connection]) -> None:
@@ -111,8 +112,8 @@ class Network:
         ]
         if not self.tied:
             blocks += [
-                Parameter(block, "feedback", connection.target)
-                for connection, block in zip(self.feedback, self.feedback_blocks, strict=True)
+                Parameter(connection.weights, "feedback", connection.target)
+                for connection in self.feedback
             ]
         return blocks + [
             Parameter(bias, "bias", layer) for layer, bias in enumerate(self.biases, start=1)

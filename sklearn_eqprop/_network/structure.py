@@ -15,6 +15,7 @@ from sklearn_eqprop._network.activations import ACTIVATIONS
 from sklearn_eqprop._network.connections import Connection, Dense, Pair, Reversed, TiedFeedback
 from sklearn_eqprop._network.conv2d import ConvGeometry, Shape
 from sklearn_eqprop._network.convolution import Convolution
+from sklearn_eqprop._network.identity import Identity
 from sklearn_eqprop._network.max_pooling import PooledConvolution, PoolingNetwork
 from sklearn_eqprop._network.network import Network
 
@@ -34,10 +35,13 @@ class Wiring:
     ----------
     forward, feedback : tuple of (source, target)
         Each in the order of (target, source).
+    identities : frozenset of (source, target), default=frozenset()
+        The connections that are identities. Such feedback has an identity as its partner.
     """
 
     forward: tuple[Pair, ...]
     feedback: tuple[Pair, ...]
+    identities: frozenset[Pair] = frozenset()
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -60,20 +64,24 @@ class Wiring:
 
     @cached_property
     def spans(self) -> tuple[int, ...]:
-        """For each feedback connection with a partner, how many levels it leads down; at least 1.
+        """For each feedback connection, how many levels it leads down; 1 without a partner.
 
         The level of a layer is the largest number of forward connections from it to the output.
+        Feedback with a partner leads down by at least 1.
         """
         levels = [0] * (self.n_layers + 1)
         for source, target in sorted(self.forward, reverse=True):
             levels[source] = max(levels[source], levels[target] + 1)
-        return tuple(levels[target] - levels[source] for source, target in self.feedback)
+        pairs = zip(self.feedback, self.partners, strict=True)
+        return tuple(1 if partner is None else levels[t] - levels[s] for (s, t), partner in pairs)
 
-    def tied_strengths(self, scale: float, dtype: Any) -> list[np.ndarray]:
-        """Strength of each feedback connection, of shape (), for tied feedback.
+    def strengths(self, scale: float, dtype: Any) -> list[np.ndarray]:
+        """Strength of each feedback connection, of shape ().
 
         An energy weighs the layers by c_l, and needs γ = c_source / c_target for every pair of
-        layers that drive each other. So feedback that leads down by n levels has γ^n.
+        layers that drive each other. So feedback that leads down by n levels has γ^n. It then
+        carries the error signal at the strength of the n connections beside it. If it were
+        stronger, the update of the layers below would follow this way alone.
         """
         return [np.array(scale**span, dtype=dtype) for span in self.spans]
 
@@ -110,12 +118,13 @@ class Wiring:
         return tuple(routes)
 
     @classmethod
-    def of(cls, pairs: Iterable[Pair]) -> Wiring:
+    def of(cls, pairs: Iterable[Pair], identities: Iterable[Pair] = ()) -> Wiring:
         """Wiring with these connections, given in any order."""
         in_order = sorted(pairs, key=lambda pair: (pair[1], pair[0]))
         return cls(
             tuple(pair for pair in in_order if pair[0] < pair[1]),
             tuple(pair for pair in in_order if pair[0] >= pair[1]),
+            frozenset(identities),
         )
 
 
@@ -156,11 +165,27 @@ class Layout:
     geometries : dict of (source, target) to ConvGeometry
         Of connections that are convolutions. Feedback beside a forward convolution has the
         geometry of that, and uses it in reverse.
+
+    Raises
+    ------
+    ValueError
+        If an identity joins layers of different shapes.
     """
 
     wiring: Wiring
     shapes: tuple[Shape, ...]
     geometries: Mapping[Pair, ConvGeometry]
+
+    def __post_init__(self) -> None:
+        for source, target in sorted(self.wiring.identities):
+            ends = self.shapes[source], self.shapes[target]
+            if ends[0] != ends[1]:
+                msg = (
+                    f"The identity from layer {source} to layer {target} joins layers of shapes "
+                    f"{ends[0]} and {ends[1]}. Give them one shape, or use a connection with "
+                    f"weights: {source, target}."
+                )
+                raise ValueError(msg)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -178,7 +203,9 @@ class Layout:
         return any(source == 0 for source, _ in self.geometries)
 
     def weight_shape(self, pair: Pair) -> Shape:
-        """Shape of the weights of one connection."""
+        """Shape of the weights of one connection; () for feedback that is an identity."""
+        if pair in self.wiring.identities:
+            return (0,) if pair[0] < pair[1] else ()
         geometry = self.geometries.get(pair)
         if geometry is not None:
             return geometry.weight_shape
@@ -214,6 +241,7 @@ def wired_network(
         Weights (n_source, n_target) of the forward and of the feedback connections, in the order
         of the wiring. If an entry of `feedback_coefs` has the shape (), it is the strength γ of
         feedback that is tied to its partner F in `coefs`, B = γ F^T. None: tied with γ = 1.
+        The entry of an identity in `coefs` has the shape (0,).
     intercepts : sequence of array
         Biases (n_l,) of layers l = 1..L.
     activation, output_activation : str
@@ -239,6 +267,8 @@ def wired_network(
     def connection(pair: Pair, weights: Any) -> Connection:
         if weights.ndim == 0:
             return TiedFeedback(_partner(forward, pair), weights)
+        if pair in wiring.identities:
+            return Identity(*pair, weights, sizes[pair[1] - 1])
         geometry = geometries.get(pair)
         if geometry is None:
             return Dense(*pair, weights)
@@ -247,15 +277,15 @@ def wired_network(
             return Reversed(kind(*pair[::-1], weights, geometry, backend))
         return kind(*pair, weights, geometry, backend)
 
+    sizes = [bias.shape[0] for bias in intercepts] if layout is None else layout.sizes[1:]
     if feedback_coefs is None:
-        feedback_coefs = wiring.tied_strengths(1.0, intercepts[0].dtype)
+        feedback_coefs = wiring.strengths(1.0, intercepts[0].dtype)
     forward: dict[Pair, Connection] = {}
     for pair, weights in zip(wiring.forward, coefs, strict=True):
         forward[pair] = connection(pair, weights)
     feedback = [connection(*of) for of in zip(wiring.feedback, feedback_coefs, strict=True)]
     pools = any(geometry.picks_winners for geometry in geometries.values())
     kind = PoolingNetwork if pools else Network
-    sizes = None if layout is None else layout.sizes[1:]
     names = [activation] * (len(intercepts) - 1) + [output_activation]
     activations, joined = [ACTIVATIONS[name] for name in names], list(forward.values())
     return kind(wiring, activations, joined, feedback, intercepts, backend, sizes)
@@ -310,7 +340,7 @@ def initial_weights(
         from the same distribution. Feedback without a partner always gets a separate draw. In
         lateral connections, the weight of a unit to itself is 0.
     feedback_scale : float
-        γ.
+        γ. Feedback that skips layers has a power of it, see `Wiring.strengths`.
     rng : RandomState
         Source of the draws. They are always float64, so that float32 and float64 networks start
         from the same numbers.
@@ -334,19 +364,24 @@ def initial_weights(
 
     def draw(pair: Pair, scale: float) -> np.ndarray:
         shape = layout.weight_shape(pair)
+        if pair in wiring.identities:
+            return np.empty(shape)
         bound = scale * _starting_bound(shape)
         if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
             bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
         return rng.uniform(-bound, bound, size=shape)
 
     coefs = [draw(pair, 1.0) for pair in wiring.forward]
-    feedback = []
-    for pair, partner in zip(wiring.feedback, wiring.partners, strict=True):
+    feedback, strengths = [], wiring.strengths(feedback_scale, dtype)
+    for pair, partner, strength in zip(wiring.feedback, wiring.partners, strengths, strict=True):
+        if pair in wiring.identities:
+            feedback.append(strength)
+            continue
         if partner is not None and feedback_init == "transpose":
             forward = coefs[partner]
-            feedback.append(feedback_scale * (forward if layout.is_reversed(pair) else forward.T))
+            feedback.append(strength * (forward if layout.is_reversed(pair) else forward.T))
             continue
-        feedback.append(draw(pair, feedback_scale))
+        feedback.append(draw(pair, float(strength)))
         if pair[0] == pair[1]:
             np.fill_diagonal(_of_own_place(feedback[-1], layout.geometries.get(pair)), 0)
     biases = [np.zeros(shape) for shape in layout.bias_shapes]

@@ -197,6 +197,7 @@ def alignment_of(subject: Subject, found: Directions) -> GradientAlignment:
             found.limit,
             strict=True,
         )
+        if descent.size  # an identity has no weights
     ]
     return GradientAlignment(
         overall=cosine(found.nu, found.descent),

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose
 
 from sklearn_eqprop._network import Wiring, initial_weights, layered_wiring, reachable
 from sklearn_eqprop._network.structure import FORWARD_SCALE, starting_norm
@@ -83,7 +84,8 @@ def test_feedback_starts_at_the_scaled_transpose_of_its_partner():
     coefs, _, feedback = _weights(ALL)
     for block, partner in zip(feedback, wiring.partners, strict=True):
         if partner is not None:
-            assert np.array_equal(block, 0.3 * coefs[partner].T)
+            span = 2 if wiring.forward[partner] == (1, 3) else 1
+            assert_allclose(block, 0.3**span * coefs[partner].T, rtol=1e-15)
 
 
 @pytest.mark.parametrize("feedback_init", ["transpose", "independent"])
@@ -95,7 +97,8 @@ def test_feedback_without_a_partner_is_drawn_at_the_same_scale(feedback_init):
     ):
         if partner is not None and feedback_init == "transpose":
             continue
-        bound = 0.3 * FORWARD_SCALE * np.sqrt(6 / (SIZES[source] + SIZES[target]))
+        scale = 0.09 if (source, target) == (3, 1) else 0.3  # it skips a layer
+        bound = scale * FORWARD_SCALE * np.sqrt(6 / (SIZES[source] + SIZES[target]))
         assert 0.9 * bound < np.abs(block).max() <= bound
         assert abs(block.mean()) < 0.1 * bound
         for coef in coefs:

@@ -26,12 +26,12 @@ class FittedArrays:
     layout : Layout
     coefs : list of ndarray
         One per forward connection, of shape (n_source, n_target); of a convolution (kernel height,
-        kernel width, channels, filters).
+        kernel width, channels, filters); of an identity (0,).
     intercepts : list of ndarray
         One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
     feedback_coefs : list of ndarray
         One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
-        feedback is tied to `coefs`: its strength γ.
+        feedback is tied to `coefs` or an identity: its strength γ.
     """
 
     layout: Layout
@@ -131,8 +131,8 @@ class FittedArrays:
         def placed(blocks: list[np.ndarray]) -> list[Array]:
             return [backend.from_host(block, block.dtype) for block in blocks]
 
-        tied = is_tied(self.feedback_coefs)  # strengths stay on the host
-        feedback = self.feedback_coefs if tied else placed(self.feedback_coefs)
+        # Strengths stay on the host.
+        feedback = [B if B.ndim == 0 else placed([B])[0] for B in self.feedback_coefs]
         return wired_network(
             self.layout.wiring,
             placed(self.coefs),

@@ -41,6 +41,7 @@ def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
         geometries = [(pair, asdict(geometry)) for pair, geometry in layout.geometries.items()]
         stored["_layout"] = {
             "pairs": layout.wiring.pairs,
+            "identities": sorted(layout.wiring.identities),
             "shapes": layout.shapes,
             "geometries": geometries,
         }
@@ -66,10 +67,10 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
     if "_layout" in attributes:
         packed = attributes["_layout"]
         geometries = {pair: ConvGeometry(**of_pair) for pair, of_pair in packed["geometries"]}
-        wiring = Wiring.of(packed["pairs"])
+        wiring = Wiring.of(packed["pairs"], packed.get("identities", ()))
         attributes["_layout"] = Layout(wiring, packed["shapes"], geometries)
         if attributes["_feedback_coefs"] is None:  # written before tied feedback had a strength
-            strengths = wiring.tied_strengths(1.0, attributes["coefs_"][0].dtype)
+            strengths = wiring.strengths(1.0, attributes["coefs_"][0].dtype)
             attributes["_feedback_coefs"] = strengths
     return attributes
 

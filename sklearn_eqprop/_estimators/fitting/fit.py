@@ -424,5 +424,5 @@ def _new_network(
     )
     state = TrainingState.new(*map(int, seeds[1:]))
     if config.tied:
-        feedback_coefs = layout.wiring.tied_strengths(config.feedback_scale, coefs[0].dtype)
+        feedback_coefs = layout.wiring.strengths(config.feedback_scale, coefs[0].dtype)
     return FittedArrays(layout, coefs, intercepts, feedback_coefs), state

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn_eqprop._network import (
     Conv2D,
     Layout,
+    Pair,
     Wiring,
     dense_layout,
     layered_wiring,
@@ -18,6 +19,9 @@ from sklearn_eqprop._network import (
 )
 from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
+
+#: The third member of an entry of `connections` that joins two layers of one shape.
+IDENTITY = "identity"
 
 if TYPE_CHECKING:
     from sklearn_eqprop._estimators.parameters.config import Config
@@ -58,7 +62,7 @@ def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layo
         If the connections do not go with `feedback` or `gradient`, or a convolution does not fit
         the layer that it reads.
     """
-    wiring = requested_wiring(config)
+    wiring, own = requested_wiring(config), own_convolutions(config)
     shape = _image_shape(config.input_shape, n_features)
     dense = [entry for entry in config.hidden if not isinstance(entry, Conv2D)]
     if len(dense) == len(config.hidden):
@@ -72,7 +76,7 @@ def requested_layout(config: Config, *, n_features: int, n_outputs: int) -> Layo
         )
         raise InvalidParameterError(msg)
     try:
-        return layout_of(wiring, shape, config.hidden, n_outputs)
+        return layout_of(wiring, shape, config.hidden, n_outputs, own)
     except ValueError as error:
         msg = (
             f"hidden_layer_sizes={config.hidden!r} with input_shape={config.input_shape!r}: {error}"
@@ -86,15 +90,17 @@ def requested_wiring(config: Config) -> Wiring:
     Raises
     ------
     InvalidParameterError
-        If `connections` is not a list of different pairs of layers, or some layer lies on no path
-        from the input to the output.
+        If `connections` is not a list of different pairs of layers, each with a kind that is
+        possible, or some layer lies on no path from the input to the output.
     ValueError
         If the wiring does not go with `feedback` or `gradient`.
     """
     n_layers = len(config.hidden) + 1
     if config.connections is None:
         return layered_wiring(n_layers)
-    wiring = Wiring.of(_pairs(config.connections, n_layers))
+    kinds = _kinds(config.connections, n_layers)
+    wiring = Wiring.of(kinds, [pair for pair, kind in kinds.items() if kind == IDENTITY])
+    _check_kinds(wiring, kinds, config)
     _check_every_layer_counts(wiring, config.connections, n_layers)
     if config.tied:
         _check_partners(wiring, config.hidden)
@@ -103,13 +109,27 @@ def requested_wiring(config: Config) -> Wiring:
     return wiring
 
 
-def _pairs(connections: Any, n_layers: int) -> list[tuple[int, int]]:
-    """Return the pairs of layer numbers; each is possible, and none is repeated."""
-    pairs: list[tuple[int, int]] = []
+def own_convolutions(config: Config) -> dict[Pair, Conv2D]:
+    """Return the convolutions that entries of `connections` have as their third member."""
+    entries = map(list, config.connections or ())
+    return {(e[0], e[1]): e[2] for e in entries if len(e) == 3 and isinstance(e[2], Conv2D)}
+
+
+def _kinds(connections: Any, n_layers: int) -> dict[Pair, Any]:
+    """Return the kind of each pair of layers; each pair is possible, and none is repeated.
+
+    The kind is that of an entry with three members: 'identity' or a `Conv2D`. Otherwise it is None.
+    """
+    kinds: dict[Pair, Any] = {}
     for entry in connections:
-        if not _is_pair_of_integers(entry):
+        members = list(entry) if isinstance(entry, Iterable) and not isinstance(entry, str) else []
+        kind = members.pop() if len(members) == 3 and not is_integer(members[2]) else None
+        if len(members) != 2 or not all(map(is_integer, members)):
             raise _invalid(connections, f"{entry!r} is not a pair of whole numbers")
-        source, target = (int(layer) for layer in entry)
+        if kind not in (None, IDENTITY) and not isinstance(kind, Conv2D):
+            wanted = f"{IDENTITY!r} or a Conv2D"
+            raise _invalid(connections, f"{entry!r} has a third member that is not {wanted}")
+        source, target = (int(layer) for layer in members)
         if not (0 <= source <= n_layers and 0 <= target <= n_layers):
             raise _invalid(
                 connections,
@@ -118,17 +138,30 @@ def _pairs(connections: Any, n_layers: int) -> list[tuple[int, int]]:
             )
         if target == 0:
             raise _invalid(connections, f"{entry!r} leads to layer 0, but the input is clamped")
-        if (source, target) in pairs:
+        if (source, target) in kinds:
             raise _invalid(connections, f"{entry!r} is repeated")
-        pairs.append((source, target))
-    return pairs
+        kinds[source, target] = kind
+    return kinds
 
 
-def _is_pair_of_integers(entry: Any) -> bool:
-    if isinstance(entry, str) or not isinstance(entry, Iterable):
-        return False
-    layers = list(entry)
-    return len(layers) == 2 and all(map(is_integer, layers))
+def _check_kinds(wiring: Wiring, kinds: Mapping[Pair, Any], config: Config) -> None:
+    """Refuse identities and convolutions between layers that they cannot join."""
+    for pair, kind in kinds.items():
+        entry, back = pair if kind is None else (*pair, kind), pair[::-1]
+        wrong = ""
+        if kind == IDENTITY and pair[0] == 0:
+            wrong = "is an identity from the input. Use a connection with weights"
+        elif kind == IDENTITY and pair[0] >= pair[1] and back not in wiring.identities:
+            wrong = f"is an identity as feedback, which needs {(*back, kind)!r}. Add it"
+        elif kind is None and pair[0] > pair[1] and back in wiring.identities:
+            wrong = f"is feedback beside an identity. Write {(*pair, IDENTITY)!r}"
+        elif isinstance(kind, Conv2D):
+            if not isinstance((*config.hidden, 0)[pair[1] - 1], Conv2D):
+                wrong = f"is a convolution into a dense layer. Write {pair!r}"
+            elif pair[0] > pair[1] and back in kinds:
+                wrong = f"is feedback beside {back!r}, whose kernels it uses. Write {pair!r}"
+        if wrong:
+            raise _invalid(config.connections, f"{entry!r} {wrong}")
 
 
 def _check_every_layer_counts(wiring: Wiring, connections: Any, n_layers: int) -> None:
@@ -254,7 +287,8 @@ def named(layers: set[int]) -> str:
 def _invalid(connections: Any, what: str) -> InvalidParameterError:
     return InvalidParameterError(
         "The 'connections' parameter must be None or a list of different pairs (source layer, "
-        f"target layer) that put every layer on a path to the output. Got {connections!r}: {what}."
+        "target layer) that put every layer on a path to the output. A third member can be "
+        f"{IDENTITY!r} or a Conv2D. Got {connections!r}: {what}."
     )
 
 

@@ -3,7 +3,11 @@
 import math
 from typing import Any
 
-from sklearn_eqprop._estimators.parameters.architecture import named, requested_wiring
+from sklearn_eqprop._estimators.parameters.architecture import (
+    named,
+    own_convolutions,
+    requested_wiring,
+)
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._losses import LABEL_LOSSES, NUMBER_LOSSES, Loss
 from sklearn_eqprop._network import (
@@ -216,6 +220,7 @@ def pooled_by_maximum(config: Config) -> list[Conv2D]:
     # Feedback beside a forward connection uses the convolution of that one in reverse.
     reading = {t for s, t in pairs if s in maps and t in maps and (s <= t or (t, s) not in pairs)}
     entries = [hidden[layer - 1] for layer in sorted(reading)]
+    entries += own_convolutions(config).values()
     return [entry for entry in entries if isinstance(entry, Conv2D) and entry.picks_winners]
 
 
@@ -236,6 +241,7 @@ def check_same_network(
     ]
     if old != new:
         facts.append(("hidden_layer_sizes={!r}", was.hidden, config.hidden))
+        facts.append(("connections={!r}", was.connections, config.connections))
     thresholds_differ = abs(loss_was.label_threshold - loss.label_threshold) > 0  # NaN: unknown
     if thresholds_differ or loss_was.predicts_log != loss.predicts_log:
         facts.append(("outputs that mean what they do with loss={!r}", was.loss, config.loss))

@@ -39,11 +39,14 @@ output_activation : {choices}, default
     Network. Activation of the output units. 'hard_sigmoid' (the paper's) keeps them between 0 and
     1, 'relu' above 0. Both need a loss that compares each output with its target, such as
     'squared_error'. With 'hard_sigmoid' a regressor predicts numbers in the range of its targets.
-connections : list of (int, int) or None, default
+connections : list of (int, int), (int, int, kind) or None, default
     Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
     is the output. None: neighbouring layers drive each other, which is
     ``[(0, 1), (1, 2), (2, 1)]`` with one hidden layer. Pairs to a later layer are forward
-    connections. All other pairs are feedback, including lateral ones from a layer to itself.
+    connections. All other pairs are feedback, including lateral ones from a layer to itself. With
+    the kind 'identity' the units of two layers of one shape are joined one to one, without weights
+    (a residual connection). The kind can also be a `Conv2D`; without it, the one of the target
+    layer is used.
 feedback : {'untied', 'tied'}, default
     Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
     transposed forward weights times γ, which is a number per connection (an energy-based network).
@@ -180,13 +183,15 @@ coefs_ : list of ndarray
     Entry l, of shape (n_l, n_(l+1)), holds the forward weights from layer l to layer l + 1.
     These arrays are the network: assign others of the same shape to change it. With
     `connections`: one array (n_source, n_target) per forward connection. Of a convolution:
-    (kernel height, kernel width, channels, filters).
+    (kernel height, kernel width, channels, filters). Of an identity: (0,), because it has no
+    weights.
 intercepts_ : list of ndarray
     Entry l, of shape (n_(l+1),), is the bias of layer l + 1; (filters,) in a convolutional layer.
 feedback_coefs_ : list of ndarray, or tuple with ``feedback='tied'``
     Entry l, of shape (n_(l+2), n_(l+1)), is the feedback from layer l + 2 to layer l + 1. With
     `connections`: one array (n_source, n_target) per feedback connection. Beside a convolution:
-    kernels of its shape, which feedback uses in reverse.
+    kernels of its shape, which feedback uses in reverse. Of an identity: its strength γ, of shape
+    ().
 feedback_gains_ : ndarray
     Strength γ of each array of `feedback_coefs_` relative to the forward weights between the same
     two layers. With ``feedback='tied'``, feedback is exactly γ times their transpose.
