@@ -13,3 +13,10 @@ class EqPropWarning(UserWarning):
 
 class EqPropConvergenceWarning(EqPropWarning, ConvergenceWarning):
     """A network did not settle, training did not end well, or the data make this likely."""
+
+
+class SubstrateError(RuntimeError):
+    """A substrate failed, or returned something that no learner can use.
+
+    The message names the call (``connect``, ``settle``, ``settle_nudged`` or ``local_change``).
+    """

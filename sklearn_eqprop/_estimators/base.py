@@ -16,6 +16,7 @@ from sklearn_eqprop._estimators.fitted.drawing import drawing_of
 from sklearn_eqprop._estimators.fitted.model_file import packed_estimator, unpacked_estimator
 from sklearn_eqprop._estimators.fitted.settle import (
     NudgeRequest,
+    computing,
     explains_full_device,
     prediction_backend,
     settle_validated,
@@ -94,6 +95,7 @@ class BaseEqProp(
     input_shape: tuple[int, ...] | None = None
     backend: str = "auto"
     dtype: str = "auto"
+    substrate: Any = None
 
     n_features_in_: int = field(init=False)
     feature_names_in_: np.ndarray = field(init=False)
@@ -208,7 +210,7 @@ class BaseEqProp(
         if y is None:
             msg = f"beta={beta!r} needs y: pass the targets towards which the output is nudged."
             raise ValueError(msg)
-        config = Config.of(self)
+        config = computing(self)
         if beta == math.inf:
             check_clamped_phase(config)
         targets = self._targets.of(self, config)
@@ -296,6 +298,13 @@ class BaseEqProp(
         self._fitted_feedback("feedback_gains_")
         network = FittedArrays.of(self).network(Config.of(self), NumpyBackend())
         return np.array(feedback_gains(network))
+
+    @property
+    def substrate_(self) -> Any:
+        """The device that was trained; None: the simulated network."""
+        check_is_fitted(self)
+        device = vars(self).get("_device")
+        return None if device is None else device.substrate
 
     def _fitted_feedback(self, name: str) -> list[np.ndarray]:
         if "_feedback_coefs" not in vars(self):

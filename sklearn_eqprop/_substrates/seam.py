@@ -79,6 +79,17 @@ class SlopedSubstrate(Substrate, Protocol):
         """ρ'(s^0) of layers 1..L, 0 for a unit at a bound; None if all slopes of a layer are 1."""
 
 
+class WritingSubstrate(Substrate, Protocol):
+    """A system whose synapses cannot follow each update of the learner's record."""
+
+    def take_update(self) -> None:
+        """Move the synapses by the update that the record has just made, and correct the record.
+
+        The learner calls it after every update. In `settle`, a record that has changed in another
+        way is to be written as it is.
+        """
+
+
 class ProbedSubstrate(Substrate, Protocol):
     """A system whose units can be pushed a little and observed, for homeostasis."""
 

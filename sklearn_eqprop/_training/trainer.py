@@ -116,6 +116,7 @@ class Trainer:
         self.optimizer = optimizer
         self.guard = guard
         self.attenuated = rule.attenuated
+        self._take_update = getattr(substrate, "take_update", None)
         self._rule = rule
         self._settings = settings
         self._learns = feedback.own_change(network.wiring)
@@ -173,6 +174,8 @@ class Trainer:
         self._update(credit.changes, gains, rate_factor, self._settings.alpha / total)
         if self.guard is not None:
             self.guard.enforce()
+        if self._take_update is not None:
+            self._take_update()
         return loss, credit
 
     def loss_of(self, inputs: Array, target: Array, sample_weight: np.ndarray | None) -> float:

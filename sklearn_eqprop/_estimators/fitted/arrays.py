@@ -145,11 +145,10 @@ class FittedArrays:
         )
 
     def take_from(self, network: Network) -> None:
-        """Copy what the network of these arrays has learned on a device back into them."""
-        if not network.backend.is_device:
-            return
+        """Copy what a network of copies of these arrays has learned back into them."""
         for block, array in zip(self.all, network.arrays, strict=True):
-            block[...] = network.backend.to_host(array)
+            if array is not block:
+                block[...] = network.backend.to_host(array)
 
     def divide_inputs_by(self, scales: np.ndarray | None) -> None:
         """Turn weights for X / scales into weights for X: the division moves into the weights."""

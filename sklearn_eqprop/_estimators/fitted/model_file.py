@@ -36,6 +36,9 @@ def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
         if name != "_checked_parameters"
     }
     stored["_model_format"] = MODEL_FORMAT
+    if stored.get("_device") is not None:  # a device is connected again from its description
+        device = stored["_device"]
+        stored["_device"] = {"device": device.device, "memory": device.memory}
     if "_layout" in stored:
         layout: Layout = stored["_layout"]
         geometries = [(pair, asdict(geometry)) for pair, geometry in layout.geometries.items()]
@@ -64,6 +67,10 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
             f"{MODEL_FORMAT}. Load it with the version that wrote it or a later one."
         )
         raise ValueError(msg)
+    if attributes.get("_device") is not None:
+        from sklearn_eqprop._substrates.devices.connected import ConnectedDevice
+
+        attributes["_device"] = ConnectedDevice(**attributes["_device"])
     if "_layout" in attributes:
         packed = attributes["_layout"]
         geometries = {pair: ConvGeometry(**of_pair) for pair, of_pair in packed["geometries"]}

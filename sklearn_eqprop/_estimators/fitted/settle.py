@@ -144,11 +144,12 @@ def settled(
         If a state is not finite.
     """
     check_is_fitted(estimator)
-    config, outputs_only = Config.of(estimator), not all_layers
+    config, outputs_only = computing(estimator), not all_layers
     backend = prediction_backend(config)
     X, home = validated_inputs(estimator, X, backend)
     is_decided = None
     many = X.shape[0] >= FEWEST_ROWS_TO_DECIDE and not backend.is_device
+    many = many and config.substrate is None
     # The user's own tolerance is kept, and averages have no equilibrium to predict.
     if labels_only and many and config.relax_tol == "auto" and not config.averages:
         is_decided = estimator._targets.of(estimator, config).is_decided
@@ -156,6 +157,16 @@ def settled(
     return settle_validated(
         config, arrays, backend, X, home, is_decided=is_decided, outputs_only=outputs_only
     )
+
+
+def computing(estimator: Any) -> Config:
+    """Return the parameters by which a fitted estimator computes, with its device if it has one."""
+    config = Config.of(estimator)
+    if config.substrate is None:
+        return config
+    from sklearn_eqprop._estimators.fitted.device import with_device
+
+    return with_device(estimator, config)
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
@@ -230,6 +241,8 @@ def _explained(
     `beta` is the nudge if there is one and the free phase settles without it.
     """
     finding, diverged = result.finding, not np.isfinite(result.residual).all()
+    if config.substrate is not None:
+        return f"{finding} Give {config.substrate!r} more time, or lower loop_gain and fit again."
     remedies: tuple[Remedy, ...]
     if beta is not None:
         finding = (
@@ -269,8 +282,12 @@ def prediction_substrate(
 ) -> Any:
     """Return a substrate that settles as closely as predictions need, or averages.
 
-    Averages cannot use `enough`, see `Enough`. `output_only`: see `SimulatedNetwork`.
+    Averages cannot use `enough`, see `Enough`. `output_only`: see `SimulatedNetwork`. A device
+    settles in its own way.
     """
+    if config.substrate is not None:
+        config.substrate.place(network)
+        return config.substrate
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
 

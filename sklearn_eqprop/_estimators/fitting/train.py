@@ -131,6 +131,8 @@ def _train_on_backend(
         at_start = arrays.network(config, NumpyBackend())
         state.guard_vectors = LoopGainGuard(at_start, config.loop_bound).vectors
     network = arrays.network(config, backend)
+    if config.substrate is not None:
+        network = config.substrate.place(network)
     trainer = assembled_trainer(config, network, start.targets.loss, state)
     try:
         outcome = run_training(trainer, data, state, run, validation_score, observer)
@@ -197,6 +199,8 @@ def assembled_trainer(
 
 def training_substrate(config: Config, network: Network) -> Any:
     """Return the substrate of a network in training."""
+    if config.substrate is not None:
+        return config.substrate
     measured: dict[str, Any] = {
         "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,

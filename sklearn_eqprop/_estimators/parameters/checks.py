@@ -22,16 +22,27 @@ from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
 
+#: Parameters of the simulation, which mean nothing to a device, and their defaults.
+DECIDED_BY_DEVICE = {
+    "relaxation": "gauss_seidel",
+    "step_size": 1.0,
+    "max_relax_iter": 200,
+    "max_nudge_iter": 200,
+    "relax_tol": "auto",
+}
+
 
 def check_pairs(config: Config, *, incremental: bool) -> None:
     """Refuse parameters that do not go together, or not with ``partial_fit`` (`incremental`)."""
+    if config.substrate is not None:
+        _check_with_device(config)
     if config.averages:
         _check_trajectory(config)
     _check_coordinates(config)
     if config.n_points and config.rule.nudged:
-        _refuse(f"nudging={config.nudging}", _n_point_faults(config), "nudging='centered'")
+        refuse(f"nudging={config.nudging}", _n_point_faults(config), "nudging='centered'")
     _check_output(config)
-    _refuse("beta=inf", _clamp_faults(config), "a finite beta")
+    refuse("beta=inf", _clamp_faults(config), "a finite beta")
     if incremental and config.early_stopping:
         msg = "partial_fit does not support early_stopping=True. Set it to False, or use fit."
         raise ValueError(msg)
@@ -43,7 +54,7 @@ Fault = tuple[str, str, str]
 _NO_CLAMPED_AVERAGES = "averages along a trajectory are defined for finite nudges only"
 
 
-def _refuse(option: str, faults: list[Fault], instead: str) -> None:
+def refuse(option: str, faults: list[Fault], instead: str) -> None:
     """Refuse an option, with all of its faults at once, so that one remedy is enough."""
     if faults:
         found = ". Nor does it go with ".join(f"{what}: {why}" for what, why, _ in faults)
@@ -51,6 +62,26 @@ def _refuse(option: str, faults: list[Fault], instead: str) -> None:
         comma = "," if len(faults) > 1 else ""
         msg = f"{option} does not go with {found}. Use {remedy}{comma} or {instead}."
         raise ValueError(msg)
+
+
+def _check_with_device(config: Config) -> None:
+    """Refuse what no device can do, or decides itself."""
+    faults: list[Fault] = []
+    for name, default in DECIDED_BY_DEVICE.items():
+        value = vars(config)[name]
+        if value != default:
+            why = "the device settles in its own way"
+            faults.append((f"{name}={value!r}", why, f"{name}={default!r}"))
+    if config.averages:
+        why = "a device is trained by equilibria"
+        faults.append(("objective='trajectory'", why, "objective='fixed_point'"))
+    if config.n_points and config.rule.nudged:
+        why = "no device can be pushed with complex strengths"
+        faults.append((f"nudging={config.nudging}", why, "nudging='centered'"))
+    if config.backend == "cupy":
+        why = "devices take and return NumPy arrays"
+        faults.append(("backend='cupy'", why, "backend='numpy'"))
+    refuse(f"substrate={config.substrate!r}", faults, "substrate=None")
 
 
 def _check_trajectory(config: Config) -> None:
@@ -67,7 +98,7 @@ def _check_trajectory(config: Config) -> None:
         why = "the winners of this max pooling change along a trajectory"
         faults.append((repr(entry), why, "pooling='average'"))
     instead = ["objective='fixed_point'", *(use for _, _, use in _clamp_faults(config))]
-    _refuse("objective='trajectory'", faults, " with ".join(instead))
+    refuse("objective='trajectory'", faults, " with ".join(instead))
 
 
 def _check_coordinates(config: Config) -> None:
@@ -79,7 +110,7 @@ def _check_coordinates(config: Config) -> None:
             f"of activation={config.activation!r} would change its direction"
         )
         fault = (f"gradient={rule.name!r}", why, "gradient='vector_field'")
-        _refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
+        refuse("credit_coordinates='rate'", [fault], "credit_coordinates='auto'")
 
 
 def _n_point_faults(config: Config) -> list[Fault]:
@@ -120,7 +151,7 @@ def _check_output(config: Config) -> None:
         if known is None or not known.bounded_outputs:
             why = "outputs with bounds need a loss that compares each of them with its target"
             faults = [(f"loss={config.loss!r}", why, "loss='squared_error'")]
-            _refuse(f"output_activation={name!r}", faults, "output_activation='identity'")
+            refuse(f"output_activation={name!r}", faults, "output_activation='identity'")
 
 
 def _clamp_faults(config: Config) -> list[Fault]:
@@ -160,7 +191,7 @@ def check_clamped_phase(config: Config) -> None:
     if config.averages:
         use = "an estimator fitted with objective='fixed_point'"
         faults.append(("objective='trajectory'", _NO_CLAMPED_AVERAGES, use))
-    _refuse("beta=inf", faults, "a finite beta")
+    refuse("beta=inf", faults, "a finite beta")
 
 
 def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, held: bool) -> None:

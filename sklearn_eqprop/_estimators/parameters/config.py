@@ -96,6 +96,7 @@ class Config:
     input_shape: Any
     backend: str
     dtype: str
+    substrate: Any
 
     @classmethod
     def of(cls, estimator: Any) -> Config:
@@ -129,7 +130,10 @@ class Config:
         """
         if not are_checked(estimator):
             estimator._validate_params()
-        return cls(*map(_plain, given_parameters(estimator)))
+        config = cls(*map(_plain, given_parameters(estimator)))
+        if config.substrate is None or config.backend != "auto":
+            return config
+        return replace(config, backend="numpy")  # devices take and return NumPy arrays
 
     @property
     def of_network(self) -> dict[str, Any]:
@@ -289,7 +293,7 @@ class Config:
             *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
             *(self.activation, self.output_activation, self.objective, _told(self.loss)),
             *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
-            *(_told(self.scoring), _told(self.augment)),
+            *(_told(self.scoring), _told(self.augment), repr(self.substrate)),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:

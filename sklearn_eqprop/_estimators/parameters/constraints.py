@@ -57,6 +57,7 @@ SHARED: dict[str, list[Any]] = {
     "input_shape": [None, tuple, list],
     "backend": [StrOptions({"auto", "numpy", "cupy"})],
     "dtype": [StrOptions({"auto", "float32", "float64"})],
+    "substrate": [None, HasMethods(["connect"])],
 }
 _OWN_LOSS = HasMethods(["value", "derivative"])
 OF_CLASSIFIER = SHARED | {

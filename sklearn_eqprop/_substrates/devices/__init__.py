@@ -1,0 +1,1 @@
+"""Devices that stand in for the simulated network of an estimator."""
