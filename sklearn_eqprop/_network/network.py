@@ -285,10 +285,10 @@ class Network:
         activation = self.activations[layer - 1]
         return self.backend.project(state, activation.lower, activation.upper, out)
 
-    def local_change(
+    def local_products(
         self,
         inputs: Array,
-        states: Sequence[Array],
+        rates: Sequence[Array],
         deltas: Sequence[Array],
         *,
         feedback_learns: Sequence[bool] | None = None,
@@ -303,8 +303,8 @@ class Network:
         Parameters
         ----------
         inputs : array of shape (n_samples, n_0)
-        states : list of array
-            The free fixed point.
+        rates : list of array
+            ρ of layers 1..L at the free fixed point.
         deltas : list of array
             Displacement of every layer, multiplied by the weight of each sample.
         feedback_learns : sequence of bool or None, default=None
@@ -320,24 +320,6 @@ class Network:
         list of array or None
             In the order of `parameters`. None for feedback that does not learn from its change.
         """
-        return self.local_products(
-            inputs,
-            self.rates(states),
-            deltas,
-            feedback_learns=feedback_learns,
-            attenuated=attenuated,
-        )
-
-    def local_products(
-        self,
-        inputs: Array,
-        rates: Sequence[Array],
-        deltas: Sequence[Array],
-        *,
-        feedback_learns: Sequence[bool] | None = None,
-        attenuated: bool = False,
-    ) -> list[Array | None]:
-        """As `local_change`, given the rates of layers 1..L instead of their states."""
         rates = [inputs, *rates]
 
         def change(connection: Connection) -> Array:

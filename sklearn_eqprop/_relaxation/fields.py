@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
@@ -36,7 +36,9 @@ class Field(ABC):
     Relaxations use the methods below and nothing else. A *signal* is the value that a layer sends
     to the others. Only the field that made a signal looks into it.
 
-    Parameters
+    A subclass is a dataclass with the first five attributes as fields.
+
+    Attributes
     ----------
     network : Network
     n_samples : int
@@ -48,30 +50,21 @@ class Field(ABC):
     allowances : sequence of array of shape (n_samples,) or None, default=None
         Part of each layer's residual that is rounding and does not count. None, for a layer or for
         all: the whole residual counts.
-
-    Attributes
-    ----------
     backend : ArrayBackend
         Where the arrays live.
     n_layers : int
         Number of layers that have a state.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        n_samples: int,
-        push: Push | None = None,
-        n_phases: int = 1,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        self.network = network
-        self.backend: ArrayBackend = network.backend
-        self.n_layers: int = network.n_layers
-        self.n_samples = n_samples
-        self.push = push
-        self.n_phases = n_phases
-        self.allowances = allowances
+    network: Network
+    n_samples: int
+    push: Push | None
+    n_phases: int = 1
+    allowances: Sequence[Array | None] | None
+
+    def __post_init__(self) -> None:
+        self.backend: ArrayBackend = self.network.backend
+        self.n_layers: int = self.network.n_layers
 
     @abstractmethod
     def signal(self, layer: int, state: Array) -> Any:
@@ -177,30 +170,18 @@ class Field(ABC):
         return total, drives
 
 
+@dataclass(eq=False)
 class FreeField(Field):
     """μ of Eq. 1 for a batch of clamped inputs; with a push, μ^β.
 
-    Parameters
-    ----------
-    network : Network
-    clamped : list of array
-        Constant part of every layer's drive, from `Network.clamp`.
-    n_samples : int
-    push : Push or None, default=None
-    allowances : sequence of array or None, default=None
-        See `Field`.
+    `clamped` is the constant part of every layer's drive, from `Network.clamp`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        clamped: Sequence[Array],
-        n_samples: int,
-        push: Push | None = None,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        super().__init__(network, n_samples, push, allowances=allowances)
-        self.clamped = clamped
+    network: Network
+    clamped: Sequence[Array]
+    n_samples: int
+    push: Push | None = None
+    allowances: Sequence[Array | None] | None = None
 
     def signal(self, layer: int, state: Array) -> Any:
         return self.network.signal(layer, state)
@@ -215,7 +196,8 @@ class FreeField(Field):
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
         n_samples = next(part.shape[0] for part in clamped if part.ndim > 1)
         push = None if self.push is None else self.push.take(rows)
-        return FreeField(self.network, clamped, n_samples, push, _each(self.allowances, rows))
+        allowances = _each(self.allowances, rows)
+        return replace(self, clamped=clamped, n_samples=n_samples, push=push, allowances=allowances)
 
 
 @dataclass(frozen=True)
@@ -288,37 +270,27 @@ def origin_of(
     return origin
 
 
+@dataclass(eq=False)
 class DisplacementField(Field):
     """μ^β(s^0 + d), the nudged dynamics seen from the free equilibrium (Eqs. 13-16).
 
-    Parameters
+    Without a push, the range of the output holds it at one displacement (β = ∞).
+
+    Attributes
     ----------
     network : Network
         As it is at the origin, see `Network.hold`.
-    origin : Origin
-    n_samples : int
-    push : Push or None
-        None if the output's range holds it at one displacement instead (β = ∞).
-    n_phases : int, default=1
     scales : sequence of float or None, default=None
         Size of a displacement in each layer: residuals are divided by it. None: 1.
-    allowances : sequence of array or None, default=None
-        See `Field`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        origin: Origin,
-        n_samples: int,
-        push: Push | None,
-        n_phases: int = 1,
-        scales: Sequence[float] | None = None,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        super().__init__(network, n_samples, push, n_phases, allowances)
-        self.origin = origin
-        self.scales = scales
+    network: Network
+    origin: Origin
+    n_samples: int
+    push: Push | None
+    n_phases: int = 1
+    scales: Sequence[float] | None = None
+    allowances: Sequence[Array | None] | None = None
 
     def signal(self, layer: int, state: Array) -> Any:
         """The change of the rate, ρ(s^0 + d) - ρ(s^0)."""
@@ -337,11 +309,14 @@ class DisplacementField(Field):
 
     def take(self, rows: Array) -> DisplacementField:
         origin = self.origin.each(lambda array: array[rows])
-        n_samples = origin.states[-1].shape[0]
-        push = None if self.push is None else self.push.take(rows)
-        network = self.network.each(lambda array: array[rows])
-        allowances = _each(self.allowances, rows)
-        return type(self)(network, origin, n_samples, push, self.n_phases, self.scales, allowances)
+        return replace(
+            self,
+            network=self.network.each(lambda array: array[rows]),
+            origin=origin,
+            n_samples=origin.states[-1].shape[0],
+            push=None if self.push is None else self.push.take(rows),
+            allowances=_each(self.allowances, rows),
+        )
 
 
 def _each(arrays: Sequence[Array | None] | None, rows: Array) -> list[Array | None] | None:

@@ -102,7 +102,7 @@ class AveragingNetwork:
     rate_coordinates : bool, default=False
         Whether synapses measure displacements as changes of the rate, <ρ'(s)> Δ.
     attenuated : bool, default=False
-        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
+        Whether feedback attenuates what tied weights learn from, see `Network.local_products`.
 
     Attributes
     ----------

@@ -61,7 +61,7 @@ class SimulatedNetwork:
     output_only : bool, default=False
         Whether free phases keep the states of the output only. No second phase can then follow.
     attenuated : bool, default=False
-        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
+        Whether feedback attenuates what tied weights learn from, see `Network.local_products`.
     enough : callable or None, default=None
         Samples that may stop their free phase early, see `Enough`. For `output_only`.
     lead : float, default=0.1
@@ -233,9 +233,10 @@ class SimulatedNetwork:
                 self.network.in_rates(layer, state, delta)
                 for layer, state, delta in zip(layers, states, deltas, strict=True)
             ]
-        return network_at(free).local_change(
+        network = network_at(free)
+        return network.local_products(
             free.inputs,
-            states,
+            network.rates(states),
             deltas,
             feedback_learns=self.feedback_learns,
             attenuated=self.attenuated,
