@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend
 from sklearn_eqprop._network import Layout, Network, dense_layout, feedback_order, wired_network
 
 #: If more than this share of the columns of X has a scale, all columns are divided.

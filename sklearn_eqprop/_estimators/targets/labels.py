@@ -10,8 +10,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
 from sklearn_eqprop._estimators.parameters.config import Config

@@ -11,8 +11,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
-from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend
 from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out
 from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, look_over
 from sklearn_eqprop._estimators.parameters.config import Config
