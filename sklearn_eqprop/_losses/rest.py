@@ -45,13 +45,7 @@ class LossShape(NamedTuple):
 
 
 def shape_of(slope: Slope, target: np.ndarray) -> LossShape:
-    """Return the properties of a loss between outputs on both sides of some targets.
-
-    Parameters
-    ----------
-    slope : Slope
-    target : ndarray of shape (n_samples, n_outputs)
-    """
+    """Return the properties of a loss between outputs on both sides of some targets."""
 
     def slopes_at(outputs: np.ndarray) -> np.ndarray:
         rows, targets = outputs.reshape(-1, target.shape[1]), np.tile(target, (len(outputs), 1))

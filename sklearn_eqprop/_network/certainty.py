@@ -57,18 +57,8 @@ def enough_to_decide(
 ) -> Callable[[Sequence[Array], Sequence[Array]], Array] | None:
     """A condition under which samples may stop: their equilibrium cannot mean another label.
 
-    Parameters
-    ----------
-    network : Network
-        On the host.
-    is_decided : callable
-        See `IsDecided`.
-
-    Returns
-    -------
-    callable or None
-        ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that
-        settling is a contraction, or if the output is not linear.
+    ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that settling
+    is a contraction, or if the output is not linear. The network is on the host.
     """
     bound = None if network.activations[-1].bounded else output_bound(network)
     if bound is None:
@@ -105,12 +95,9 @@ class OutputBound:
     distances: list[np.ndarray | float]
 
     def reach_at(self, states: Sequence[Array], drives: Sequence[Array]) -> Reach:
-        """Largest distances of samples from their equilibrium, given their states and drives.
+        """Largest distances of samples from their equilibrium, given all states and drives.
 
-        Parameters
-        ----------
-        states, drives : lists of array
-            Of every layer, on the host. The drives are not written to.
+        The drives are not written to.
         """
         left = drives[-1] - states[-1]
         sizes = []
@@ -149,14 +136,8 @@ class Reach:
     def of_differences(self, base: np.ndarray) -> np.ndarray:
         """Largest change that the difference of each output and one base output can still make.
 
-        Parameters
-        ----------
-        base : ndarray of int of shape (n_samples,)
-            The base output of each sample.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
+        `base` has the number of the base output of each sample. The shape is (n_samples,
+        n_outputs).
         """
         total = np.abs(self.left - np.take_along_axis(self.left, base[:, None], axis=1))
         for source, distances in zip(self.bound.sources, self.bound.distances, strict=True):

@@ -72,14 +72,9 @@ class Result:
 
     @staticmethod
     def concatenate(parts: Sequence[Result], xp: Any) -> Result:
-        """One result for the samples of all parts, in order.
+        """One result for the samples of all parts, in order. Drives are dropped.
 
-        Parameters
-        ----------
-        parts : sequence of Result
-            Not empty. Their drives are dropped.
-        xp : module
-            Array module of the arrays that are not on the host.
+        `xp` is the module of the arrays that are not on the host.
         """
 
         def joined(arrays: Sequence[Array]) -> Array:

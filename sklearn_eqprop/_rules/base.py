@@ -149,9 +149,5 @@ class CreditRule(ABC):
     def credit(self, substrate: Any, batch: Minibatch) -> Credit:
         """Settle a minibatch as often as the rule needs, and compute the changes.
 
-        Parameters
-        ----------
-        substrate : Substrate
-            With the methods named in `needs`.
-        batch : Minibatch
+        The substrate has the methods named in `needs`.
         """

@@ -34,14 +34,10 @@ class Nudging(Protocol):
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """Estimate of ds/dβ of a layer, times `weights`.
+        """Estimate of ds/dβ of a layer, times the weights of the samples.
 
-        Parameters
-        ----------
-        displacements : list of array of shape (n_samples, n_units)
-            s^β - s^0 at each strength. They may be overwritten.
-        strengths : tuple of float
-        weights : array of shape (n_samples, 1) or float, default=1.0
+        The displacements s^β - s^0 at each strength, of shape (n_samples, n_units), may be
+        overwritten.
         """
 
 

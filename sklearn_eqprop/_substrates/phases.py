@@ -153,17 +153,9 @@ def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: i
 def relative_tolerance(
     backend: ArrayBackend, tolerance: float, force: Array, beta: float = 1.0
 ) -> Array:
-    """Tolerance of each sample in a second phase, relative to the force on it.
+    """Tolerance of each sample in a second phase, relative to the force on its output.
 
-    Parameters
-    ----------
-    backend : ArrayBackend
-    tolerance : float
-        Raised to the rounding error if it is smaller.
-    force : array of shape (n_samples, n_outputs)
-        Force on the output, with β in it.
-    beta : float, default=1.0
-        The β that `force` has in it.
+    The force has β in it. A tolerance below the rounding error is raised to that.
     """
     size = backend.row_max_abs(force)
     rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)

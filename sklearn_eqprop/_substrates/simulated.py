@@ -256,23 +256,12 @@ class SimulatedNetwork:
     def tolerances(
         self, tolerance: float, numbers: Sequence[Array | None]
     ) -> tuple[Array, list[Array | None]]:
-        """Tolerance of each sample, and the rounding that each layer may have beyond it.
+        """Tolerance of each sample, and the rounding that each layer may have beyond it, or None.
 
         Unbounded rates carry large numbers, and their rounding, to every layer. So does an output
         that the input drives. With bounded rates, only layers that have large numbers themselves
-        are allowed more.
-
-        Parameters
-        ----------
-        tolerance : float
-        numbers : sequence of array or None
-            Known numbers of each layer: its states, or the constant part of its drive.
-
-        Returns
-        -------
-        tolerance : array of shape (n_samples,)
-        allowances : list of array of shape (n_samples,), or None
-            One per layer; None if the tolerance is enough.
+        are allowed more. `numbers` are known numbers of each layer: its states, or the constant
+        part of its drive.
         """
         network, xp = self.network, self.network.backend.xp
         own = [

@@ -198,14 +198,9 @@ class BlockUpdate:
 def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole: bool) -> None:
     """Move every block by a step of the optimiser, together with the feedback that follows it.
 
-    Parameters
-    ----------
-    updates : sequence of BlockUpdate
-        One for each block of the optimiser, in the same order.
-    optimizer : Optimizer
-    whole : bool
-        True: update whole arrays. This is faster on a device, where each operation costs more than
-        the passes over memory. False: update pieces that fit into the cache.
+    The updates have the order of the optimiser's blocks. With `whole` they are taken in one piece:
+    this is faster on a device, where each operation costs more than the passes over memory. Without
+    it, they are taken in pieces that fit into the cache.
     """
     optimizer.begin_update()
     ends_round = optimizer.n_updates % ROUND == 0

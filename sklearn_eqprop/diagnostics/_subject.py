@@ -155,10 +155,7 @@ class Subject:
     def training_substrate(self, **changed: Any) -> SimulatedNetwork:
         """The network with tolerances and synapses as in training.
 
-        Parameters
-        ----------
-        **changed
-            Values to use in place of the estimator's parameters, such as ``beta=0.1``.
+        `changed` has values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
         config = replace(self.config, **changed)
         return cast("SimulatedNetwork", training_substrate(config, self.network))

@@ -87,19 +87,9 @@ class NamespaceHome:
 
 
 def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
-    """X as an array that the estimators can use, and how to give results back.
+    """X as an array-like of the host or an array of the backend, and how to give results back.
 
-    Parameters
-    ----------
-    X : array-like
-        As passed by the user.
-    backend : ArrayBackend
-
-    Returns
-    -------
-    X : array-like on the host, or array of the backend
-    home : Home or None
-        None: results are NumPy arrays.
+    Without a way back, results are NumPy arrays.
 
     Raises
     ------

@@ -124,14 +124,8 @@ def look_over(
 ) -> Columns:
     """Statistics of the columns of X, from one pass that never copies X as a whole.
 
-    Parameters
-    ----------
-    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
-        Finite numbers. A CSR matrix must store each entry once.
-    weight : ndarray of shape (n_samples,) or None, default=None
-        Weights of the samples.
-    device : ArrayBackend or None, default=None
-        The backend whose array X is. None: X is on the host.
+    X holds finite numbers: an array or a CSR matrix that stores each entry once, or an array of the
+    device. The samples may have weights.
     """
     found = _statistics(X, device)
     if device is not None:
@@ -300,12 +294,8 @@ class Rows:
     def fingerprint(self, codes: np.ndarray) -> tuple[int, int, int]:
         """Return numbers that recognise the same rows in a later call without keeping them.
 
-        The order of the rows, the type of their numbers and the layout of X do not matter.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The targets as numbers.
+        The order of the rows, the type of their numbers and the layout of X do not matter. `codes`
+        are the targets as numbers.
         """
         weight = np.ones(self.n_samples) if self.weight is None else self.weight
         return (*self.X.shape, int(self.hashes(np.column_stack([codes, weight])).sum()))
@@ -313,11 +303,7 @@ class Rows:
     def hashes(self, beside: np.ndarray, seed: int = 0) -> np.ndarray:
         """Return a number for each row that depends on every bit of it, of `beside` and of `seed`.
 
-        Parameters
-        ----------
-        beside : ndarray of shape (n_samples,) or (n_samples, n_columns)
-            Numbers that belong to the rows, such as targets.
-        seed : int, default=0
+        `beside` has one or more numbers that belong to each row, such as its targets.
         """
         of_others = _row_hashes(beside.reshape(self.n_samples, -1).astype(np.float64), None)
         of_others = _mixed(of_others + np.uint64(seed))

@@ -159,14 +159,9 @@ def settled(
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
-    """Return the backend of a fitted model: the chosen one, or NumPy's if there is no device.
+    """Return the backend of a `Config` or a fitted estimator; NumPy's if there is no device.
 
     So a model that was fitted on a device predicts on machines without one.
-
-    Parameters
-    ----------
-    chosen : Config or estimator
-        With an attribute `backend`.
     """
     return NumpyBackend() if chosen.backend == "numpy" else available_backend()
 

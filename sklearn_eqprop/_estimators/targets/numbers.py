@@ -366,10 +366,7 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
 def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
     """Return R², in units whose squares do not overflow. Errors that are too large are cut off.
 
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (n_samples, n_outputs)
-    sample_weight : ndarray of shape (n_samples,) or None
+    Targets and predictions have the shape (n_samples, n_outputs).
     """
     # Near the largest number only halves can be subtracted.
     y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)
