@@ -70,6 +70,11 @@ class Result:
         """The result of some of the samples, chosen by a slice, a mask or indices."""
         return self.map(lambda array: array[rows])
 
+    def phases(self, n_samples: int) -> list[Result]:
+        """The results of phases of the same samples, whose rows follow each other here."""
+        starts = range(0, self.states[0].shape[0], n_samples)
+        return [self.take(slice(start, start + n_samples)) for start in starts]
+
     @staticmethod
     def concatenate(parts: Sequence[Result], xp: Any) -> Result:
         """One result for the samples of all parts, in order. Drives are dropped.

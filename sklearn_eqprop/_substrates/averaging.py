@@ -173,11 +173,7 @@ class AveragingNetwork:
             shift - stacked(of_free)
             for shift, of_free in zip(shifts.mean(), free.shift, strict=True)
         ]
-        result = self._result(field, now, moved, self.lengths.run)
-        return [
-            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
-            for phase in range(n_phases)
-        ]
+        return self._result(field, now, moved, self.lengths.run).phases(n_samples)
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """(∂μ/∂θ)^T Δ for each block of parameters, with average rates."""

@@ -13,7 +13,7 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._losses.base import HeldForce, Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import Field, Result, is_small
+from sklearn_eqprop._relaxation import Field, Origin, Result, is_small
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS
 
 #: While training, one of so many phases is measured. The others repeat its number of steps.
@@ -73,10 +73,11 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
     return replace(displacement, states=states)
 
 
+@dataclass(eq=False)
 class Nudge:
     """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018).
 
-    Parameters
+    Attributes
     ----------
     loss : Loss
     target : array of shape (n_samples, n_outputs)
@@ -88,27 +89,28 @@ class Nudge:
         Array module.
     """
 
-    def __init__(self, loss: Loss, target: Array, beta: Any, origin: Any, xp: Any) -> None:
-        self._loss = loss
-        self._target = target
-        self._beta = beta
-        self._origin = origin
-        self._xp = xp
-        self._size = size_of(xp, beta)
+    loss: Loss
+    target: Array
+    beta: Any
+    origin: Any
+    xp: Any
+
+    def __post_init__(self) -> None:
+        self._size = size_of(self.xp, self.beta)
 
     def velocity(self, drive: Array, output: Array) -> Array:
-        arguments = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.velocity(self._xp, *arguments), self._size)
+        arguments = (drive, output, self.origin, self.target, self.beta)
+        return without_faint(self.xp, self.loss.velocity(self.xp, *arguments), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
-        arguments = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.resolve(self._xp, *arguments), self._size)
+        arguments = (drive, output, self.origin, self.target, self.beta)
+        return without_faint(self.xp, self.loss.resolve(self.xp, *arguments), self._size)
 
     def take(self, rows: Array) -> Nudge:
         def of(value: Any) -> Any:
             return value[rows] if hasattr(value, "shape") else value
 
-        return Nudge(self._loss, self._target[rows], of(self._beta), of(self._origin), self._xp)
+        return Nudge(self.loss, self.target[rows], of(self.beta), of(self.origin), self.xp)
 
 
 def held_push(force: Array, xp: Any) -> Nudge:
@@ -141,6 +143,17 @@ def size_of(xp: Any, beta: Any) -> float:
     if isinstance(beta, float):
         return abs(beta)
     return float(np.abs(beta).max()) if xp is np else 1.0
+
+
+def stacked(free: FreePhase, origin: Origin, n_phases: int) -> tuple[Origin, Network]:
+    """A free equilibrium and its network for several phases of the same samples, as rows."""
+    network = network_at(free)
+    xp = network.backend.xp
+
+    def repeated(array: Array) -> Array:
+        return xp.concatenate([array] * n_phases)
+
+    return origin.each(repeated), network.each(repeated)
 
 
 def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:

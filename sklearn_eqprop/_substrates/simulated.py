@@ -32,6 +32,7 @@ from sklearn_eqprop._substrates.phases import (
     held_push,
     network_at,
     relative_tolerance,
+    stacked,
     stacked_strengths,
 )
 from sklearn_eqprop._substrates.probes import local_asymmetries
@@ -306,11 +307,7 @@ class SimulatedNetwork:
         if n_phases > 1:
             beta = stacked_strengths(self.network, strengths, n_samples)
             target = xp.concatenate([target] * n_phases)
-
-            def stacked(array: Array) -> Array:
-                return xp.concatenate([array] * n_phases)
-
-            origin, network = origin.each(stacked), network.each(stacked)
+            origin, network = stacked(free, origin, n_phases)
         output, pulls_only = origin.states[-1], min(strengths) >= 0
         push = Nudge(loss, target, beta, output, xp)
         field = kind(network, origin, n_phases * n_samples, push, n_phases)
@@ -330,12 +327,7 @@ class SimulatedNetwork:
             result = self.settle_second(field, None, tolerance)
             if habit is not None:
                 habit.learn(result)
-        if n_phases == 1:
-            return [result]
-        return [
-            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
-            for phase in range(n_phases)
-        ]
+        return [result] if n_phases == 1 else result.phases(n_samples)
 
 
 def _force(

@@ -6,7 +6,7 @@ Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are
 
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -34,7 +34,7 @@ FEWER_ROWS = (
 class HostHome:
     """Results are NumPy arrays, as those of scikit-learn."""
 
-    on_device = False
+    on_device: ClassVar[bool] = False
 
     def give_back(self, result: Any) -> Any:
         """The result, unchanged."""
