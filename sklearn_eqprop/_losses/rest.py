@@ -27,20 +27,13 @@ Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class LossShape(NamedTuple):
-    """Properties of a loss, measured at a few outputs.
+    """Properties of a loss, measured at a few outputs."""
 
-    Attributes
-    ----------
-    couples : bool
-        Whether the derivative by one output depends on another output.
-    kinked : bool
-        Whether the derivative jumps.
-    steepest : float
-        Largest rise of the derivative per unit of the outputs.
-    """
-
+    #: Whether the derivative by one output depends on another output.
     couples: bool
+    #: Whether the derivative jumps.
     kinked: bool
+    #: Largest rise of the derivative per unit of the outputs.
     steepest: float
 
 

@@ -72,26 +72,17 @@ def enough_to_decide(
 
 @dataclass(frozen=True)
 class OutputBound:
-    """Bounds that depend on a network's weights alone.
-
-    Attributes
-    ----------
-    network : Network
-    factors : ndarray of shape (n_layers, n_layers)
-        See `error_factors`.
-    sources : list of int
-        The layers that drive the output.
-    lengths : list of ndarray of shape (n_outputs,)
-        ``||W_j c||`` for each single output, one array per source.
-    distances : list of ndarray of shape (n_outputs, n_outputs), or float
-        ``||W_j c||`` for the difference of each two outputs, one array per source. A number is an
-        upper bound for all pairs.
-    """
+    """Bounds that depend on a network's weights alone."""
 
     network: Network
+    #: Shape (n_layers, n_layers), see `error_factors`.
     factors: np.ndarray
+    #: The layers that drive the output.
     sources: list[int]
+    #: ``||W_j c||`` for each single output, one array per source, shape (n_outputs,).
     lengths: list[np.ndarray]
+    #: ``||W_j c||`` for the difference of each two outputs, one array per source. A number is an
+    #: upper bound for all pairs.
     distances: list[np.ndarray | float]
 
     def reach_at(self, states: Sequence[Array], drives: Sequence[Array]) -> Reach:
@@ -111,19 +102,12 @@ class OutputBound:
 
 @dataclass(frozen=True)
 class Reach:
-    """Largest distances of some samples from their equilibrium.
-
-    Attributes
-    ----------
-    bound : OutputBound
-    errors : ndarray of shape (n_samples, n_layers)
-        Largest distance of each layer, as a Euclidean norm.
-    left : ndarray of shape (n_samples, n_outputs)
-        Residual of each output.
-    """
+    """Largest distances of some samples from their equilibrium."""
 
     bound: OutputBound
+    #: Largest distance of each layer, as a Euclidean norm, shape (n_samples, n_layers).
     errors: np.ndarray
+    #: Residual of each output, shape (n_samples, n_outputs).
     left: np.ndarray
 
     def of_outputs(self) -> np.ndarray:

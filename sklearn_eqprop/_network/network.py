@@ -16,19 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parameter:
-    """One block of weights or biases, and its place in the network.
+    """One block of weights or biases, and its place in the network."""
 
-    Attributes
-    ----------
-    array : array
-        The numbers themselves, changed in place by learning.
-    role : {'forward', 'feedback', 'bias'}
-    layer : int
-        The layer it drives, 1..L.
-    """
-
+    #: The numbers themselves, changed in place by learning.
     array: Array
     role: Literal["forward", "feedback", "bias"]
+    #: The layer it drives, 1..L.
     layer: int
 
 

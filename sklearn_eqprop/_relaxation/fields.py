@@ -202,24 +202,16 @@ class FreeField(Field):
 
 @dataclass(frozen=True)
 class Origin:
-    """A free equilibrium as displacements from it need it; entries are None if not needed.
+    """A free equilibrium as displacements from it need it; entries are None if not needed."""
 
-    Attributes
-    ----------
-    states : list of array or None
-        s^0 of each layer; never None for the output.
-    offsets : list of array or None
-        Drive at d = 0: the force that holds a unit at its bound. None: 0.
-    lower, upper : list of array or None
-        Range of d. None: open on that side.
-    slopes : list of array or None
-        ρ'(s^0), 0 for units at a bound. None: 1 for every unit of the layer.
-    """
-
+    #: s^0 of each layer; never None for the output.
     states: list[Any]
+    #: Drive at d = 0: the force that holds a unit at its bound. None: 0.
     offsets: list[Array | None]
+    #: Range of d. None: open on that side.
     lower: list[Array | None]
     upper: list[Array | None]
+    #: ρ'(s^0), 0 for units at a bound. None: 1 for every unit of the layer.
     slopes: list[Array | None]
 
     def each(self, change: Callable[[Array], Array]) -> Origin:

@@ -34,30 +34,21 @@ def is_small(field: Field, n_rows: int) -> bool:
 
 @dataclass(frozen=True)
 class SettleOptions:
-    """Options of one relaxation that decide when samples stop and which numbers are kept.
+    """Options of one relaxation that decide when samples stop and which numbers are kept."""
 
-    Attributes
-    ----------
-    freezes : bool, default=True
-        True: a settled sample keeps its state, so that no result depends on which other samples
-        are in the batch. False: it may settle further together with the others, which is cheaper.
-    keeps : {'drives', 'states', 'output'}, default='states'
-        What the result has: the final states of all layers, with or without the drives there, or
-        the states of the output only.
-    enough : callable or None, default=None
-        Samples that may stop early, see `Enough`. A device does not ask it.
-    lead : float or None, default=None
-        Relative change of the output that feedback is expected to bring after a feedforward pass.
-        Gauss-Seidel then starts its second sweep from there and does not measure the residual of
-        the pass. None: it measures, and starts from the states of the pass.
-    pacing : Pacing or None, default=None
-        On a device: when the host checks whether all samples have settled. None: every few sweeps.
-    """
-
+    #: True: a settled sample keeps its state, so that no result depends on which other samples are
+    #: in the batch. False: it may settle further together with the others, which is cheaper.
     freezes: bool = True
+    #: What the result has: the final states of all layers, with or without the drives there, or the
+    #: states of the output only.
     keeps: Literal["drives", "states", "output"] = "states"
+    #: Samples that may stop early, see `Enough`. A device does not ask it.
     enough: Enough | None = None
+    #: Relative change of the output that feedback is expected to bring after a feedforward pass.
+    #: Gauss-Seidel then starts its second sweep from there and does not measure the residual of the
+    #: pass. None: it measures, and starts from the states of the pass.
     lead: float | None = None
+    #: On a device: when the host checks whether all samples have settled. None: every few sweeps.
     pacing: Pacing | None = None
 
 
@@ -66,38 +57,25 @@ DEFAULT_OPTIONS = SettleOptions()
 
 @dataclass
 class Batch:
-    """The samples that a relaxation still works on.
-
-    Attributes
-    ----------
-    field : Field
-    states : list of array
-        State of layers 1..L. `Relaxation.advance` replaces the list and leaves the old arrays
-        unchanged.
-    from_rest : bool
-        Whether the relaxation started from zero states.
-    downward : bool
-        Whether the change enters at the output (nudged phase) and not at the input (free phase).
-    options : SettleOptions
-    memory : any, default=None
-        Values that the relaxation keeps from step to step: arrays with one row per sample, alone or
-        in lists, tuples or dataclasses.
-    n_steps : int, default=0
-        Number of steps taken so far.
-    is_last : bool, default=False
-        Whether the limit of steps is reached, so that the residual must be measured now.
-    is_counted : bool, default=False
-        Whether the number of steps is given, so that nobody reads the residual.
-    """
+    """The samples that a relaxation still works on."""
 
     field: Field
+    #: State of layers 1..L. `Relaxation.advance` replaces the list and leaves the old arrays
+    #: unchanged.
     states: list[Array]
+    #: Whether the relaxation started from zero states.
     from_rest: bool
+    #: Whether the change enters at the output (nudged phase) and not at the input (free phase).
     downward: bool
     options: SettleOptions
+    #: Values that the relaxation keeps from step to step: arrays with one row per sample, alone or
+    #: in lists, tuples or dataclasses.
     memory: Any = None
+    #: Number of steps taken so far.
     n_steps: int = 0
+    #: Whether the limit of steps is reached, so that the residual must be measured now.
     is_last: bool = False
+    #: Whether the number of steps is given, so that nobody reads the residual.
     is_counted: bool = False
 
 

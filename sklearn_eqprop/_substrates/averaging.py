@@ -22,17 +22,11 @@ from sklearn_eqprop._substrates.probes import local_asymmetries
 
 @dataclass(frozen=True)
 class RunLengths:
-    """Numbers of steps of a trajectory. Every step is taken, whatever the states do.
+    """Numbers of steps of a trajectory. Every step is taken, whatever the states do."""
 
-    Attributes
-    ----------
-    transient : int
-        Steps from rest, without a nudge, before the free and the nudged runs separate.
-    run : int
-        Steps of each run from there.
-    """
-
+    #: Steps from rest, without a nudge, before the free and the nudged runs separate.
     transient: int
+    #: Steps of each run from there.
     run: int
 
     @property
@@ -43,26 +37,17 @@ class RunLengths:
 
 @dataclass
 class AveragedPhase(FreePhase):
-    """A free run; the states of its `result` are averages.
+    """A free run; the states of its `result` are averages."""
 
-    Attributes
-    ----------
-    start : list of array
-        States at the end of the transient, where all runs start.
-    shift : list of array
-        Average states minus `start`.
-    rates : list of array
-        Average rates of layers 1..L.
-    slopes : list of array
-        Average ρ'(s) of layers 1..L; empty if not recorded.
-    outputs : list of array
-        Output in every averaged step. If not recorded: the average output only.
-    """
-
+    #: States at the end of the transient, where all runs start.
     start: list[Array]
+    #: Average states minus `start`.
     shift: list[Array]
+    #: Average rates of layers 1..L.
     rates: list[Array]
+    #: Average ρ'(s) of layers 1..L; empty if not recorded.
     slopes: list[Array]
+    #: Output in every averaged step. If not recorded: the average output only.
     outputs: list[Array]
 
     def average(self, measure: Callable[[Array], Array]) -> Array:

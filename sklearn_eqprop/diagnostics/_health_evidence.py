@@ -22,53 +22,34 @@ GAIN_STEPS = 48
 
 @dataclass(frozen=True)
 class Equilibria:
-    """Measurements at the free equilibria.
+    """Measurements at the free equilibria."""
 
-    Attributes
-    ----------
-    flat : list of ndarray
-        For each hidden layer, one number per unit: the fraction of the samples in which the unit
-        is flat. A flat unit is at a bound of its range, or in the tail of a smooth activation.
-    round_trip : float
-        Largest gain of a change that passes through two connections.
-    recurrence : float
-        Distance from the feedforward pass to the equilibrium, relative to the equilibrium.
-    """
-
+    #: For each hidden layer, one number per unit: the fraction of the samples in which the unit is
+    #: flat. A flat unit is at a bound of its range, or in the tail of a smooth activation.
     flat: list[np.ndarray]
+    #: Largest gain of a change that passes through two connections.
     round_trip: float
+    #: Distance from the feedforward pass to the equilibrium, relative to the equilibrium.
     recurrence: float
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Measurements of a trained network.
-
-    Attributes
-    ----------
-    subject : Subject
-    quality : Quality
-        How well the network predicts.
-    held_out : Quality or None
-        The same on rows that it was not trained on. None: there are none.
-    predicted : Result
-        How the samples settle in `predict`, in the estimator's dtype.
-    n_diverged : int
-        Samples that diverge when they are settled up to rounding in float64.
-    equilibria : Equilibria or None
-        None if a sample diverges.
-    directions : Directions or None
-    alignment : GradientAlignment or None
-        None if a sample diverges, or if error signals do not settle.
-    """
+    """Measurements of a trained network."""
 
     subject: Subject
+    #: How well the network predicts.
     quality: Quality
+    #: The same on rows that it was not trained on. None: there are none.
     held_out: Quality | None
+    #: How the samples settle in `predict`, in the estimator's dtype.
     predicted: Result
+    #: Samples that diverge when they are settled up to rounding in float64.
     n_diverged: int
+    #: None if a sample diverges.
     equilibria: Equilibria | None
     directions: Directions | None
+    #: Both are None if a sample diverges, or if error signals do not settle.
     alignment: GradientAlignment | None
 
 

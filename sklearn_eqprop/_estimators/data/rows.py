@@ -57,32 +57,23 @@ MOSTLY = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Statistics of each column of X. The arrays are on the host, in float64.
+    """Statistics of each column of X. The arrays are on the host, in float64."""
 
-    Attributes
-    ----------
-    n_rows : float
-        Number of rows that X stands for. A weight of 2 counts as two rows. Weights never make
-        this smaller than the number of rows of X.
-    lowest, highest : ndarray of shape (n_features,)
-    mean, spread : ndarray of shape (n_features,)
-        Mean and standard deviation, without weights.
-    dtype : dtype
-        Of X.
-    is_sparse : bool
-        Whether X is a CSR matrix.
-    mostly_alike : callable
-        Takes a mask of columns, or of channels. Returns for each of these whether more than half of
-        its entries are alike, from one more pass over them.
-    """
-
+    #: Number of rows that X stands for. A weight of 2 counts as two rows. Weights never make this
+    #: smaller than the number of rows of X.
     n_rows: float
+    #: Lowest and highest number, shape (n_features,).
     lowest: np.ndarray
     highest: np.ndarray
+    #: Mean and standard deviation without weights, shape (n_features,).
     mean: np.ndarray
     spread: np.ndarray
+    #: Of X.
     dtype: Any
+    #: Whether X is a CSR matrix.
     is_sparse: bool
+    #: Takes a mask of columns, or of channels. Returns for each of these whether more than half of
+    #: its entries are alike, from one more pass over them.
     mostly_alike: Callable[[np.ndarray], np.ndarray]
 
     @property
@@ -257,28 +248,19 @@ def _mixed(hashes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples that have been checked.
+    """Samples that have been checked."""
 
-    Attributes
-    ----------
-    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Targets, in the form that the estimator's targets encode.
-    weight : ndarray of shape (n_samples,) or None
-        Weights in training, or in the score if the rows are held out.
-    device : ArrayBackend or None, default=None
-        The backend whose array X is. None: X is on the host.
-    sample_weight : ndarray of shape (n_samples,) or None, default=None
-        The part of `weight` that does not come from `class_weight`.
-    index : ndarray of int of shape (n_samples,) or None, default=None
-        Numbers of these rows among those that the user passed. None: all rows.
-    """
-
+    #: Array, CSR matrix or array of a device, shape (n_samples, n_features).
     X: Any
+    #: Targets in the form that the estimator's targets encode, one or more per sample.
     y: np.ndarray
+    #: Weights in training, or in the score if the rows are held out.
     weight: np.ndarray | None
+    #: The backend whose array X is. None: X is on the host.
     device: ArrayBackend | None = None
+    #: The part of `weight` that does not come from `class_weight`.
     sample_weight: np.ndarray | None = None
+    #: Numbers of these rows among those that the user passed. None: all rows.
     index: np.ndarray | None = None
 
     @property

@@ -18,24 +18,16 @@ MANY = 0.25
 
 @dataclass
 class FittedArrays:
-    """Weights and biases as the estimators expose them.
-
-    Attributes
-    ----------
-    layout : Layout
-    coefs : list of ndarray
-        One per forward connection, of shape (n_source, n_target); of a convolution (kernel height,
-        kernel width, channels, filters).
-    intercepts : list of ndarray
-        One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
-    feedback_coefs : list of ndarray
-        One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
-        feedback is tied to `coefs`: its strength γ.
-    """
+    """Weights and biases as the estimators expose them."""
 
     layout: Layout
+    #: One per forward connection, of shape (n_source, n_target); of a convolution (kernel height,
+    #: kernel width, channels, filters).
     coefs: list[np.ndarray]
+    #: One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
     intercepts: list[np.ndarray]
+    #: One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
+    #: feedback is tied to `coefs`: its strength γ.
     feedback_coefs: list[np.ndarray]
 
     @classmethod

@@ -23,17 +23,9 @@ from sklearn_eqprop._sklearn_compat import type_of_target
 
 @dataclass(frozen=True)
 class Labels:
-    """The output layer has one unit for each class, or for each label of a multilabel target.
+    """The output layer has one unit for each class, or for each label of a multilabel target."""
 
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,) or (n_labels,)
-        Sorted class labels. With multilabel targets: the numbers of the columns of y.
-    multilabel : bool
-    loss : ClassificationLoss
-    class_weight : dict, 'balanced' or None
-    """
-
+    #: Sorted class labels. With multilabel targets: the numbers of the columns of y.
     classes: np.ndarray
     multilabel: bool
     loss: ClassificationLoss

@@ -31,29 +31,20 @@ LARGEST_ERROR = 1e140
 
 @dataclass(frozen=True)
 class Numbers:
-    """The output layer has one unit for each column of y.
+    """The output layer has one unit for each column of y."""
 
-    Attributes
-    ----------
-    single_output : bool
-        Whether y has one dimension.
-    mean, scale : ndarray of shape (n_outputs,)
-        The network is trained on ``(y - mean) / scale``. If the loss predicts a logarithm
-        (Poisson), the mean is 0 and the scale is the mean of the targets. If outputs are bounded,
-        the first targets fill their range.
-    loss : Loss
-    rho : Activation
-        Of the outputs.
-    undecided : tuple of (ndarray, ndarray or None), or None
-        Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
-        targets vary.
-    """
-
+    #: Whether y has one dimension.
     single_output: bool
+    #: The network is trained on ``(y - mean) / scale``, with one number per output. If the loss
+    #: predicts a logarithm (Poisson), the mean is 0 and the scale is the mean of the targets. If
+    #: outputs are bounded, the first targets fill their range.
     mean: np.ndarray
     scale: np.ndarray
     loss: Loss
+    #: Of the outputs.
     rho: Activation
+    #: Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
+    #: targets vary.
     undecided: tuple[np.ndarray, np.ndarray | None] | None = None
 
     #: How far apart hidden units are when training starts. With few inputs Glorot's range leaves
