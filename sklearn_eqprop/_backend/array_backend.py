@@ -30,22 +30,15 @@ class Feed(Protocol):
 
 
 class ArrayBackend(Protocol):
-    """The operations that the package needs from an array library.
+    """The operations that the package needs from an array library."""
 
-    Attributes
-    ----------
-    name : {'numpy', 'cupy'}
-        Name the user chooses it by.
-    xp : module
-        The array module itself (``numpy`` or a module with its interface).
-    is_device : bool
-        Whether arrays live on a device that computes asynchronously. Every number that the host
-        reads makes it wait for all queued work. So numbers are read rarely and several together,
-        and kernels that do more in one pass are faster.
-    """
-
+    #: Name the user chooses it by, 'numpy' or 'cupy'.
     name: str
+    #: The array module itself (``numpy`` or a module with its interface).
     xp: Any
+    #: Whether arrays live on a device that computes asynchronously. Every number that the host
+    #: reads makes it wait for all queued work. So numbers are read rarely and several together, and
+    #: kernels that do more in one pass are faster.
     is_device: bool
 
     def from_host(self, array: Any, dtype: Any) -> Array:

@@ -37,34 +37,26 @@ class Field(ABC):
     to the others. Only the field that made a signal looks into it.
 
     A subclass is a dataclass with the first five attributes as fields.
-
-    Attributes
-    ----------
-    network : Network
-    n_samples : int
-        Number of rows of every state.
-    push : Push or None, default=None
-    n_phases : int, default=1
-        Number of phases of the same samples that are stacked as rows. The phases of a sample stop
-        together.
-    allowances : sequence of array of shape (n_samples,) or None, default=None
-        Part of each layer's residual that is rounding and does not count. None, for a layer or for
-        all: the whole residual counts.
-    backend : ArrayBackend
-        Where the arrays live.
-    n_layers : int
-        Number of layers that have a state.
     """
 
     network: Network
+    #: Number of rows of every state.
     n_samples: int
     push: Push | None
+    #: Number of phases of the same samples that are stacked as rows. The phases of a sample stop
+    #: together.
     n_phases: int = 1
+    #: Part of each layer's residual that is rounding and does not count, one number per sample.
+    #: None, for a layer or for all: the whole residual counts.
     allowances: Sequence[Array | None] | None
+    #: Where the arrays live.
+    backend: ArrayBackend
+    #: Number of layers that have a state.
+    n_layers: int
 
     def __post_init__(self) -> None:
-        self.backend: ArrayBackend = self.network.backend
-        self.n_layers: int = self.network.n_layers
+        self.backend = self.network.backend
+        self.n_layers = self.network.n_layers
 
     @abstractmethod
     def signal(self, layer: int, state: Array) -> Any:
@@ -267,20 +259,15 @@ class DisplacementField(Field):
     """μ^β(s^0 + d), the nudged dynamics seen from the free equilibrium (Eqs. 13-16).
 
     Without a push, the range of the output holds it at one displacement (β = ∞).
-
-    Attributes
-    ----------
-    network : Network
-        As it is at the origin, see `Network.hold`.
-    scales : sequence of float or None, default=None
-        Size of a displacement in each layer: residuals are divided by it. None: 1.
     """
 
+    #: As it is at the origin, see `Network.hold`.
     network: Network
     origin: Origin
     n_samples: int
     push: Push | None
     n_phases: int = 1
+    #: Size of a displacement in each layer: residuals are divided by it. None: 1.
     scales: Sequence[float] | None = None
     allowances: Sequence[Array | None] | None = None
 

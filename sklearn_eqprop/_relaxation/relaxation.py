@@ -90,27 +90,19 @@ class Relaxation(ABC):
     ----------
     step_size : float
         Euler's ε, or damping of the updates, in (0, 1].
-
-    Attributes
-    ----------
-    name : str
-        Name by which users choose the relaxation.
-    solves_layers : bool
-        Whether a step with ``step_size=1`` solves each layer. One sweep then carries a nudge to
-        every layer, and training may use a loose tolerance in its nudged phase.
-    explicit_steps : bool
-        Whether steps oscillate under a strong nudge, as Euler's do.
-    extrapolates : bool
-        Whether each row moves, or stays, by its own earlier steps. Two rows cannot then be the
-        parts of one complex state.
-    follows_trajectory : bool
-        Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     """
 
+    #: Name by which users choose the relaxation.
     name: ClassVar[str]
+    #: Whether a step with ``step_size=1`` solves each layer. One sweep then carries a nudge to
+    #: every layer, and training may use a loose tolerance in its nudged phase.
     solves_layers: ClassVar[bool] = False
+    #: Whether steps oscillate under a strong nudge, as Euler's do.
     explicit_steps: ClassVar[bool] = False
+    #: Whether each row moves, or stays, by its own earlier steps. Two rows cannot then be the parts
+    #: of one complex state.
     extrapolates: ClassVar[bool] = False
+    #: Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     follows_trajectory: ClassVar[bool] = False
 
     def __init__(self, step_size: float) -> None:
@@ -208,16 +200,11 @@ def _rows_of(memory: Any, rows: Array) -> Any:
 
 
 class SettledSamples(ABC):
-    """Record of the samples that have settled: how, when and in which states.
-
-    Attributes
-    ----------
-    is_over : bool
-        Whether every sample is known to have settled or stopped.
-    """
+    """Record of the samples that have settled: how, when and in which states."""
 
     def __init__(self, batch: Batch, tolerance: Array) -> None:
         xp, n_samples = batch.field.backend.xp, batch.field.n_samples
+        #: Whether every sample is known to have settled or stopped.
         self.is_over = False
         self._batch = batch
         self._tolerance = tolerance

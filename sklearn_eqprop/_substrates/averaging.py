@@ -74,30 +74,14 @@ class AveragingNetwork:
     Euler steps. It can do everything that needs no fixed point: the verbs of a `Substrate`, and
     the pushes of a `ProbedSubstrate`.
 
-    Parameters
-    ----------
-    network : Network
-    step_size : float
-        Euler's ε.
-    lengths : RunLengths
-    records : bool, default=True
-        Whether free runs record every output and average slopes, which only learning needs.
-    feedback_learns : sequence of bool or None, default=None
-        Which untied feedback connections learn from their own local change; None: all.
-    rate_coordinates : bool, default=False
-        Whether synapses measure displacements as changes of the rate, <ρ'(s)> Δ.
-    attenuated : bool, default=False
-        Whether feedback attenuates what tied weights learn from, see `Network.local_products`.
-
-    Attributes
-    ----------
-    reads_sparse : bool
-        Whether inputs may be CSR arrays.
+    The last three fields and `reads_sparse` are as in `SimulatedNetwork`.
     """
 
     network: Network
+    #: Euler's ε.
     step_size: float
     lengths: RunLengths
+    #: Whether free runs record every output and average slopes, which only learning needs.
     records: bool = True
     feedback_learns: Sequence[bool] | None = None
     rate_coordinates: bool = False

@@ -46,14 +46,9 @@ class FreePhase:
 
 @dataclass
 class SimulatedFreePhase(FreePhase):
-    """A free phase of a simulated network.
+    """A free phase of a simulated network."""
 
-    Attributes
-    ----------
-    driven : Network
-        The network with the winners held that the inputs decide on.
-    """
-
+    #: The network with the winners held that the inputs decide on.
     driven: Network
 
     @cached_property
@@ -75,23 +70,13 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
 
 @dataclass(eq=False)
 class Nudge:
-    """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018).
-
-    Attributes
-    ----------
-    loss : Loss
-    target : array of shape (n_samples, n_outputs)
-    beta : float or array of shape (n_samples, 1)
-        Influence parameter; one per sample if phases are stacked.
-    origin : array of shape (n_samples, n_outputs) or float
-        Output state that displacements are measured from; 0 if outputs are states themselves.
-    xp : module
-        Array module.
-    """
+    """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018)."""
 
     loss: Loss
     target: Array
+    #: Influence parameter; if phases are stacked, one per sample, shape (n_samples, 1).
     beta: Any
+    #: Output states that displacements are measured from; 0 if outputs are states themselves.
     origin: Any
     xp: Any
 
