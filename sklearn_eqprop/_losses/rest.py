@@ -85,18 +85,10 @@ def output_at_rest(
     If outputs do not act on each other, each of them is searched on its own. Otherwise the search
     goes along conjugate directions, each sample on its own.
 
-    Parameters
-    ----------
-    xp : module
-    velocity_at : callable
-        Velocity ``drive + β force(origin + d) - d`` at any displacement d. Along a direction u it
-        falls by at least ``||u||²`` per step u if the loss is convex.
-    start : array of shape (n_samples, n_outputs)
-    origin : array of shape (n_samples, n_outputs) or float
-    shape : LossShape
-    steep : bool
-        Whether rounding may leave a velocity that is not small. An output that rests is then
-        recognised by a change of sign within rounding.
+    ``velocity_at(d)`` is the velocity ``drive + β force(origin + d) - d`` at any displacement d.
+    Along a direction u it falls by at least ``||u||²`` per step u if the loss is convex. If the
+    loss is `steep`, rounding may leave a velocity that is not small. An output that rests is then
+    recognised by a change of sign within rounding.
     """
     couples = shape.couples
 

@@ -18,14 +18,7 @@ def layout_of(
     connected by the `Conv2D` of the target, whose result must have the shape of the target.
     Feedback beside a forward convolution uses that one in reverse.
 
-    Parameters
-    ----------
-    wiring : Wiring
-    in_shape : tuple of int
-        (units,) or (height, width, channels) of the input.
-    hidden : sequence of int or Conv2D
-        Layers 1..L-1.
-    n_outputs : int
+    The input has the shape (units,) or (height, width, channels).
 
     Raises
     ------

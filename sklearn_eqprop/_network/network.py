@@ -183,21 +183,10 @@ class Network:
         return state if activation.transmits_state else activation.rate(self.backend.xp, state)
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
-        """Drive of a layer by some of the layers 1..L, a fresh array.
+        """Drive of a layer by some of the layers 1..L, a fresh array. None if no connection counts.
 
-        Parameters
-        ----------
-        layer : int
-        signals : list of signal or None
-            Of every layer, see `signal`. A layer whose signal is None is silent: it is at zero and
-            costs no product.
-        sources : range
-            Layers to count.
-
-        Returns
-        -------
-        array of shape (n_samples, n_l) or None
-            None if no connection counts.
+        `sources` are the layers to count. A layer whose signal is None is silent: it is at zero and
+        costs no product.
         """
         total = None
         for connection in self._incoming[layer - 1]:
@@ -248,13 +237,7 @@ class Network:
         """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, for all rates ρ that drive each layer.
 
         In a convolutional layer, weights and biases are shared, and `Connection.reach` counts them.
-
-        Parameters
-        ----------
-        inputs : array of shape (n_samples, n_0)
-        states : list of array
-        weights : array of shape (n_samples, 1) or float
-            A number is the weight of every sample.
+        `weights` has a number for each sample, shape (n_samples, 1), or one for all.
         """
         rates = [inputs, *self.rates(states)]
         totals = []

@@ -225,18 +225,10 @@ def origin_of(
     literal: bool,
     with_slopes: bool = False,
 ) -> Origin:
-    """Origin at the end of a free phase.
+    """Origin at the end of a free phase, given the states there and the drive of every layer.
 
-    Parameters
-    ----------
-    network : Network
-    states, drives : lists of array
-        States at the end of the free phase, and the drive of every layer there.
-    literal : bool
-        True: the origin is the states given, although they are not settled exactly.
-        False: each unit is moved to where its drive puts it, so that it counts as settled.
-    with_slopes : bool, default=False
-        Whether the slopes are computed.
+    If it is `literal`, the origin is the states given, although they are not settled exactly.
+    Otherwise each unit is moved to where its drive puts it, so that it counts as settled.
     """
     xp = network.backend.xp
     origin = Origin([], [], [], [], [])

@@ -218,18 +218,9 @@ class SettledSamples(ABC):
     def put_aside(self, residual: Array, drives: list[Array]) -> Array | None:
         """Record the samples that are within tolerance, far enough, or not finite.
 
-        Parameters
-        ----------
-        residual : array
-            Residual of each row at the states of the batch. If phases are stacked, a sample stops
-            when all of its phases may.
-        drives : list of array
-            Drive of every layer at these states.
-
-        Returns
-        -------
-        array of int or None
-            Indices of the rows to keep in the batch; None: all.
+        The residual of each row and the drive of every layer belong to the states of the batch. If
+        phases are stacked, a sample stops when all of its phases may. The result are the indices of
+        the rows to keep in the batch; None: all.
         """
 
     def _may_stop(self, converged: Array, residual: Array) -> Array:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField, Result
+from sklearn_eqprop._relaxation import FreeField, GaussSeidel, Result, SettleOptions
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
@@ -160,13 +160,6 @@ def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
 
 
 def _feedforward_pass(network: Network, free: FreePhase) -> list[np.ndarray]:
-    """States of one pass upwards, in which only lower layers drive a layer."""
+    """States of one sweep upwards from zero states, in which only lower layers drive a layer."""
     field = FreeField(network, network.clamp(free.inputs), len(free.inputs))
-    states: list[np.ndarray] = []
-    signals: list[np.ndarray | None] = [None] * network.n_layers
-    for layer in range(1, network.n_layers + 1):
-        inflow = field.inflow(layer, signals, range(1, layer))
-        drive = field.total(layer, inflow, field.constant(layer))
-        states.append(field.project(layer, drive))
-        signals[layer - 1] = field.signal(layer, states[-1])
-    return states
+    return GaussSeidel(1.0).repeat(field, 1, SettleOptions(keeps="drives")).states

@@ -188,14 +188,9 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     become huge. So a small column counts as being as large as the largest column of X, but at most
     as 1, if most of its entries are alike, or if it has fewer than ten.
 
-    Parameters
-    ----------
-    columns : Columns
-    dtype : dtype
-        Of the weights. Scales and their inverses stay in its range.
-    n_channels : int or None, default=None
-        Number of channels of images that kernels move over. All pixels of a channel then have the
-        same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
+    Scales and their inverses stay in the range of `dtype`, that of the weights. If kernels move
+    over images of `n_channels` channels, all pixels of a channel have the same scale. The channels
+    of a pixel are neighbouring columns.
     """
     n_scales = columns.largest.size if n_channels is None else n_channels
     largest = columns.largest.reshape(-1, n_scales).max(axis=0)
@@ -325,13 +320,8 @@ def warn_about_columns(
 ) -> None:
     """Warn if an offset hides how a column varies, or if one column dominates the others.
 
-    Parameters
-    ----------
-    columns : Columns
-    scales : ndarray of shape (n_features,) or None
-        Training divides the columns by these.
-    n_channels : int or None, default=None
-        Number of channels of images that kernels move over. Then channels are judged, not columns.
+    Training divides the columns by `scales`. If kernels move over images of `n_channels` channels,
+    channels are judged instead of columns.
     """
     divisors = np.ones(1) if scales is None else scales
     kind = "column"
