@@ -21,40 +21,24 @@ class Feed(Protocol):
     def minibatches(
         self, order: np.ndarray | None, batch_size: int
     ) -> Iterator[tuple[Any, Array, Array]]:
-        """Every row once.
+        """Every row once: the numbers of the rows on the host, their inputs, and their targets.
 
-        Parameters
-        ----------
-        order : ndarray of int or None
-            Order in which the rows come, on the host. None: their own order.
-        batch_size : int
-
-        Yields
-        ------
-        rows, inputs, target : slice or ndarray of int, array, array
-            The rows' numbers on the host, and their inputs and targets. Use them before asking for
-            the next minibatch: buffers are used again. Inputs may be a CSR array on the host, see
-            `ArrayBackend.inputs`.
+        `order`, on the host, is the order in which the rows come; None: their own. Use the arrays
+        before asking for the next minibatch: buffers are used again. Inputs may be a CSR array on
+        the host, see `ArrayBackend.inputs`.
         """
 
 
 class ArrayBackend(Protocol):
-    """The operations that the package needs from an array library.
+    """The operations that the package needs from an array library."""
 
-    Attributes
-    ----------
-    name : {'numpy', 'cupy'}
-        Name the user chooses it by.
-    xp : module
-        The array module itself (``numpy`` or a module with its interface).
-    is_device : bool
-        Whether arrays live on a device that computes asynchronously. Every number that the host
-        reads makes it wait for all queued work. So numbers are read rarely and several together,
-        and kernels that do more in one pass are faster.
-    """
-
+    #: Name the user chooses it by, 'numpy' or 'cupy'.
     name: str
+    #: The array module itself (``numpy`` or a module with its interface).
     xp: Any
+    #: Whether arrays live on a device that computes asynchronously. Every number that the host
+    #: reads makes it wait for all queued work. So numbers are read rarely and several together, and
+    #: kernels that do more in one pass are faster.
     is_device: bool
 
     def from_host(self, array: Any, dtype: Any) -> Array:
@@ -96,13 +80,8 @@ class ArrayBackend(Protocol):
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
         """Training rows, stored where minibatches are taken from them fastest.
 
-        Parameters
-        ----------
-        inputs : array of the host or of this backend, or CSR matrix, (n_samples, n_features)
-        target : ndarray of shape (n_samples, n_outputs)
-        dtype : dtype
-        factors : ndarray of shape (n_features,) or None, default=None
-            Each column of the inputs is multiplied by its factor.
+        The inputs may be an array of the host or of this backend, or a CSR matrix. Each of their
+        columns is multiplied by its factor, if there are `factors`.
         """
 
     def inputs(self, X: Any, rows: slice, dtype: Any) -> Array:
@@ -118,12 +97,7 @@ class ArrayBackend(Protocol):
     def explaining_full_memory(self, what: str, remedy: str) -> AbstractContextManager[None]:
         """A context in which a full device raises a MemoryError that a user can act on.
 
-        Parameters
-        ----------
-        what : str
-            What needed the memory, as in "The device has no memory left for {what}".
-        remedy : str
-            One or more sentences without the last full stop.
+        The message is "The device has no memory left for {what} (...). {remedy}."
         """
 
 

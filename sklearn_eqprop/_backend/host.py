@@ -111,14 +111,7 @@ class NumpyBackend:
 class HostRows:
     """Rows in main memory, for computing there. A minibatch is gathered when it is asked for.
 
-    Parameters
-    ----------
-    inputs, target : array or CSR matrix, array
-        One row per sample.
-    dtype : dtype
-        Type of the arrays that are handed out.
-    factors : ndarray of shape (n_features,) or None
-        Each column of the inputs is multiplied by its factor.
+    The parameters are those of `ArrayBackend.feed`.
     """
 
     def __init__(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None) -> None:
@@ -187,17 +180,7 @@ def dense_rows(X: Any, rows: Any) -> Array:
 def row_max(xp: Any, array: Array) -> Array:
     """``array.max(axis=1)``; on the host usually in half the time of NumPy's own reduction.
 
-    Parameters
-    ----------
-    xp : module
-        Array module.
-    array : array of shape (n_rows, n_columns)
-        At least one column.
-
-    Returns
-    -------
-    array of shape (n_rows,)
-        NaN for rows that hold a NaN.
+    The array has at least one column. The result is NaN for rows that hold a NaN.
     """
     n_rows, n_columns = array.shape
     if xp is not np or n_rows < FEWEST_ROWS or not array.flags.c_contiguous:

@@ -25,28 +25,19 @@ class FeedbackLearning(ABC):
 
     A new way is a subclass with `own_change`, imported in `sklearn_eqprop._feedback`. The class
     attributes are facts about it. Estimators and `Trainer` read them instead of its name.
-
-    Attributes
-    ----------
-    name : str
-        Value of the parameter ``feedback_learning`` that chooses it.
-    aligns : bool, default=False
-        Whether feedback becomes the transpose of the forward weights, up to a factor.
-    follows : bool, default=False
-        Whether feedback moves together with forward weights, see `followers`.
-    adjusts : bool, default=False
-        Whether `adjust` is called before every update.
-    draws : bool, default=False
-        Whether `adjust` draws random numbers.
-    needs : tuple of str, default=()
-        Methods that the substrate must have, besides those of `Substrate`.
     """
 
+    #: Value of the parameter ``feedback_learning`` that chooses it.
     name: ClassVar[str]
+    #: Whether feedback becomes the transpose of the forward weights, up to a factor.
     aligns: ClassVar[bool] = False
+    #: Whether feedback moves together with forward weights, see `followers`.
     follows: ClassVar[bool] = False
+    #: Whether `adjust` is called before every update.
     adjusts: ClassVar[bool] = False
+    #: Whether `adjust` draws random numbers.
     draws: ClassVar[bool] = False
+    #: Methods that the substrate must have, besides those of `Substrate`.
     needs: ClassVar[tuple[str, ...]] = ()
 
     @abstractmethod

@@ -87,22 +87,10 @@ def draw_probes(network: Network, n_samples: int, rng: np.random.RandomState) ->
 def homeostatic_shares(network: Network, n_samples: int, rate_factor: float) -> list[float]:
     """Share of each loop's asymmetry that one update removes, the largest that the noise allows.
 
-    It is proportional to the number of samples. So the speed per epoch and the noise do not depend
-    on the size of the minibatches. A kernel sums what it measures in all of its places, so its
-    share is divided by their number. The mean over the places has less noise.
-
-    Parameters
-    ----------
-    network : Network
-    n_samples : int
-        Number of samples in the minibatch.
-    rate_factor : float
-        Factor of the learning-rate schedule. Speed and noise decrease with it.
-
-    Returns
-    -------
-    list of float
-        One for each feedback connection, at most `LARGEST_SHARE`, if its units are always active.
+    It is proportional to the number of samples in the minibatch. So the speed per epoch and the
+    noise do not depend on the size of the minibatches. Both decrease with the factor of the
+    learning-rate schedule. A kernel sums what it measures in all of its places, so its share is
+    divided by their number. The mean over the places has less noise.
     """
     shares = []
     for feedback in network.feedback:
@@ -119,22 +107,10 @@ def homeostatic_steps(
     gains: Sequence[float],
     shares: Sequence[float],
 ) -> list[Array]:
-    """Steps down the gradient of the penalty, without a component along B_l.
+    """Steps of B_1..B_{L-1} down the gradient of the penalty, without a component along B_l.
 
-    Parameters
-    ----------
-    network : Network
-    asymmetries : sequence of array
-        G_l, see `local_asymmetries`. The arrays are overwritten.
-    gains : sequence of float
-        γ_l of layers 1..L-1.
-    shares : sequence of float
-        Share of G_l to remove, see `homeostatic_shares`.
-
-    Returns
-    -------
-    list of array
-        One step for each of B_1..B_{L-1}.
+    The steps overwrite the asymmetries G_l, see `local_asymmetries`. `gains` has γ_l of each
+    feedback connection, and `shares` the parts of G_l to remove, see `homeostatic_shares`.
     """
     xp = network.backend.xp
     blocks = [feedback.weights for feedback in network.feedback]

@@ -14,20 +14,13 @@ SLOW_DECAY = 1e-6
 
 @dataclass
 class Follower:
-    """Feedback B that follows γ F^T (Kolen & Pollack 1994; Akrout et al. 2019).
+    """Feedback B that follows γ F^T (Kolen & Pollack 1994; Akrout et al. 2019)."""
 
-    Attributes
-    ----------
-    array : array
-        B, in the shape of its forward partner F. For convolutions: the kernels of the feedback.
-    gain : float
-        γ.
-    decay : float
-        Learning rate times weight decay of F.
-    """
-
+    #: B, in the shape of its forward partner F. For convolutions: the kernels of the feedback.
     array: Array
+    #: γ.
     gain: float
+    #: Learning rate times weight decay of F.
     decay: float
 
     def decay_due(self, round_done: int) -> float:

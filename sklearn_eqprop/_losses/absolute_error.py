@@ -2,8 +2,7 @@
 
 from typing import Any
 
-from sklearn_eqprop._backend import row_sums
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, row_sums
 from sklearn_eqprop._losses.base import Loss
 
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import row_sums
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, row_sums
 from sklearn_eqprop._losses.base import Loss
 
 #: Newton steps of `Poisson.resolve`. From its start they approach the solution from one side.

@@ -27,31 +27,18 @@ Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class LossShape(NamedTuple):
-    """Properties of a loss, measured at a few outputs.
+    """Properties of a loss, measured at a few outputs."""
 
-    Attributes
-    ----------
-    couples : bool
-        Whether the derivative by one output depends on another output.
-    kinked : bool
-        Whether the derivative jumps.
-    steepest : float
-        Largest rise of the derivative per unit of the outputs.
-    """
-
+    #: Whether the derivative by one output depends on another output.
     couples: bool
+    #: Whether the derivative jumps.
     kinked: bool
+    #: Largest rise of the derivative per unit of the outputs.
     steepest: float
 
 
 def shape_of(slope: Slope, target: np.ndarray) -> LossShape:
-    """Return the properties of a loss between outputs on both sides of some targets.
-
-    Parameters
-    ----------
-    slope : Slope
-    target : ndarray of shape (n_samples, n_outputs)
-    """
+    """Return the properties of a loss between outputs on both sides of some targets."""
 
     def slopes_at(outputs: np.ndarray) -> np.ndarray:
         rows, targets = outputs.reshape(-1, target.shape[1]), np.tile(target, (len(outputs), 1))
@@ -98,18 +85,10 @@ def output_at_rest(
     If outputs do not act on each other, each of them is searched on its own. Otherwise the search
     goes along conjugate directions, each sample on its own.
 
-    Parameters
-    ----------
-    xp : module
-    velocity_at : callable
-        Velocity ``drive + β force(origin + d) - d`` at any displacement d. Along a direction u it
-        falls by at least ``||u||²`` per step u if the loss is convex.
-    start : array of shape (n_samples, n_outputs)
-    origin : array of shape (n_samples, n_outputs) or float
-    shape : LossShape
-    steep : bool
-        Whether rounding may leave a velocity that is not small. An output that rests is then
-        recognised by a change of sign within rounding.
+    ``velocity_at(d)`` is the velocity ``drive + β force(origin + d) - d`` at any displacement d.
+    Along a direction u it falls by at least ``||u||²`` per step u if the loss is convex. If the
+    loss is `steep`, rounding may leave a velocity that is not small. An output that rests is then
+    recognised by a change of sign within rounding.
     """
     couples = shape.couples
 

@@ -156,14 +156,7 @@ class WrappedLoss(ClassificationLoss):
         return self._shape
 
     def try_out(self, xp: Any, target: Array) -> None:
-        """Test the loss at a few outputs before training.
-
-        Parameters
-        ----------
-        xp : module
-            Array module of the network.
-        target : array of shape (n_samples, n_outputs)
-            The first `TRIAL_ROWS` rows are used.
+        """Test the loss at a few outputs before training, on the first `TRIAL_ROWS` targets.
 
         Raises
         ------

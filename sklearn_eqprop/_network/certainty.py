@@ -57,18 +57,8 @@ def enough_to_decide(
 ) -> Callable[[Sequence[Array], Sequence[Array]], Array] | None:
     """A condition under which samples may stop: their equilibrium cannot mean another label.
 
-    Parameters
-    ----------
-    network : Network
-        On the host.
-    is_decided : callable
-        See `IsDecided`.
-
-    Returns
-    -------
-    callable or None
-        ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that
-        settling is a contraction, or if the output is not linear.
+    ``enough(states, drives)`` gives a mask of samples. None if the norms do not show that settling
+    is a contraction, or if the output is not linear. The network is on the host.
     """
     bound = None if network.activations[-1].bounded else output_bound(network)
     if bound is None:
@@ -82,35 +72,23 @@ def enough_to_decide(
 
 @dataclass(frozen=True)
 class OutputBound:
-    """Bounds that depend on a network's weights alone.
-
-    Attributes
-    ----------
-    network : Network
-    factors : ndarray of shape (n_layers, n_layers)
-        See `error_factors`.
-    sources : list of int
-        The layers that drive the output.
-    lengths : list of ndarray of shape (n_outputs,)
-        ``||W_j c||`` for each single output, one array per source.
-    distances : list of ndarray of shape (n_outputs, n_outputs), or float
-        ``||W_j c||`` for the difference of each two outputs, one array per source. A number is an
-        upper bound for all pairs.
-    """
+    """Bounds that depend on a network's weights alone."""
 
     network: Network
+    #: Shape (n_layers, n_layers), see `error_factors`.
     factors: np.ndarray
+    #: The layers that drive the output.
     sources: list[int]
+    #: ``||W_j c||`` for each single output, one array per source, shape (n_outputs,).
     lengths: list[np.ndarray]
+    #: ``||W_j c||`` for the difference of each two outputs, one array per source. A number is an
+    #: upper bound for all pairs.
     distances: list[np.ndarray | float]
 
     def reach_at(self, states: Sequence[Array], drives: Sequence[Array]) -> Reach:
-        """Largest distances of samples from their equilibrium, given their states and drives.
+        """Largest distances of samples from their equilibrium, given all states and drives.
 
-        Parameters
-        ----------
-        states, drives : lists of array
-            Of every layer, on the host. The drives are not written to.
+        The drives are not written to.
         """
         left = drives[-1] - states[-1]
         sizes = []
@@ -124,19 +102,12 @@ class OutputBound:
 
 @dataclass(frozen=True)
 class Reach:
-    """Largest distances of some samples from their equilibrium.
-
-    Attributes
-    ----------
-    bound : OutputBound
-    errors : ndarray of shape (n_samples, n_layers)
-        Largest distance of each layer, as a Euclidean norm.
-    left : ndarray of shape (n_samples, n_outputs)
-        Residual of each output.
-    """
+    """Largest distances of some samples from their equilibrium."""
 
     bound: OutputBound
+    #: Largest distance of each layer, as a Euclidean norm, shape (n_samples, n_layers).
     errors: np.ndarray
+    #: Residual of each output, shape (n_samples, n_outputs).
     left: np.ndarray
 
     def of_outputs(self) -> np.ndarray:
@@ -149,14 +120,8 @@ class Reach:
     def of_differences(self, base: np.ndarray) -> np.ndarray:
         """Largest change that the difference of each output and one base output can still make.
 
-        Parameters
-        ----------
-        base : ndarray of int of shape (n_samples,)
-            The base output of each sample.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_outputs)
+        `base` has the number of the base output of each sample. The shape is (n_samples,
+        n_outputs).
         """
         total = np.abs(self.left - np.take_along_axis(self.left, base[:, None], axis=1))
         for source, distances in zip(self.bound.sources, self.bound.distances, strict=True):

@@ -24,16 +24,8 @@ def layout_of(
     shape of the target. Feedback beside a forward convolution uses that one in reverse. An identity
     needs no convolution, but gives no layer its shape.
 
-    Parameters
-    ----------
-    wiring : Wiring
-    in_shape : tuple of int
-        (units,) or (height, width, channels) of the input.
-    hidden : sequence of int or Conv2D
-        Layers 1..L-1.
-    n_outputs : int
-    own : dict of (source, target) to Conv2D, default={}
-        Of connections that do not use the `Conv2D` of their target.
+    The input has the shape (units,) or (height, width, channels).
+    `own` has the convolutions of connections that do not use that of their target.
 
     Raises
     ------

@@ -16,19 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parameter:
-    """One block of weights or biases, and its place in the network.
+    """One block of weights or biases, and its place in the network."""
 
-    Attributes
-    ----------
-    array : array
-        The numbers themselves, changed in place by learning.
-    role : {'forward', 'feedback', 'bias'}
-    layer : int
-        The layer it drives, 1..L.
-    """
-
+    #: The numbers themselves, changed in place by learning.
     array: Array
     role: Literal["forward", "feedback", "bias"]
+    #: The layer it drives, 1..L.
     layer: int
 
 
@@ -191,21 +184,10 @@ class Network:
         return state if activation.transmits_state else activation.rate(self.backend.xp, state)
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
-        """Drive of a layer by some of the layers 1..L, a fresh array.
+        """Drive of a layer by some of the layers 1..L, a fresh array. None if no connection counts.
 
-        Parameters
-        ----------
-        layer : int
-        signals : list of signal or None
-            Of every layer, see `signal`. A layer whose signal is None is silent: it is at zero and
-            costs no product.
-        sources : range
-            Layers to count.
-
-        Returns
-        -------
-        array of shape (n_samples, n_l) or None
-            None if no connection counts.
+        `sources` are the layers to count. A layer whose signal is None is silent: it is at zero and
+        costs no product.
         """
         total = None
         for connection in self._incoming[layer - 1]:
@@ -256,13 +238,7 @@ class Network:
         """Σ ``|weight|`` (1 + ``||ρ||²``) over the samples, for all rates ρ that drive each layer.
 
         In a convolutional layer, weights and biases are shared, and `Connection.reach` counts them.
-
-        Parameters
-        ----------
-        inputs : array of shape (n_samples, n_0)
-        states : list of array
-        weights : array of shape (n_samples, 1) or float
-            A number is the weight of every sample.
+        `weights` has a number for each sample, shape (n_samples, 1), or one for all.
         """
         rates = [inputs, *self.rates(states)]
         totals = []
@@ -286,10 +262,10 @@ class Network:
         activation = self.activations[layer - 1]
         return self.backend.project(state, activation.lower, activation.upper, out)
 
-    def local_change(
+    def local_products(
         self,
         inputs: Array,
-        states: Sequence[Array],
+        rates: Sequence[Array],
         deltas: Sequence[Array],
         *,
         feedback_learns: Sequence[bool] | None = None,
@@ -304,8 +280,8 @@ class Network:
         Parameters
         ----------
         inputs : array of shape (n_samples, n_0)
-        states : list of array
-            The free fixed point.
+        rates : list of array
+            ρ of layers 1..L at the free fixed point.
         deltas : list of array
             Displacement of every layer, multiplied by the weight of each sample.
         feedback_learns : sequence of bool or None, default=None
@@ -321,24 +297,6 @@ class Network:
         list of array or None
             In the order of `parameters`. None for feedback that does not learn from its change.
         """
-        return self.local_products(
-            inputs,
-            self.rates(states),
-            deltas,
-            feedback_learns=feedback_learns,
-            attenuated=attenuated,
-        )
-
-    def local_products(
-        self,
-        inputs: Array,
-        rates: Sequence[Array],
-        deltas: Sequence[Array],
-        *,
-        feedback_learns: Sequence[bool] | None = None,
-        attenuated: bool = False,
-    ) -> list[Array | None]:
-        """As `local_change`, given the rates of layers 1..L instead of their states."""
         rates = [inputs, *rates]
 
         def change(connection: Connection) -> Array:

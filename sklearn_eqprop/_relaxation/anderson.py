@@ -22,35 +22,24 @@ PATIENCE, FAR = 20, 1e3
 
 @dataclass
 class _Path:
-    """Memory of each sample's last steps; states of all layers side by side.
+    """Memory of each sample's last steps; states of all layers side by side."""
 
-    Attributes
-    ----------
-    image, change : array of shape (n_samples, n_units)
-        g(s) and f(s) = g(s) - s at the last state that was not taken back.
-    images, changes : array of shape (n_samples, MEMORY, n_units)
-        Their last differences, in a ring; 0: not used.
-    best_state, best_residual, first_residual : array
-    damping : array of shape (n_samples, 1)
-        Fraction of f that a plain step takes.
-    extrapolated : array of bool
-        Whether the last step was an extrapolation.
-    stale : array of int
-        Steps since the residual was the smallest so far, or the damping changed.
-    waits, pause : array of int
-        Plain steps that a sample still takes, and the number it takes after its next failure.
-    """
-
+    #: g(s) and f(s) = g(s) - s at the last state that was not taken back.
     image: Array
     change: Array
+    #: Their last differences in a ring, shape (n_samples, MEMORY, n_units). 0: not used.
     images: Array
     changes: Array
     best_state: Array
     best_residual: Array
     first_residual: Array
+    #: Fraction of f that a plain step takes, shape (n_samples, 1).
     damping: Array
+    #: Whether the last step was an extrapolation.
     extrapolated: Array
+    #: Steps since the residual was the smallest so far, or the damping changed.
     stale: Array
+    #: Plain steps that a sample still takes, and the number it takes after its next failure.
     waits: Array
     pause: Array
 

@@ -9,13 +9,7 @@ from sklearn_eqprop._relaxation.relaxation import Batch, Relaxation
 
 
 class Euler(Relaxation):
-    """All layers at once: s <- clip(s + ε μ^β(s)) (Eq. 77, Scellier et al. 2018).
-
-    Parameters
-    ----------
-    step_size : float
-        ε, in (0, 1].
-    """
+    """All layers at once: s <- clip(s + ε μ^β(s)) (Eq. 77, Scellier et al. 2018)."""
 
     name = "euler"
     explicit_steps = True
@@ -87,20 +81,9 @@ def euler_step(
 def trajectory(
     field: Field, states: Sequence[Array], step_size: float
 ) -> Iterator[tuple[list[Array], list[Any]]]:
-    """States after each Euler step, without end, and the signals at these states.
+    """States of layers 1..L after each Euler step, without end, and the signals at these states.
 
-    Parameters
-    ----------
-    field : Field
-    states : list of array
-        Start, which stays unchanged.
-    step_size : float
-        ε.
-
-    Yields
-    ------
-    states, signals : list of array, list
-        Of layers 1..L.
+    The states at the start stay unchanged.
     """
     signals = field.signals(states)
     while True:

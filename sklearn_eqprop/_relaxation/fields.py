@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
@@ -36,42 +36,27 @@ class Field(ABC):
     Relaxations use the methods below and nothing else. A *signal* is the value that a layer sends
     to the others. Only the field that made a signal looks into it.
 
-    Parameters
-    ----------
-    network : Network
-    n_samples : int
-        Number of rows of every state.
-    push : Push or None, default=None
-    n_phases : int, default=1
-        Number of phases of the same samples that are stacked as rows. The phases of a sample stop
-        together.
-    allowances : sequence of array of shape (n_samples,) or None, default=None
-        Part of each layer's residual that is rounding and does not count. None, for a layer or for
-        all: the whole residual counts.
-
-    Attributes
-    ----------
-    backend : ArrayBackend
-        Where the arrays live.
-    n_layers : int
-        Number of layers that have a state.
+    A subclass is a dataclass with the first five attributes as fields.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        n_samples: int,
-        push: Push | None = None,
-        n_phases: int = 1,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        self.network = network
-        self.backend: ArrayBackend = network.backend
-        self.n_layers: int = network.n_layers
-        self.n_samples = n_samples
-        self.push = push
-        self.n_phases = n_phases
-        self.allowances = allowances
+    network: Network
+    #: Number of rows of every state.
+    n_samples: int
+    push: Push | None
+    #: Number of phases of the same samples that are stacked as rows. The phases of a sample stop
+    #: together.
+    n_phases: int = 1
+    #: Part of each layer's residual that is rounding and does not count, one number per sample.
+    #: None, for a layer or for all: the whole residual counts.
+    allowances: Sequence[Array | None] | None
+    #: Where the arrays live.
+    backend: ArrayBackend
+    #: Number of layers that have a state.
+    n_layers: int
+
+    def __post_init__(self) -> None:
+        self.backend = self.network.backend
+        self.n_layers = self.network.n_layers
 
     @abstractmethod
     def signal(self, layer: int, state: Array) -> Any:
@@ -177,30 +162,18 @@ class Field(ABC):
         return total, drives
 
 
+@dataclass(eq=False)
 class FreeField(Field):
     """μ of Eq. 1 for a batch of clamped inputs; with a push, μ^β.
 
-    Parameters
-    ----------
-    network : Network
-    clamped : list of array
-        Constant part of every layer's drive, from `Network.clamp`.
-    n_samples : int
-    push : Push or None, default=None
-    allowances : sequence of array or None, default=None
-        See `Field`.
+    `clamped` is the constant part of every layer's drive, from `Network.clamp`.
     """
 
-    def __init__(
-        self,
-        network: Network,
-        clamped: Sequence[Array],
-        n_samples: int,
-        push: Push | None = None,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        super().__init__(network, n_samples, push, allowances=allowances)
-        self.clamped = clamped
+    network: Network
+    clamped: Sequence[Array]
+    n_samples: int
+    push: Push | None = None
+    allowances: Sequence[Array | None] | None = None
 
     def signal(self, layer: int, state: Array) -> Any:
         return self.network.signal(layer, state)
@@ -215,29 +188,22 @@ class FreeField(Field):
         clamped = [part[rows] if part.ndim > 1 else part for part in self.clamped]
         n_samples = next(part.shape[0] for part in clamped if part.ndim > 1)
         push = None if self.push is None else self.push.take(rows)
-        return FreeField(self.network, clamped, n_samples, push, _each(self.allowances, rows))
+        allowances = _each(self.allowances, rows)
+        return replace(self, clamped=clamped, n_samples=n_samples, push=push, allowances=allowances)
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A free equilibrium as displacements from it need it; entries are None if not needed.
+    """A free equilibrium as displacements from it need it; entries are None if not needed."""
 
-    Attributes
-    ----------
-    states : list of array or None
-        s^0 of each layer; never None for the output.
-    offsets : list of array or None
-        Drive at d = 0: the force that holds a unit at its bound. None: 0.
-    lower, upper : list of array or None
-        Range of d. None: open on that side.
-    slopes : list of array or None
-        ρ'(s^0), 0 for units at a bound. None: 1 for every unit of the layer.
-    """
-
+    #: s^0 of each layer; never None for the output.
     states: list[Any]
+    #: Drive at d = 0: the force that holds a unit at its bound. None: 0.
     offsets: list[Array | None]
+    #: Range of d. None: open on that side.
     lower: list[Array | None]
     upper: list[Array | None]
+    #: ρ'(s^0), 0 for units at a bound. None: 1 for every unit of the layer.
     slopes: list[Array | None]
 
     def each(self, change: Callable[[Array], Array]) -> Origin:
@@ -259,18 +225,10 @@ def origin_of(
     literal: bool,
     with_slopes: bool = False,
 ) -> Origin:
-    """Origin at the end of a free phase.
+    """Origin at the end of a free phase, given the states there and the drive of every layer.
 
-    Parameters
-    ----------
-    network : Network
-    states, drives : lists of array
-        States at the end of the free phase, and the drive of every layer there.
-    literal : bool
-        True: the origin is the states given, although they are not settled exactly.
-        False: each unit is moved to where its drive puts it, so that it counts as settled.
-    with_slopes : bool, default=False
-        Whether the slopes are computed.
+    If it is `literal`, the origin is the states given, although they are not settled exactly.
+    Otherwise each unit is moved to where its drive puts it, so that it counts as settled.
     """
     xp = network.backend.xp
     origin = Origin([], [], [], [], [])
@@ -288,37 +246,22 @@ def origin_of(
     return origin
 
 
+@dataclass(eq=False)
 class DisplacementField(Field):
     """μ^β(s^0 + d), the nudged dynamics seen from the free equilibrium (Eqs. 13-16).
 
-    Parameters
-    ----------
-    network : Network
-        As it is at the origin, see `Network.hold`.
-    origin : Origin
-    n_samples : int
-    push : Push or None
-        None if the output's range holds it at one displacement instead (β = ∞).
-    n_phases : int, default=1
-    scales : sequence of float or None, default=None
-        Size of a displacement in each layer: residuals are divided by it. None: 1.
-    allowances : sequence of array or None, default=None
-        See `Field`.
+    Without a push, the range of the output holds it at one displacement (β = ∞).
     """
 
-    def __init__(
-        self,
-        network: Network,
-        origin: Origin,
-        n_samples: int,
-        push: Push | None,
-        n_phases: int = 1,
-        scales: Sequence[float] | None = None,
-        allowances: Sequence[Array | None] | None = None,
-    ) -> None:
-        super().__init__(network, n_samples, push, n_phases, allowances)
-        self.origin = origin
-        self.scales = scales
+    #: As it is at the origin, see `Network.hold`.
+    network: Network
+    origin: Origin
+    n_samples: int
+    push: Push | None
+    n_phases: int = 1
+    #: Size of a displacement in each layer: residuals are divided by it. None: 1.
+    scales: Sequence[float] | None = None
+    allowances: Sequence[Array | None] | None = None
 
     def signal(self, layer: int, state: Array) -> Any:
         """The change of the rate, ρ(s^0 + d) - ρ(s^0)."""
@@ -337,11 +280,14 @@ class DisplacementField(Field):
 
     def take(self, rows: Array) -> DisplacementField:
         origin = self.origin.each(lambda array: array[rows])
-        n_samples = origin.states[-1].shape[0]
-        push = None if self.push is None else self.push.take(rows)
-        network = self.network.each(lambda array: array[rows])
-        allowances = _each(self.allowances, rows)
-        return type(self)(network, origin, n_samples, push, self.n_phases, self.scales, allowances)
+        return replace(
+            self,
+            network=self.network.each(lambda array: array[rows]),
+            origin=origin,
+            n_samples=origin.states[-1].shape[0],
+            push=None if self.push is None else self.push.take(rows),
+            allowances=_each(self.allowances, rows),
+        )
 
 
 def _each(arrays: Sequence[Array | None] | None, rows: Array) -> list[Array | None] | None:

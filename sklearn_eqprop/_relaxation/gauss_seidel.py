@@ -11,24 +11,16 @@ from sklearn_eqprop._relaxation.relaxation import Batch, Relaxation
 
 @dataclass
 class _Sweep:
-    """Memory of the sweeps over one batch.
+    """Memory of the sweeps over one batch."""
 
-    Attributes
-    ----------
-    order : range
-        Layers in the order of the sweep.
-    signals : list
-        Newest signal of every layer; None: the layer is silent.
-    early, late : list of array or None
-        Inflow of each layer from those before it in the sweep, and all the rest of its drive.
-    lead : float or None
-        See `SettleOptions.lead`; None once it is used, and after any start but a feedforward pass.
-    """
-
+    #: Layers in the order of the sweep.
     order: range
+    #: Newest signal of every layer; None: the layer is silent.
     signals: list[Any]
+    #: Inflow of each layer from those before it in the sweep, and all the rest of its drive.
     early: list[Array | None]
     late: list[Array | None]
+    #: See `SettleOptions.lead`; None once it is used, and after any start but a feedforward pass.
     lead: float | None
 
 

@@ -34,30 +34,21 @@ def is_small(field: Field, n_rows: int) -> bool:
 
 @dataclass(frozen=True)
 class SettleOptions:
-    """Options of one relaxation that decide when samples stop and which numbers are kept.
+    """Options of one relaxation that decide when samples stop and which numbers are kept."""
 
-    Attributes
-    ----------
-    freezes : bool, default=True
-        True: a settled sample keeps its state, so that no result depends on which other samples
-        are in the batch. False: it may settle further together with the others, which is cheaper.
-    keeps : {'drives', 'states', 'output'}, default='states'
-        What the result has: the final states of all layers, with or without the drives there, or
-        the states of the output only.
-    enough : callable or None, default=None
-        Samples that may stop early, see `Enough`. A device does not ask it.
-    lead : float or None, default=None
-        Relative change of the output that feedback is expected to bring after a feedforward pass.
-        Gauss-Seidel then starts its second sweep from there and does not measure the residual of
-        the pass. None: it measures, and starts from the states of the pass.
-    pacing : Pacing or None, default=None
-        On a device: when the host checks whether all samples have settled. None: every few sweeps.
-    """
-
+    #: True: a settled sample keeps its state, so that no result depends on which other samples are
+    #: in the batch. False: it may settle further together with the others, which is cheaper.
     freezes: bool = True
+    #: What the result has: the final states of all layers, with or without the drives there, or the
+    #: states of the output only.
     keeps: Literal["drives", "states", "output"] = "states"
+    #: Samples that may stop early, see `Enough`. A device does not ask it.
     enough: Enough | None = None
+    #: Relative change of the output that feedback is expected to bring after a feedforward pass.
+    #: Gauss-Seidel then starts its second sweep from there and does not measure the residual of the
+    #: pass. None: it measures, and starts from the states of the pass.
     lead: float | None = None
+    #: On a device: when the host checks whether all samples have settled. None: every few sweeps.
     pacing: Pacing | None = None
 
 
@@ -66,38 +57,25 @@ DEFAULT_OPTIONS = SettleOptions()
 
 @dataclass
 class Batch:
-    """The samples that a relaxation still works on.
-
-    Attributes
-    ----------
-    field : Field
-    states : list of array
-        State of layers 1..L. `Relaxation.advance` replaces the list and leaves the old arrays
-        unchanged.
-    from_rest : bool
-        Whether the relaxation started from zero states.
-    downward : bool
-        Whether the change enters at the output (nudged phase) and not at the input (free phase).
-    options : SettleOptions
-    memory : any, default=None
-        Values that the relaxation keeps from step to step: arrays with one row per sample, alone or
-        in lists, tuples or dataclasses.
-    n_steps : int, default=0
-        Number of steps taken so far.
-    is_last : bool, default=False
-        Whether the limit of steps is reached, so that the residual must be measured now.
-    is_counted : bool, default=False
-        Whether the number of steps is given, so that nobody reads the residual.
-    """
+    """The samples that a relaxation still works on."""
 
     field: Field
+    #: State of layers 1..L. `Relaxation.advance` replaces the list and leaves the old arrays
+    #: unchanged.
     states: list[Array]
+    #: Whether the relaxation started from zero states.
     from_rest: bool
+    #: Whether the change enters at the output (nudged phase) and not at the input (free phase).
     downward: bool
     options: SettleOptions
+    #: Values that the relaxation keeps from step to step: arrays with one row per sample, alone or
+    #: in lists, tuples or dataclasses.
     memory: Any = None
+    #: Number of steps taken so far.
     n_steps: int = 0
+    #: Whether the limit of steps is reached, so that the residual must be measured now.
     is_last: bool = False
+    #: Whether the number of steps is given, so that nobody reads the residual.
     is_counted: bool = False
 
 
@@ -112,27 +90,19 @@ class Relaxation(ABC):
     ----------
     step_size : float
         Euler's ε, or damping of the updates, in (0, 1].
-
-    Attributes
-    ----------
-    name : str
-        Name by which users choose the relaxation.
-    solves_layers : bool
-        Whether a step with ``step_size=1`` solves each layer. One sweep then carries a nudge to
-        every layer, and training may use a loose tolerance in its nudged phase.
-    explicit_steps : bool
-        Whether steps oscillate under a strong nudge, as Euler's do.
-    extrapolates : bool
-        Whether each row moves, or stays, by its own earlier steps. Two rows cannot then be the
-        parts of one complex state.
-    follows_trajectory : bool
-        Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     """
 
+    #: Name by which users choose the relaxation.
     name: ClassVar[str]
+    #: Whether a step with ``step_size=1`` solves each layer. One sweep then carries a nudge to
+    #: every layer, and training may use a loose tolerance in its nudged phase.
     solves_layers: ClassVar[bool] = False
+    #: Whether steps oscillate under a strong nudge, as Euler's do.
     explicit_steps: ClassVar[bool] = False
+    #: Whether each row moves, or stays, by its own earlier steps. Two rows cannot then be the parts
+    #: of one complex state.
     extrapolates: ClassVar[bool] = False
+    #: Whether the steps follow the dynamics in time, as ``objective='trajectory'`` needs.
     follows_trajectory: ClassVar[bool] = False
 
     def __init__(self, step_size: float) -> None:
@@ -230,16 +200,11 @@ def _rows_of(memory: Any, rows: Array) -> Any:
 
 
 class SettledSamples(ABC):
-    """Record of the samples that have settled: how, when and in which states.
-
-    Attributes
-    ----------
-    is_over : bool
-        Whether every sample is known to have settled or stopped.
-    """
+    """Record of the samples that have settled: how, when and in which states."""
 
     def __init__(self, batch: Batch, tolerance: Array) -> None:
         xp, n_samples = batch.field.backend.xp, batch.field.n_samples
+        #: Whether every sample is known to have settled or stopped.
         self.is_over = False
         self._batch = batch
         self._tolerance = tolerance
@@ -253,18 +218,9 @@ class SettledSamples(ABC):
     def put_aside(self, residual: Array, drives: list[Array]) -> Array | None:
         """Record the samples that are within tolerance, far enough, or not finite.
 
-        Parameters
-        ----------
-        residual : array
-            Residual of each row at the states of the batch. If phases are stacked, a sample stops
-            when all of its phases may.
-        drives : list of array
-            Drive of every layer at these states.
-
-        Returns
-        -------
-        array of int or None
-            Indices of the rows to keep in the batch; None: all.
+        The residual of each row and the drive of every layer belong to the states of the batch. If
+        phases are stacked, a sample stops when all of its phases may. The result are the indices of
+        the rows to keep in the batch; None: all.
         """
 
     def _may_stop(self, converged: Array, residual: Array) -> Array:

@@ -70,16 +70,16 @@ class Result:
         """The result of some of the samples, chosen by a slice, a mask or indices."""
         return self.map(lambda array: array[rows])
 
+    def phases(self, n_samples: int) -> list[Result]:
+        """The results of phases of the same samples, whose rows follow each other here."""
+        starts = range(0, self.states[0].shape[0], n_samples)
+        return [self.take(slice(start, start + n_samples)) for start in starts]
+
     @staticmethod
     def concatenate(parts: Sequence[Result], xp: Any) -> Result:
-        """One result for the samples of all parts, in order.
+        """One result for the samples of all parts, in order. Drives are dropped.
 
-        Parameters
-        ----------
-        parts : sequence of Result
-            Not empty. Their drives are dropped.
-        xp : module
-            Array module of the arrays that are not on the host.
+        `xp` is the module of the arrays that are not on the host.
         """
 
         def joined(arrays: Sequence[Array]) -> Array:

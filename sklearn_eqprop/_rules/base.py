@@ -23,29 +23,19 @@ Coordinates = Literal["state", "rate_if_aligned", "rate"]
 
 @dataclass
 class Minibatch:
-    """Samples to learn from, and all that a rule needs besides the substrate.
-
-    Attributes
-    ----------
-    inputs, target : arrays of shape (n_samples, n_features), (n_samples, n_outputs)
-    loss : Loss
-    weights : array of shape (n_samples, 1) or float
-        Weight of each sample in the mean; they sum to 1.
-    rng : RandomState
-        For nudging that draws random numbers.
-    move : callable or None, default=None
-        For rules with `CreditRule.moves_weights`. ``move(changes, leverages)`` moves the weights
-        by the changes measured in one step, which it overwrites; see `Flow` for the leverages.
-    xp : module, default=numpy
-        Array module of the loss.
-    """
+    """Samples to learn from, and all that a rule needs besides the substrate."""
 
     inputs: Array
     target: Array
     loss: Loss
+    #: Weight of each sample in the mean, shape (n_samples, 1), or of every sample. The sum is 1.
     weights: Any
+    #: For nudging that draws random numbers.
     rng: np.random.RandomState
+    #: For rules with `CreditRule.moves_weights`. ``move(changes, leverages)`` moves the weights by
+    #: the changes measured in one step, which it overwrites; see `Flow` for the leverages.
     move: Callable[[list[Array], list[float]], None] | None = None
+    #: Array module of the loss.
     xp: Any = np
 
     def holding_force(self, free: FreePhase) -> Minibatch:
@@ -56,21 +46,14 @@ class Minibatch:
 
 @dataclass
 class Credit:
-    """What a credit rule computes from one minibatch.
+    """What a credit rule computes from one minibatch."""
 
-    Attributes
-    ----------
-    changes : list of array
-        Direction in which each block of parameters should move, the weighted mean over the
-        samples. Plain SGD multiplies it by the learning rate. None for a block that does not learn
-        from its own local change.
-    free : FreePhase
-    nudged : list of Result
-        Results of the second phases; empty for a rule without a second phase.
-    """
-
+    #: Direction in which each block of parameters should move, the weighted mean over the samples.
+    #: Plain SGD multiplies it by the learning rate. None for a block that does not learn from its
+    #: own local change.
     changes: list[Array]
     free: FreePhase
+    #: Results of the second phases; empty for a rule without a second phase.
     nudged: list[Result]
 
 
@@ -149,9 +132,5 @@ class CreditRule(ABC):
     def credit(self, substrate: Any, batch: Minibatch) -> Credit:
         """Settle a minibatch as often as the rule needs, and compute the changes.
 
-        Parameters
-        ----------
-        substrate : Substrate
-            With the methods named in `needs`.
-        batch : Minibatch
+        The substrate has the methods named in `needs`.
         """

@@ -2,6 +2,7 @@
 
 import cmath
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,20 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array
 
 
+@dataclass(frozen=True)
 class NPoints:
     """(1/N) Σ_k (s^{β_k} - s^0) / β_k at β_k = β exp(2πi k / N). Its error is O(β^N).
 
     Laborieux & Zenke (2022), "Holomorphic Equilibrium Propagation Computes Exact Gradients Through
     Finite Size Oscillations", arXiv:2209.00530. N = 2 is centred nudging. Conjugate strengths have
     conjugate equilibria, so that only the upper half of the circle is settled.
-
-    Parameters
-    ----------
-    n_points : int
-        N.
     """
+
+    n_points: int
 
     name = "n_points"
     both_signs = True
     draws = False
-
-    def __init__(self, n_points: int) -> None:
-        self.n_points = n_points
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[complex, ...]:
         turn = 2 * math.pi / self.n_points

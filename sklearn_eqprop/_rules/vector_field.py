@@ -12,20 +12,13 @@ from sklearn_eqprop._substrates.seam import FreePhase, Substrate
 
 
 class Nudging(Protocol):
-    """An estimator of ds^β/dβ at β = 0 from equilibria at a few values of β.
+    """An estimator of ds^β/dβ at β = 0 from equilibria at a few values of β."""
 
-    Attributes
-    ----------
-    name : str
-        Value of the parameter ``nudging`` that chooses it.
-    both_signs : bool
-        Whether it uses β and -β. The output is then also pushed away from the target.
-    draws : bool
-        Whether it draws random numbers.
-    """
-
+    #: Value of the parameter ``nudging`` that chooses it.
     name: str
+    #: Whether it uses β and -β. The output is then also pushed away from the target.
     both_signs: bool
+    #: Whether it draws random numbers.
     draws: bool
 
     def strengths(self, beta: float, rng: np.random.RandomState) -> tuple[Any, ...]:
@@ -34,14 +27,10 @@ class Nudging(Protocol):
     def slope(
         self, displacements: list[Array], strengths: tuple[float, ...], weights: Any = 1.0
     ) -> Array:
-        """Estimate of ds/dβ of a layer, times `weights`.
+        """Estimate of ds/dβ of a layer, times the weights of the samples.
 
-        Parameters
-        ----------
-        displacements : list of array of shape (n_samples, n_units)
-            s^β - s^0 at each strength. They may be overwritten.
-        strengths : tuple of float
-        weights : array of shape (n_samples, 1) or float, default=1.0
+        The displacements s^β - s^0 at each strength, of shape (n_samples, n_units), may be
+        overwritten.
         """
 
 

@@ -22,17 +22,11 @@ from sklearn_eqprop._substrates.probes import local_asymmetries
 
 @dataclass(frozen=True)
 class RunLengths:
-    """Numbers of steps of a trajectory. Every step is taken, whatever the states do.
+    """Numbers of steps of a trajectory. Every step is taken, whatever the states do."""
 
-    Attributes
-    ----------
-    transient : int
-        Steps from rest, without a nudge, before the free and the nudged runs separate.
-    run : int
-        Steps of each run from there.
-    """
-
+    #: Steps from rest, without a nudge, before the free and the nudged runs separate.
     transient: int
+    #: Steps of each run from there.
     run: int
 
     @property
@@ -43,26 +37,17 @@ class RunLengths:
 
 @dataclass
 class AveragedPhase(FreePhase):
-    """A free run; the states of its `result` are averages.
+    """A free run; the states of its `result` are averages."""
 
-    Attributes
-    ----------
-    start : list of array
-        States at the end of the transient, where all runs start.
-    shift : list of array
-        Average states minus `start`.
-    rates : list of array
-        Average rates of layers 1..L.
-    slopes : list of array
-        Average ρ'(s) of layers 1..L; empty if not recorded.
-    outputs : list of array
-        Output in every averaged step. If not recorded: the average output only.
-    """
-
+    #: States at the end of the transient, where all runs start.
     start: list[Array]
+    #: Average states minus `start`.
     shift: list[Array]
+    #: Average rates of layers 1..L.
     rates: list[Array]
+    #: Average ρ'(s) of layers 1..L; empty if not recorded.
     slopes: list[Array]
+    #: Output in every averaged step. If not recorded: the average output only.
     outputs: list[Array]
 
     def average(self, measure: Callable[[Array], Array]) -> Array:
@@ -89,30 +74,14 @@ class AveragingNetwork:
     Euler steps. It can do everything that needs no fixed point: the verbs of a `Substrate`, and
     the pushes of a `ProbedSubstrate`.
 
-    Parameters
-    ----------
-    network : Network
-    step_size : float
-        Euler's ε.
-    lengths : RunLengths
-    records : bool, default=True
-        Whether free runs record every output and average slopes, which only learning needs.
-    feedback_learns : sequence of bool or None, default=None
-        Which untied feedback connections learn from their own local change; None: all.
-    rate_coordinates : bool, default=False
-        Whether synapses measure displacements as changes of the rate, <ρ'(s)> Δ.
-    attenuated : bool, default=False
-        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
-
-    Attributes
-    ----------
-    reads_sparse : bool
-        Whether inputs may be CSR arrays.
+    The last three fields and `reads_sparse` are as in `SimulatedNetwork`.
     """
 
     network: Network
+    #: Euler's ε.
     step_size: float
     lengths: RunLengths
+    #: Whether free runs record every output and average slopes, which only learning needs.
     records: bool = True
     feedback_learns: Sequence[bool] | None = None
     rate_coordinates: bool = False
@@ -173,11 +142,7 @@ class AveragingNetwork:
             shift - stacked(of_free)
             for shift, of_free in zip(shifts.mean(), free.shift, strict=True)
         ]
-        result = self._result(field, now, moved, self.lengths.run)
-        return [
-            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
-            for phase in range(n_phases)
-        ]
+        return self._result(field, now, moved, self.lengths.run).phases(n_samples)
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array]:
         """(∂μ/∂θ)^T Δ for each block of parameters, with average rates."""

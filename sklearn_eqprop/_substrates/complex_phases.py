@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -22,8 +22,8 @@ from sklearn_eqprop._substrates.phases import (
     FreePhase,
     Habit,
     Nudge,
-    network_at,
     relative_tolerance,
+    stacked,
 )
 from sklearn_eqprop._substrates.simulated import MOST_GROWTH, SimulatedNetwork
 
@@ -51,10 +51,8 @@ class ComplexPhases(SimulatedNetwork):
         if not loss.analytic:
             loss, target = HeldForce(), free.force(xp, loss, target)
 
-        def stacked(array: Array) -> Array:
-            return xp.concatenate([array] * (2 * n_phases))
-
-        origin, network = origin.each(stacked), copy.copy(network_at(free).each(stacked))
+        origin, network = stacked(free, origin, 2 * n_phases)
+        network = copy.copy(network)
         network.activations = tuple(
             each if each.transmits_state else OnTwoRows(each) for each in network.activations
         )
@@ -80,7 +78,7 @@ class ComplexPhases(SimulatedNetwork):
             residual=xp.maximum(real.residual, imaginary.residual),
             converged=real.converged & imaginary.converged,
         )
-        return [found.take(slice(start, start + n_samples)) for start in range(0, half, n_samples)]
+        return found.phases(n_samples)
 
 
 class OnTwoRows(Activation):
@@ -101,24 +99,24 @@ class OnTwoRows(Activation):
         return xp.concatenate([change.real, change.imag])
 
 
+@dataclass(eq=False)
 class TwoRowNudge:
     """A nudge of complex strength on outputs, the parts of which are rows of their own."""
 
-    def __init__(self, nudge: Nudge, xp: Any) -> None:
-        self._nudge = nudge
-        self._xp = xp
+    nudge: Nudge
+    xp: Any
 
     def velocity(self, drive: Array, output: Array) -> Array:
-        velocity = self._nudge.velocity(_whole(drive), _whole(output))
-        return self._xp.concatenate([velocity.real, velocity.imag])
+        velocity = self.nudge.velocity(_whole(drive), _whole(output))
+        return self.xp.concatenate([velocity.real, velocity.imag])
 
     def resolve(self, drive: Array, output: Array) -> Array:
-        state = self._nudge.resolve(_whole(drive), _whole(output))
-        return self._xp.concatenate([state.real, state.imag])
+        state = self.nudge.resolve(_whole(drive), _whole(output))
+        return self.xp.concatenate([state.real, state.imag])
 
     def take(self, rows: Array) -> TwoRowNudge:
         """The nudge on some samples; the phases of a sample stay together, so half is enough."""
-        return TwoRowNudge(self._nudge.take(rows[: rows.shape[0] // 2]), self._xp)
+        return TwoRowNudge(self.nudge.take(rows[: rows.shape[0] // 2]), self.xp)
 
 
 def _whole(rows: Array) -> Array:

@@ -19,24 +19,8 @@ class EulerFlow:
     """s <- clip(s + ε μ^β(s)), with the weights of the moment in every step (Eq. 77).
 
     States are absolute. If the free phase is not settled, the synapses measure the rest of its
-    movement too, as in a physical network.
-
-    Parameters
-    ----------
-    substrate : SimulatedNetwork
-        The parameters of its network may change between two steps.
-    free : FreePhase
-    loss : Loss
-    target : array of shape (n_samples, n_outputs)
-    strength : float
-        β.
-    weights : array of shape (n_samples, 1) or float
-        Share of each sample in the measured changes.
-
-    Attributes
-    ----------
-    leverages : list of float
-        See `Flow`.
+    movement too, as in a physical network. The parameters are those of `FlowingSubstrate.flow`.
+    Those of the substrate's network may change between two steps.
     """
 
     def __init__(

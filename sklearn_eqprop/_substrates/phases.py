@@ -13,7 +13,7 @@ import numpy as np
 from sklearn_eqprop._backend.array_backend import Array, ArrayBackend
 from sklearn_eqprop._losses.base import HeldForce, Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import Field, Result, is_small
+from sklearn_eqprop._relaxation import Field, Origin, Result, is_small
 from sklearn_eqprop._substrates.limits import ROUNDING_UNITS
 
 #: While training, one of so many phases is measured. The others repeat its number of steps.
@@ -46,14 +46,9 @@ class FreePhase:
 
 @dataclass
 class SimulatedFreePhase(FreePhase):
-    """A free phase of a simulated network.
+    """A free phase of a simulated network."""
 
-    Attributes
-    ----------
-    driven : Network
-        The network with the winners held that the inputs decide on.
-    """
-
+    #: The network with the winners held that the inputs decide on.
     driven: Network
 
     @cached_property
@@ -73,42 +68,34 @@ def nudged_states(free: FreePhase, displacement: Result) -> Result:
     return replace(displacement, states=states)
 
 
+@dataclass(eq=False)
 class Nudge:
-    """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018).
+    """The push β (-∂C/∂s_L) on the output of every sample (Eqs. 13-16, Scellier et al. 2018)."""
 
-    Parameters
-    ----------
-    loss : Loss
-    target : array of shape (n_samples, n_outputs)
-    beta : float or array of shape (n_samples, 1)
-        Influence parameter; one per sample if phases are stacked.
-    origin : array of shape (n_samples, n_outputs) or float
-        Output state that displacements are measured from; 0 if outputs are states themselves.
-    xp : module
-        Array module.
-    """
+    loss: Loss
+    target: Array
+    #: Influence parameter; if phases are stacked, one per sample, shape (n_samples, 1).
+    beta: Any
+    #: Output states that displacements are measured from; 0 if outputs are states themselves.
+    origin: Any
+    xp: Any
 
-    def __init__(self, loss: Loss, target: Array, beta: Any, origin: Any, xp: Any) -> None:
-        self._loss = loss
-        self._target = target
-        self._beta = beta
-        self._origin = origin
-        self._xp = xp
-        self._size = size_of(xp, beta)
+    def __post_init__(self) -> None:
+        self._size = size_of(self.xp, self.beta)
 
     def velocity(self, drive: Array, output: Array) -> Array:
-        arguments = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.velocity(self._xp, *arguments), self._size)
+        arguments = (drive, output, self.origin, self.target, self.beta)
+        return without_faint(self.xp, self.loss.velocity(self.xp, *arguments), self._size)
 
     def resolve(self, drive: Array, output: Array) -> Array:
-        arguments = (drive, output, self._origin, self._target, self._beta)
-        return without_faint(self._xp, self._loss.resolve(self._xp, *arguments), self._size)
+        arguments = (drive, output, self.origin, self.target, self.beta)
+        return without_faint(self.xp, self.loss.resolve(self.xp, *arguments), self._size)
 
     def take(self, rows: Array) -> Nudge:
         def of(value: Any) -> Any:
             return value[rows] if hasattr(value, "shape") else value
 
-        return Nudge(self._loss, self._target[rows], of(self._beta), of(self._origin), self._xp)
+        return Nudge(self.loss, self.target[rows], of(self.beta), of(self.origin), self.xp)
 
 
 def held_push(force: Array, xp: Any) -> Nudge:
@@ -143,6 +130,17 @@ def size_of(xp: Any, beta: Any) -> float:
     return float(np.abs(beta).max()) if xp is np else 1.0
 
 
+def stacked(free: FreePhase, origin: Origin, n_phases: int) -> tuple[Origin, Network]:
+    """A free equilibrium and its network for several phases of the same samples, as rows."""
+    network = network_at(free)
+    xp = network.backend.xp
+
+    def repeated(array: Array) -> Array:
+        return xp.concatenate([array] * n_phases)
+
+    return origin.each(repeated), network.each(repeated)
+
+
 def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: int) -> Array:
     """β of every row if phases of the same samples are stacked, shape (n_rows, 1)."""
     xp = network.backend.xp
@@ -153,17 +151,9 @@ def stacked_strengths(network: Network, strengths: Sequence[float], n_samples: i
 def relative_tolerance(
     backend: ArrayBackend, tolerance: float, force: Array, beta: float = 1.0
 ) -> Array:
-    """Tolerance of each sample in a second phase, relative to the force on it.
+    """Tolerance of each sample in a second phase, relative to the force on its output.
 
-    Parameters
-    ----------
-    backend : ArrayBackend
-    tolerance : float
-        Raised to the rounding error if it is smaller.
-    force : array of shape (n_samples, n_outputs)
-        Force on the output, with β in it.
-    beta : float, default=1.0
-        The β that `force` has in it.
+    The force has β in it. A tolerance below the rounding error is raised to that.
     """
     size = backend.row_max_abs(force)
     rounding = ROUNDING_UNITS * float(backend.xp.finfo(size.dtype).eps)

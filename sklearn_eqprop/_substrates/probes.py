@@ -16,6 +16,8 @@ def local_asymmetries(
 ) -> list[Array]:
     """Estimate of G_l for each feedback connection, as its synapses measure it under probes.
 
+    The arrays have the order and the shapes of ``network.feedback``.
+
     Parameters
     ----------
     network : Network
@@ -24,14 +26,9 @@ def local_asymmetries(
     probes : list of array of shape (n_samples, n_l)
         Pushes e on layers 1..L, of mean 0 and covariance 1; not changed.
     gains : sequence of float
-        γ_l of layers 1..L-1, see `network.feedback_gains`.
+        γ of each feedback connection, see `network.feedback_gains`.
     weights : array of shape (n_samples, 1) or float
         Share of each sample in the mean.
-
-    Returns
-    -------
-    list of array
-        In the order and shapes of ``network.feedback``.
     """
     probes = [_times(_responsive(network, layer, slopes), e) for layer, e in enumerate(probes, 1)]
     signals = [_times(slope, e) for slope, e in zip(slopes, probes, strict=True)]

@@ -45,14 +45,9 @@ class Substrate(Protocol):
 
 
 class TransposableSubstrate(Substrate, Protocol):
-    """A system whose connections can also be used in reverse, for exact gradients.
+    """A system whose connections can also be used in reverse, for exact gradients."""
 
-    Attributes
-    ----------
-    network : Network
-        Parameters of the system; its backend holds all arrays.
-    """
-
+    #: Parameters of the system; its backend holds all arrays.
     network: Network
 
     def settle_corrected(
@@ -65,14 +60,9 @@ class TransposableSubstrate(Substrate, Protocol):
 
 
 class SlopedSubstrate(Substrate, Protocol):
-    """A system that can tell the slopes of its units, for rules that send errors around it.
+    """A system that can tell the slopes of its units, for rules that send errors around it."""
 
-    Attributes
-    ----------
-    network : Network
-        Parameters of the system; its backend holds all arrays.
-    """
-
+    #: Parameters of the system; its backend holds all arrays.
     network: Network
 
     def slopes(self, free: FreePhase) -> list[Array | None]:
@@ -100,16 +90,11 @@ class ProbedSubstrate(Substrate, Protocol):
 
 
 class Flow(Protocol):
-    """A nudged phase step by step. The weights may move between the steps.
+    """A nudged phase step by step. The weights may move between the steps."""
 
-    Attributes
-    ----------
-    leverages : list of float
-        For each layer, the largest movement of its states, relative to the measured displacement,
-        if its weights move by the measured change: Σ of weight · (1 + ``||ρ||²``) over the
-        samples, with the rates of all units that drive the layer.
-    """
-
+    #: For each layer, the largest movement of its states, relative to the measured displacement, if
+    #: its weights move by the measured change: Σ of weight · (1 + ``||ρ||²``) over the samples,
+    #: with the rates of all units that drive the layer.
     leverages: list[float]
 
     def __iter__(self) -> Iterator[list[Array]]:

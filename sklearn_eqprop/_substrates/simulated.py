@@ -32,6 +32,7 @@ from sklearn_eqprop._substrates.phases import (
     held_push,
     network_at,
     relative_tolerance,
+    stacked,
     stacked_strengths,
 )
 from sklearn_eqprop._substrates.probes import local_asymmetries
@@ -61,7 +62,7 @@ class SimulatedNetwork:
     output_only : bool, default=False
         Whether free phases keep the states of the output only. No second phase can then follow.
     attenuated : bool, default=False
-        Whether feedback attenuates what tied weights learn from, see `Network.local_change`.
+        Whether feedback attenuates what tied weights learn from, see `Network.local_products`.
     enough : callable or None, default=None
         Samples that may stop their free phase early, see `Enough`. For `output_only`.
     lead : float, default=0.1
@@ -233,9 +234,10 @@ class SimulatedNetwork:
                 self.network.in_rates(layer, state, delta)
                 for layer, state, delta in zip(layers, states, deltas, strict=True)
             ]
-        return network_at(free).local_change(
+        network = network_at(free)
+        return network.local_products(
             free.inputs,
-            states,
+            network.rates(states),
             deltas,
             feedback_learns=self.feedback_learns,
             attenuated=self.attenuated,
@@ -255,23 +257,12 @@ class SimulatedNetwork:
     def tolerances(
         self, tolerance: float, numbers: Sequence[Array | None]
     ) -> tuple[Array, list[Array | None]]:
-        """Tolerance of each sample, and the rounding that each layer may have beyond it.
+        """Tolerance of each sample, and the rounding that each layer may have beyond it, or None.
 
         Unbounded rates carry large numbers, and their rounding, to every layer. So does an output
         that the input drives. With bounded rates, only layers that have large numbers themselves
-        are allowed more.
-
-        Parameters
-        ----------
-        tolerance : float
-        numbers : sequence of array or None
-            Known numbers of each layer: its states, or the constant part of its drive.
-
-        Returns
-        -------
-        tolerance : array of shape (n_samples,)
-        allowances : list of array of shape (n_samples,), or None
-            One per layer; None if the tolerance is enough.
+        are allowed more. `numbers` are known numbers of each layer: its states, or the constant
+        part of its drive.
         """
         network, xp = self.network, self.network.backend.xp
         own = [
@@ -316,11 +307,7 @@ class SimulatedNetwork:
         if n_phases > 1:
             beta = stacked_strengths(self.network, strengths, n_samples)
             target = xp.concatenate([target] * n_phases)
-
-            def stacked(array: Array) -> Array:
-                return xp.concatenate([array] * n_phases)
-
-            origin, network = origin.each(stacked), network.each(stacked)
+            origin, network = stacked(free, origin, n_phases)
         output, pulls_only = origin.states[-1], min(strengths) >= 0
         push = Nudge(loss, target, beta, output, xp)
         field = kind(network, origin, n_phases * n_samples, push, n_phases)
@@ -340,12 +327,7 @@ class SimulatedNetwork:
             result = self.settle_second(field, None, tolerance)
             if habit is not None:
                 habit.learn(result)
-        if n_phases == 1:
-            return [result]
-        return [
-            result.take(slice(phase * n_samples, (phase + 1) * n_samples))
-            for phase in range(n_phases)
-        ]
+        return [result] if n_phases == 1 else result.phases(n_samples)
 
 
 def _force(

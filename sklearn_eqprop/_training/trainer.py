@@ -9,8 +9,7 @@ import numpy as np
 
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._feedback.base import FEEDBACK_RATE, FeedbackLearning
-from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSES
-from sklearn_eqprop._losses.base import Loss
+from sklearn_eqprop._losses import LABEL_LOSSES, MULTILABEL_LOSSES, NUMBER_LOSSES, Loss
 from sklearn_eqprop._network import LoopGainGuard, Network, attenuations, feedback_gains
 from sklearn_eqprop._rules.base import Credit, CreditRule, Minibatch
 from sklearn_eqprop._substrates.seam import FreePhase, Substrate

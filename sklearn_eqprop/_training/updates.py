@@ -22,20 +22,13 @@ FLUSH_BELOW = 2.0**46
 
 @dataclass
 class Chunk:
-    """All blocks of a small network side by side, so that an optimiser needs one call for all.
+    """All blocks of a small network side by side, so that an optimiser needs one call for all."""
 
-    Attributes
-    ----------
-    memory : list of array of shape (n_parameters,)
-        The arrays that the optimiser keeps.
-    direction : array of shape (n_parameters,)
-        Room for the directions, and then for the steps.
-    memory_views, direction_views
-        For each block: views of these arrays in its shape.
-    """
-
+    #: The arrays that the optimiser keeps, each of shape (n_parameters,).
     memory: list[np.ndarray]
+    #: Room for the directions, and then for the steps, shape (n_parameters,).
     direction: np.ndarray
+    #: For each block: views of these arrays in its shape.
     memory_views: list[list[np.ndarray]]
     direction_views: list[np.ndarray]
 
@@ -169,43 +162,25 @@ class Optimizer(ABC):
 
 @dataclass
 class BlockUpdate:
-    """How one block of parameters moves.
-
-    Attributes
-    ----------
-    array : array
-        The parameters.
-    direction : array
-        Direction in which they should move. It is overwritten.
-    rate : float
-        Learning rate.
-    scale : float
-        The direction is divided by this, before the weight decay is added to it.
-    decay : float
-        Weight decay.
-    follower : Follower or None, default=None
-        Feedback weights that move together with the block.
-    """
+    """How one block of parameters moves."""
 
     array: Array
+    #: Direction in which they should move. It is overwritten.
     direction: Array
     rate: float
+    #: The direction is divided by this, before the weight decay is added to it.
     scale: float
     decay: float
+    #: Feedback weights that move together with the block.
     follower: Follower | None = None
 
 
 def apply_updates(updates: Sequence[BlockUpdate], optimizer: Optimizer, *, whole: bool) -> None:
     """Move every block by a step of the optimiser, together with the feedback that follows it.
 
-    Parameters
-    ----------
-    updates : sequence of BlockUpdate
-        One for each block of the optimiser, in the same order.
-    optimizer : Optimizer
-    whole : bool
-        True: update whole arrays. This is faster on a device, where each operation costs more than
-        the passes over memory. False: update pieces that fit into the cache.
+    The updates have the order of the optimiser's blocks. With `whole` they are taken in one piece:
+    this is faster on a device, where each operation costs more than the passes over memory. Without
+    it, they are taken in pieces that fit into the cache.
     """
     optimizer.begin_update()
     ends_round = optimizer.n_updates % ROUND == 0

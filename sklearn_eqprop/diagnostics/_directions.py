@@ -23,36 +23,25 @@ VANISHING_BETA = 1e-6
 
 @dataclass
 class Directions:
-    """Directions in which the parameters could move.
+    """Directions in which the parameters could move."""
 
-    Attributes
-    ----------
-    descent : list of ndarray
-        -dJ/dθ.
-    nu : list of ndarray
-        ν(θ), the direction of equilibrium propagation in the limit β → 0 (Eqs. 18, 26).
-    update : list of ndarray or None
-        The estimator's update, as its optimiser receives it, with phases settled as in training.
-        None for a block that follows another rule. NaN if a phase of training diverges.
-    limit : list of ndarray or None
-        The limit of `update` as β goes to 0 and the phases settle. It is in the coordinates of the
-        estimator's synapses, whereas ν is always in those of the state.
-    objective : float
-        J, the mean loss at the free equilibria.
-    signal_squares, state_squares : ndarray of shape (L,)
-        Sum of squares in each layer: of the error signal that the estimator's rule uses (in the
-        limit β → 0), and of the states.
-    n_unsettled : int
-        Samples that did not settle in one of the phases.
-    """
-
+    #: -dJ/dθ.
     descent: list[np.ndarray]
+    #: ν(θ), the direction of equilibrium propagation in the limit β → 0 (Eqs. 18, 26).
     nu: list[np.ndarray]
+    #: The estimator's update, as its optimiser receives it, with phases settled as in training.
+    #: None for a block that follows another rule. NaN if a phase of training diverges.
     update: list[np.ndarray | None]
+    #: The limit of `update` as β goes to 0 and the phases settle. It is in the coordinates of the
+    #: estimator's synapses, whereas ν is always in those of the state.
     limit: list[np.ndarray | None]
+    #: J, the mean loss at the free equilibria.
     objective: float
+    #: Sums of squares in each layer: of the error signal that the estimator's rule uses (in the
+    #: limit β → 0), and of the states.
     signal_squares: np.ndarray
     state_squares: np.ndarray
+    #: Samples that did not settle in one of the phases.
     n_unsettled: int
 
 

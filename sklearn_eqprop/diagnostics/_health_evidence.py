@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import FreeField, Result
+from sklearn_eqprop._relaxation import FreeField, GaussSeidel, Result, SettleOptions
 from sklearn_eqprop._substrates.seam import FreePhase
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, alignment_of
 from sklearn_eqprop.diagnostics._directions import Directions, learning_directions, sums_of_squares
@@ -22,53 +22,34 @@ GAIN_STEPS = 48
 
 @dataclass(frozen=True)
 class Equilibria:
-    """Measurements at the free equilibria.
+    """Measurements at the free equilibria."""
 
-    Attributes
-    ----------
-    flat : list of ndarray
-        For each hidden layer, one number per unit: the fraction of the samples in which the unit
-        is flat. A flat unit is at a bound of its range, or in the tail of a smooth activation.
-    round_trip : float
-        Largest gain of a change that passes through two connections.
-    recurrence : float
-        Distance from the feedforward pass to the equilibrium, relative to the equilibrium.
-    """
-
+    #: For each hidden layer, one number per unit: the fraction of the samples in which the unit is
+    #: flat. A flat unit is at a bound of its range, or in the tail of a smooth activation.
     flat: list[np.ndarray]
+    #: Largest gain of a change that passes through two connections.
     round_trip: float
+    #: Distance from the feedforward pass to the equilibrium, relative to the equilibrium.
     recurrence: float
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Measurements of a trained network.
-
-    Attributes
-    ----------
-    subject : Subject
-    quality : Quality
-        How well the network predicts.
-    held_out : Quality or None
-        The same on rows that it was not trained on. None: there are none.
-    predicted : Result
-        How the samples settle in `predict`, in the estimator's dtype.
-    n_diverged : int
-        Samples that diverge when they are settled up to rounding in float64.
-    equilibria : Equilibria or None
-        None if a sample diverges.
-    directions : Directions or None
-    alignment : GradientAlignment or None
-        None if a sample diverges, or if error signals do not settle.
-    """
+    """Measurements of a trained network."""
 
     subject: Subject
+    #: How well the network predicts.
     quality: Quality
+    #: The same on rows that it was not trained on. None: there are none.
     held_out: Quality | None
+    #: How the samples settle in `predict`, in the estimator's dtype.
     predicted: Result
+    #: Samples that diverge when they are settled up to rounding in float64.
     n_diverged: int
+    #: None if a sample diverges.
     equilibria: Equilibria | None
     directions: Directions | None
+    #: Both are None if a sample diverges, or if error signals do not settle.
     alignment: GradientAlignment | None
 
 
@@ -179,13 +160,6 @@ def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:
 
 
 def _feedforward_pass(network: Network, free: FreePhase) -> list[np.ndarray]:
-    """States of one pass upwards, in which only lower layers drive a layer."""
+    """States of one sweep upwards from zero states, in which only lower layers drive a layer."""
     field = FreeField(network, network.clamp(free.inputs), len(free.inputs))
-    states: list[np.ndarray] = []
-    signals: list[np.ndarray | None] = [None] * network.n_layers
-    for layer in range(1, network.n_layers + 1):
-        inflow = field.inflow(layer, signals, range(1, layer))
-        drive = field.total(layer, inflow, field.constant(layer))
-        states.append(field.project(layer, drive))
-        signals[layer - 1] = field.signal(layer, states[-1])
-    return states
+    return GaussSeidel(1.0).repeat(field, 1, SettleOptions(keeps="drives")).states

@@ -61,21 +61,14 @@ LIMITS = SettlingLimits(TOLERANCE, TOLERANCE, MAX_STEPS, MAX_STEPS, literal=Fals
 
 @dataclass(frozen=True)
 class Quality:
-    """How well a network predicts.
+    """How well a network predicts."""
 
-    Attributes
-    ----------
-    measure : str
-        Name of the score.
-    score, constant_score : float
-        Score of the network, and of the best constant prediction.
-    loss, constant_loss : float
-        The same for the mean loss.
-    """
-
+    #: Name of the score.
     measure: str
+    #: Score of the network, and of the best constant prediction.
     score: float
     constant_score: float
+    #: The same for the mean loss.
     loss: float
     constant_loss: float
 
@@ -92,34 +85,22 @@ class Subject:
 
     Phases settle with the relaxation of the estimator. If several equilibria exist, they therefore
     reach the same one as the estimator. They settle more closely, see `TOLERANCE`.
-
-    Attributes
-    ----------
-    estimator : BaseEqProp
-    config : Config
-        The estimator's parameters.
-    network : Network
-    X : ndarray of shape (n_samples, n_features), float64, or CSR matrix
-        Use `inputs` to read rows.
-    target : ndarray of shape (n_samples, n_outputs), float64, or None
-        Target states of the output layer. None if y was not given.
-    loss : Loss
-    shares : ndarray of shape (n_samples, 1)
-        Weight of each sample in the objective J. Class weights are included; the sum is 1.
-    targets : Labels or Numbers
-        What the output layer stands for.
-    y : ndarray or None
-        Clean targets, before they are encoded.
     """
 
     estimator: BaseEqProp
     config: Config
     network: Network
+    #: A float64 array or a CSR matrix. Use `inputs` to read rows.
     X: Any
+    #: Target states of the output layer. None if y was not given.
     target: Any
     loss: Loss
+    #: Weight of each sample in the objective J, shape (n_samples, 1). Class weights are included;
+    #: the sum is 1.
     shares: np.ndarray
+    #: What the output layer stands for.
     targets: Targets
+    #: Clean targets, before they are encoded.
     y: Any
 
     @property
@@ -155,10 +136,7 @@ class Subject:
     def training_substrate(self, **changed: Any) -> SimulatedNetwork:
         """The network with tolerances and synapses as in training.
 
-        Parameters
-        ----------
-        **changed
-            Values to use in place of the estimator's parameters, such as ``beta=0.1``.
+        `changed` has values to use in place of the estimator's parameters, such as ``beta=0.1``.
         """
         config = replace(self.config, **changed)
         return cast("SimulatedNetwork", training_substrate(config, self.network))

@@ -43,7 +43,8 @@ def _expected(net, X, states, deltas):
 def test_untied_weights_get_the_change_of_their_own_two_sides(activation):
     net, X, states, deltas = _setting(activation, tied=False)
     forward, feedback, biases = _expected(net, X, states, deltas)
-    changes = network_of(net).local_change(X, states, deltas)
+    network = network_of(net)
+    changes = network.local_products(X, network.rates(states), deltas)
     for found, truth in zip(changes, [*forward, *feedback, *biases], strict=True):
         assert found.shape == truth.shape
         assert np.abs(found - truth).max() < 1e-14
@@ -53,7 +54,8 @@ def test_untied_weights_get_the_change_of_their_own_two_sides(activation):
 def test_tied_weights_get_the_sum_of_both_directions(activation):
     net, X, states, deltas = _setting(activation, tied=True)
     forward, feedback, biases = _expected(net, X, states, deltas)
-    changes = network_of(net).local_change(X, states, deltas)
+    network = network_of(net)
+    changes = network.local_products(X, network.rates(states), deltas)
     both = [forward[0]]
     both += [up + down.T for up, down in zip(forward[1:], feedback, strict=True)]
     for found, truth in zip(changes, [*both, *biases], strict=True):
@@ -68,7 +70,8 @@ def test_local_change_is_the_transposed_jacobian_of_the_field(activation, tied):
     net, X, states, deltas = _setting(activation, tied)
     S, Delta = joined(states), joined(deltas)
     truth = sum(net.dmu_dtheta(s, x).T @ delta for s, x, delta in zip(S, X, Delta, strict=True))
-    changes = network_of(net).local_change(X, states, deltas)
+    network = network_of(net)
+    changes = network.local_products(X, network.rates(states), deltas)
     found = np.concatenate([change.ravel() for change in changes])
     assert np.abs(found - truth).max() < 1e-13
 

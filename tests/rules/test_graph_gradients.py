@@ -133,6 +133,7 @@ def test_local_change_is_the_transposed_jacobian_of_the_field(tied):
     deltas = [rng.standard_normal((3, size)) for size in SIZES[1:]]
     S, Delta = joined(states), joined(deltas)
     truth = sum(net.dmu_dtheta(s, x).T @ delta for s, x, delta in zip(S, X, Delta, strict=True))
-    changes = network_of(net).local_change(X, states, deltas)
+    network = network_of(net)
+    changes = network.local_products(X, network.rates(states), deltas)
     found = np.concatenate([change.ravel() for change in changes])
     assert np.abs(found - truth).max() < 1e-13

@@ -94,22 +94,20 @@ class CupyBackend:
         elif not out.flags.c_contiguous:
             out[...] = self.project(array, lower, upper)
             return out
-        sides = range_arguments(lower, upper)
-        self._kernels.over_numbers("project", array.size, array.dtype, array, *sides, out)
+        self._kernels.over_numbers("project", array, *range_arguments(lower, upper), out)
         return out
 
     def row_max_abs(self, array: Array, *, overwrite: bool = False) -> Array:
         (array,) = self._by_rows(array)
         largest = self.xp.zeros(array.shape[0], dtype=array.dtype)
-        self._kernels.over_rows("row_max_abs", array.shape, array.dtype, array, largest)
+        self._kernels.over_rows("row_max_abs", array, largest)
         return largest
 
     def row_residual(self, drive: Array, state: Array, lower: Any, upper: Any) -> Array:
         drive, state, lower, upper = self._by_rows(drive, state, lower, upper)
         largest = self.xp.zeros(drive.shape[0], dtype=drive.dtype)
         sides = range_arguments(lower, upper)
-        arguments = (drive, state, *sides, largest)
-        self._kernels.over_rows("row_residual", drive.shape, drive.dtype, *arguments)
+        self._kernels.over_rows("row_residual", drive, state, *sides, largest)
         return largest
 
     def row_euler(
@@ -119,16 +117,15 @@ class CupyBackend:
         largest = self.xp.zeros(goal.shape[0], dtype=goal.dtype)
         moved = self.xp.empty_like(goal)
         sides = range_arguments(lower, upper)
-        arguments = (goal, state, *sides, float(step_size), moved, largest)
-        self._kernels.over_rows("row_euler", goal.shape, goal.dtype, *arguments)
+        step = float(step_size)
+        self._kernels.over_rows("row_euler", goal, state, *sides, step, moved, largest)
         return largest, moved
 
     def row_solve(self, early: Array, late: Array | None, lower: Any, upper: Any) -> Array:
         early, late, lower, upper = self._by_rows(early, late, lower, upper)
         state = self.xp.empty_like(early)
         sides = range_arguments(lower, upper)
-        arguments = (early, late, _is_shared(late), *sides, state)
-        self._kernels.over_rows("row_solve", early.shape, early.dtype, *arguments)
+        self._kernels.over_rows("row_solve", early, late, _is_shared(late), *sides, state)
         return state
 
     def row_check(
@@ -137,9 +134,8 @@ class CupyBackend:
         early, late, state, lower, upper = self._by_rows(early, late, state, lower, upper)
         drive = self.xp.empty_like(early)
         largest = self.xp.zeros(early.shape[0], dtype=early.dtype)
-        sides = range_arguments(lower, upper)
-        arguments = (early, late, _is_shared(late), state, *sides, drive, largest)
-        self._kernels.over_rows("row_check", early.shape, early.dtype, *arguments)
+        arguments = (_is_shared(late), state, *range_arguments(lower, upper), drive, largest)
+        self._kernels.over_rows("row_check", early, late, *arguments)
         return drive, largest
 
     def feed(self, inputs: Any, target: Any, dtype: Any, factors: np.ndarray | None = None) -> Feed:
@@ -235,25 +231,14 @@ class CupyBackend:
         if not target.flags.c_contiguous:
             msg = "rows can be copied only into an array that lies in memory row by row."
             raise ValueError(msg)
-        self._kernels.over_rows("row_copy", target.shape, target.dtype, target, source, marked)
+        self._kernels.over_rows("row_copy", target, source, marked)
 
-    def adam(
-        self,
-        mean: Array,
-        square: Array,
-        direction: Array,
-        fade_mean: float,
-        fade_square: float,
-        epsilon: float,
-        rate: float,
-    ) -> None:
+    def adam(self, mean: Array, square: Array, direction: Array, *numbers: float) -> None:
         """Adam's moments and step of one block in one pass; the step replaces the direction.
 
-        The three arrays must have the same memory order.
+        The three arrays must have the same memory order. The numbers are β_1, β_2, ε and the rate.
         """
-        numbers = (fade_mean, fade_square, epsilon, rate)
-        arrays = (mean, square, direction)
-        self._kernels.over_numbers("adam", mean.size, mean.dtype, *arrays, *numbers)
+        self._kernels.over_numbers("adam", mean, square, direction, *numbers)
 
     def _by_rows(self, *arrays: Any) -> list[Any]:
         """The arrays in C order, as kernels need them; a copy only if necessary."""

@@ -14,15 +14,8 @@ from sklearn_eqprop._backend.host import batches, dense_rows
 class DeviceRows:
     """All rows on the device. Per epoch only the order of the rows is sent to the device.
 
-    Parameters
-    ----------
-    xp : module
-    inputs, target : arrays of the device
-    dtype : dtype
-        Type of the arrays that are handed out.
-    factors : array of shape (n_features,) or None, default=None
-        Each column of a minibatch is multiplied by its factor. Inputs that belong to the user are
-        neither changed nor copied as a whole.
+    Minibatches have the given type, and each of their columns is multiplied by its factor. So
+    inputs that belong to the user are neither changed nor copied as a whole.
     """
 
     xp: Any
@@ -54,16 +47,8 @@ class StreamedRows:
     computes with one minibatch, the next is gathered and copied on a separate stream. The device
     holds two minibatches at a time.
 
-    Parameters
-    ----------
-    cp : module
-        ``cupy``, or a module with its interface.
-    inputs, target : array or CSR matrix, array
-        One row per sample.
-    dtype : dtype
-        Type of the arrays that are handed out.
-    factors : array of the device of shape (n_features,) or None
-        Each column of a minibatch is multiplied by its factor.
+    The parameters are those of `ArrayBackend.feed`, with `factors` on the device, and CuPy or a
+    module with its interface.
     """
 
     def __init__(

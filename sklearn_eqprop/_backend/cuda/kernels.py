@@ -47,21 +47,27 @@ class Kernels:
         self._modules: dict[str, Any] = {}
         self._functions: dict[tuple[str, str], Any] = {}
 
-    def over_rows(self, name: str, shape: tuple[int, ...], dtype: Any, *arguments: Any) -> None:
-        """Run a kernel with one block per row; the number of columns is its last argument."""
-        n_rows, n_columns = shape
+    def over_rows(self, name: str, array: Array, *arguments: Any) -> None:
+        """Run a kernel with one block per row of the array, its first argument.
+
+        The number of columns is its last argument.
+        """
+        n_rows, n_columns = array.shape
         if n_rows and n_columns:
             threads = min(BLOCK, 32 * -(-n_columns // 32))
-            self._launch(name, n_rows, threads, dtype, *arguments, n_columns)
+            self._launch(name, n_rows, threads, array, *arguments, n_columns)
 
-    def over_numbers(self, name: str, size: int, dtype: Any, *arguments: Any) -> None:
-        """Run a kernel that strides over all numbers, whose count is its last argument."""
-        if size:
-            blocks = min(MOST_BLOCKS, -(-size // BLOCK))
-            self._launch(name, blocks, BLOCK, dtype, *arguments, size)
+    def over_numbers(self, name: str, array: Array, *arguments: Any) -> None:
+        """Run a kernel that strides over all numbers of the array, its first argument.
 
-    def _launch(self, name: str, blocks: int, threads: int, dtype: Any, *arguments: Any) -> None:
-        dtype = np.dtype(dtype)
+        Their count is its last argument.
+        """
+        if array.size:
+            blocks = min(MOST_BLOCKS, -(-array.size // BLOCK))
+            self._launch(name, blocks, BLOCK, array, *arguments, array.size)
+
+    def _launch(self, name: str, blocks: int, threads: int, *arguments: Any) -> None:
+        dtype = np.dtype(arguments[0].dtype)
         _check_types(name, dtype, arguments)
         kernel = self._functions.get((name, dtype.name))
         if kernel is None:

@@ -11,7 +11,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sklearn.utils.validation import check_array, check_consistent_length
@@ -32,74 +33,53 @@ CUDA_MEMORY = (2, 13)
 class Home(Protocol):
     """How results return to the library, and to the device, that an argument came from.
 
-    Attributes
-    ----------
-    on_device : bool
-        Whether the argument is an array of the backend's device. Then results should stay there.
+    If it is `on_device`, the argument is an array of the backend's device, and results stay there.
     """
 
-    on_device: bool
+    on_device: ClassVar[bool]
 
     def give_back(self, result: Any) -> Any:
         """Convert a result, a NumPy array or an array of the backend, to such an array."""
         ...
 
 
+@dataclass(frozen=True)
 class DeviceHome:
-    """Results are arrays of the backend's device.
+    """Results are arrays of the backend's device, or of another namespace with ``from_dlpack``."""
 
-    Parameters
-    ----------
-    backend : ArrayBackend
-        Its arrays are on a device.
-    namespace : module or None, default=None
-        Namespace of the argument, if it is not the backend's. It must have ``from_dlpack``.
-    """
+    backend: ArrayBackend
+    namespace: Any = None
 
-    on_device = True
-
-    def __init__(self, backend: ArrayBackend, namespace: Any = None) -> None:
-        self._backend = backend
-        self._namespace = namespace
+    on_device: ClassVar[bool] = True
 
     def give_back(self, result: Any) -> Any:
         """An array on the device. Text cannot be stored there and stays a NumPy array."""
         if isinstance(result, np.ndarray) and result.dtype.kind not in "biuf":
             return result
-        result = self._backend.from_host(result, result.dtype)
-        return result if self._namespace is None else self._namespace.from_dlpack(result)
+        result = self.backend.from_host(result, result.dtype)
+        return result if self.namespace is None else self.namespace.from_dlpack(result)
 
 
+@dataclass(frozen=True)
 class NamespaceHome:
     """Results are arrays of another namespace, on the device of the argument."""
 
-    on_device = False
+    namespace: Any
+    device: Any
 
-    def __init__(self, namespace: Any, device: Any) -> None:
-        self._namespace = namespace
-        self._device = device
+    on_device: ClassVar[bool] = False
 
     def give_back(self, result: Any) -> Any:
         """An array of the namespace. The array API has no text: that stays a NumPy array."""
         if result.dtype.kind not in "biuf":
             return result
-        return self._namespace.asarray(result, device=self._device)
+        return self.namespace.asarray(result, device=self.device)
 
 
 def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
-    """X as an array that the estimators can use, and how to give results back.
+    """X as an array-like of the host or an array of the backend, and how to give results back.
 
-    Parameters
-    ----------
-    X : array-like
-        As passed by the user.
-    backend : ArrayBackend
-
-    Returns
-    -------
-    X : array-like on the host, or array of the backend
-    home : Home or None
-        None: results are NumPy arrays.
+    Without a way back, results are NumPy arrays.
 
     Raises
     ------

@@ -6,7 +6,7 @@ Arrays of libraries other than NumPy and SciPy, and arrays on a CUDA device, are
 
 from collections.abc import Iterator
 from numbers import Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -34,7 +34,7 @@ FEWER_ROWS = (
 class HostHome:
     """Results are NumPy arrays, as those of scikit-learn."""
 
-    on_device = False
+    on_device: ClassVar[bool] = False
 
     def give_back(self, result: Any) -> Any:
         """The result, unchanged."""
@@ -45,28 +45,16 @@ class HostHome:
 
 
 def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any, Home]:
-    """X for a fitted estimator, and how to give results back.
+    """X for a fitted estimator, in float32 or float64, and how to give results back.
 
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted. X must have its number of features and, if both have any, its feature names.
-    X : array-like or sparse matrix of shape (n_samples, n_features)
-        As passed by the user.
-    backend : ArrayBackend
-
-    Returns
-    -------
-    X : ndarray, CSR matrix or array of the device of shape (n_samples, n_features)
-        In float32 or float64.
-    home : Home
-        Converts results to arrays of the library, and on the device, that X came from.
+    X is as passed by the user, and becomes an array, a CSR matrix or an array of the device.
+    Results go back to the library, and to the device, that X came from.
 
     Raises
     ------
     ValueError
-        If X does not fit the estimator, holds NaN, infinity, masked entries or dates, or is on a
-        device that the backend does not compute on.
+        If X does not fit the estimator in its number or names of features, holds NaN, infinity,
+        masked entries or dates, or is on a device that the backend does not compute on.
     """
     refuse_unusable(X, "X")
     X, home = received(X, backend)
@@ -79,22 +67,10 @@ def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any
 def validated_pair(
     estimator: Any, X: Any, y: Any, backend: ArrayBackend, *, reset: bool = False
 ) -> tuple[Any, Any, Home]:
-    """X and y of the same length, and how to give results back.
+    """X as from `validated_inputs`, y of the same length on the host, and how to give results back.
 
-    Parameters
-    ----------
-    estimator, X, backend : as for `validated_inputs`
-    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        As passed by the user.
-    reset : bool, default=False
-        Whether the estimator learns the number and the names of the features from X. False: they
-        are checked.
-
-    Returns
-    -------
-    X, home : as from `validated_inputs`
-        A CSR matrix stores each entry once.
-    y : ndarray or sparse matrix, on the host
+    A CSR matrix X stores each entry once. With `reset` the estimator learns the number and the
+    names of the features from X. Otherwise they are checked.
 
     Raises
     ------

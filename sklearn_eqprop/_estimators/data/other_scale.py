@@ -29,13 +29,8 @@ def warn_about_other_scale(rows: Rows, seen: np.ndarray, most_rows: int) -> None
     Its spread and its magnitude must have changed far more than between earlier calls. A few
     outliers are no evidence. The slow drift of a sorted stream is none, either.
 
-    Parameters
-    ----------
-    rows : Rows
-    seen : ndarray of shape (2, 2, n_features)
-        The smallest and the largest `Columns.sizes` of the calls before.
-    most_rows : int
-        Largest number of rows of a call before.
+    Of the calls before, `seen` has the smallest and the largest `Columns.sizes`, and `most_rows` is
+    the largest number of rows.
     """
     spread, size = rows.columns.sizes
     (low_spread, low_size), (high_spread, high_size) = seen.astype(np.float64)
@@ -80,14 +75,9 @@ def warn_about_held_out(
 ) -> None:
     """Warn if held-out rows lie so far from those of training that they were not scaled alike.
 
-    Parameters
-    ----------
-    now, before : Columns
-        Of the held-out rows, and of the training rows.
-    name, of_training : str
-        Arguments that they come from.
-    rows : Rows, default=None
-        The held-out rows. With them, a single column that varies far more is noticed.
+    `name` and `of_training` are the arguments that the columns `now`, of the held-out rows, and
+    `before`, of the training rows, come from. If `rows` are given, the held-out ones, a single
+    column that varies far more is noticed.
     """
     if not before.varies.any():
         return

@@ -13,19 +13,11 @@ ALIKE = 1 / 64
 
 
 def mostly_alike(X: Any, device: ArrayBackend | None, doubted: np.ndarray) -> np.ndarray:
-    """Whether more than half of the entries of a column are alike, for some columns of X.
+    """Whether more than half of the entries of a column are alike, for the `doubted` columns of X.
 
-    Parameters
-    ----------
-    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
-    device : ArrayBackend or None
-        The backend whose array X is. None: X is on the host.
-    doubted : ndarray of bool of shape (n_features,) or (n_channels,)
-        The columns that are looked at. If there is one for each channel, a channel is one column.
-
-    Returns
-    -------
-    ndarray of bool, one for each column that is looked at
+    X is an array or a CSR matrix, or an array of the device. The mask `doubted` has an entry for
+    each column, or for each channel: a channel counts as one column. The result has one entry for
+    each column that is looked at.
     """
     if X.shape[1] != doubted.size:
         X = X.reshape(-1, doubted.size)

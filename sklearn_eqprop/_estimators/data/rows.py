@@ -57,32 +57,23 @@ MOSTLY = 0.9
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Statistics of each column of X. The arrays are on the host, in float64.
+    """Statistics of each column of X. The arrays are on the host, in float64."""
 
-    Attributes
-    ----------
-    n_rows : float
-        Number of rows that X stands for. A weight of 2 counts as two rows. Weights never make
-        this smaller than the number of rows of X.
-    lowest, highest : ndarray of shape (n_features,)
-    mean, spread : ndarray of shape (n_features,)
-        Mean and standard deviation, without weights.
-    dtype : dtype
-        Of X.
-    is_sparse : bool
-        Whether X is a CSR matrix.
-    mostly_alike : callable
-        Takes a mask of columns, or of channels. Returns for each of these whether more than half of
-        its entries are alike, from one more pass over them.
-    """
-
+    #: Number of rows that X stands for. A weight of 2 counts as two rows. Weights never make this
+    #: smaller than the number of rows of X.
     n_rows: float
+    #: Lowest and highest number, shape (n_features,).
     lowest: np.ndarray
     highest: np.ndarray
+    #: Mean and standard deviation without weights, shape (n_features,).
     mean: np.ndarray
     spread: np.ndarray
+    #: Of X.
     dtype: Any
+    #: Whether X is a CSR matrix.
     is_sparse: bool
+    #: Takes a mask of columns, or of channels. Returns for each of these whether more than half of
+    #: its entries are alike, from one more pass over them.
     mostly_alike: Callable[[np.ndarray], np.ndarray]
 
     @property
@@ -124,14 +115,8 @@ def look_over(
 ) -> Columns:
     """Statistics of the columns of X, from one pass that never copies X as a whole.
 
-    Parameters
-    ----------
-    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
-        Finite numbers. A CSR matrix must store each entry once.
-    weight : ndarray of shape (n_samples,) or None, default=None
-        Weights of the samples.
-    device : ArrayBackend or None, default=None
-        The backend whose array X is. None: X is on the host.
+    X holds finite numbers: an array or a CSR matrix that stores each entry once, or an array of the
+    device. The samples may have weights.
     """
     found = _statistics(X, device)
     if device is not None:
@@ -203,14 +188,9 @@ def scales_of(columns: Columns, dtype: Any, n_channels: int | None = None) -> np
     become huge. So a small column counts as being as large as the largest column of X, but at most
     as 1, if most of its entries are alike, or if it has fewer than ten.
 
-    Parameters
-    ----------
-    columns : Columns
-    dtype : dtype
-        Of the weights. Scales and their inverses stay in its range.
-    n_channels : int or None, default=None
-        Number of channels of images that kernels move over. All pixels of a channel then have the
-        same scale. The channels of a pixel are neighbouring columns. None: one scale per column.
+    Scales and their inverses stay in the range of `dtype`, that of the weights. If kernels move
+    over images of `n_channels` channels, all pixels of a channel have the same scale. The channels
+    of a pixel are neighbouring columns.
     """
     n_scales = columns.largest.size if n_channels is None else n_channels
     largest = columns.largest.reshape(-1, n_scales).max(axis=0)
@@ -263,28 +243,19 @@ def _mixed(hashes: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Samples that have been checked.
+    """Samples that have been checked."""
 
-    Attributes
-    ----------
-    X : ndarray, CSR matrix or array of a device of shape (n_samples, n_features)
-    y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-        Targets, in the form that the estimator's targets encode.
-    weight : ndarray of shape (n_samples,) or None
-        Weights in training, or in the score if the rows are held out.
-    device : ArrayBackend or None, default=None
-        The backend whose array X is. None: X is on the host.
-    sample_weight : ndarray of shape (n_samples,) or None, default=None
-        The part of `weight` that does not come from `class_weight`.
-    index : ndarray of int of shape (n_samples,) or None, default=None
-        Numbers of these rows among those that the user passed. None: all rows.
-    """
-
+    #: Array, CSR matrix or array of a device, shape (n_samples, n_features).
     X: Any
+    #: Targets in the form that the estimator's targets encode, one or more per sample.
     y: np.ndarray
+    #: Weights in training, or in the score if the rows are held out.
     weight: np.ndarray | None
+    #: The backend whose array X is. None: X is on the host.
     device: ArrayBackend | None = None
+    #: The part of `weight` that does not come from `class_weight`.
     sample_weight: np.ndarray | None = None
+    #: Numbers of these rows among those that the user passed. None: all rows.
     index: np.ndarray | None = None
 
     @property
@@ -300,12 +271,8 @@ class Rows:
     def fingerprint(self, codes: np.ndarray) -> tuple[int, int, int]:
         """Return numbers that recognise the same rows in a later call without keeping them.
 
-        The order of the rows, the type of their numbers and the layout of X do not matter.
-
-        Parameters
-        ----------
-        codes : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            The targets as numbers.
+        The order of the rows, the type of their numbers and the layout of X do not matter. `codes`
+        are the targets as numbers.
         """
         weight = np.ones(self.n_samples) if self.weight is None else self.weight
         return (*self.X.shape, int(self.hashes(np.column_stack([codes, weight])).sum()))
@@ -313,11 +280,7 @@ class Rows:
     def hashes(self, beside: np.ndarray, seed: int = 0) -> np.ndarray:
         """Return a number for each row that depends on every bit of it, of `beside` and of `seed`.
 
-        Parameters
-        ----------
-        beside : ndarray of shape (n_samples,) or (n_samples, n_columns)
-            Numbers that belong to the rows, such as targets.
-        seed : int, default=0
+        `beside` has one or more numbers that belong to each row, such as its targets.
         """
         of_others = _row_hashes(beside.reshape(self.n_samples, -1).astype(np.float64), None)
         of_others = _mixed(of_others + np.uint64(seed))
@@ -357,13 +320,8 @@ def warn_about_columns(
 ) -> None:
     """Warn if an offset hides how a column varies, or if one column dominates the others.
 
-    Parameters
-    ----------
-    columns : Columns
-    scales : ndarray of shape (n_features,) or None
-        Training divides the columns by these.
-    n_channels : int or None, default=None
-        Number of channels of images that kernels move over. Then channels are judged, not columns.
+    Training divides the columns by `scales`. If kernels move over images of `n_channels` channels,
+    channels are judged instead of columns.
     """
     divisors = np.ones(1) if scales is None else scales
     kind = "column"

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend
 from sklearn_eqprop._network import Layout, Network, dense_layout, feedback_order, wired_network
 
 #: If more than this share of the columns of X has a scale, all columns are divided.
@@ -19,24 +18,16 @@ MANY = 0.25
 
 @dataclass
 class FittedArrays:
-    """Weights and biases as the estimators expose them.
-
-    Attributes
-    ----------
-    layout : Layout
-    coefs : list of ndarray
-        One per forward connection, of shape (n_source, n_target); of a convolution (kernel height,
-        kernel width, channels, filters); of an identity (0,).
-    intercepts : list of ndarray
-        One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
-    feedback_coefs : list of ndarray
-        One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
-        feedback is tied to `coefs` or an identity: its strength γ.
-    """
+    """Weights and biases as the estimators expose them."""
 
     layout: Layout
+    #: One per forward connection, of shape (n_source, n_target); of a convolution (kernel height,
+    #: kernel width, channels, filters); of an identity (0,).
     coefs: list[np.ndarray]
+    #: One per layer 1..L, of shape (n_l,); (filters,) in a convolutional layer.
     intercepts: list[np.ndarray]
+    #: One per feedback connection, of shape (n_source, n_target), or kernels. Of shape () if
+    #: feedback is tied to `coefs` or an identity: its strength γ.
     feedback_coefs: list[np.ndarray]
 
     @classmethod

@@ -77,36 +77,21 @@ def explains_full_device(method: Method) -> Method:
 
 @dataclass(frozen=True)
 class NudgeRequest:
-    """A nudge of the output towards targets, in the second phase of `relax`.
-
-    Attributes
-    ----------
-    loss : Loss
-    target : ndarray of shape (n_samples, n_outputs)
-    beta : float
-        Not 0; infinity holds the output at the target.
-    """
+    """A nudge of the output towards targets, in the second phase of `relax`."""
 
     loss: Loss
+    #: Shape (n_samples, n_outputs).
     target: np.ndarray
+    #: Not 0; infinity holds the output at the target.
     beta: float
 
 
 @dataclass(frozen=True)
 class Settled:
-    """Equilibria, and the way back to the array library of X.
+    """Equilibria, and the way back to the array library of X."""
 
-    Attributes
-    ----------
-    result : Result
-        The states, of all layers or of the output alone, are arrays of `backend`. Everything else
-        is NumPy's.
-    backend : ArrayBackend
-    home : Home
-    config : Config
-        Parameters of the estimator.
-    """
-
+    #: The states, of all layers or of the output alone, are arrays of `backend`. Everything else is
+    #: NumPy's.
     result: Result
     backend: ArrayBackend
     home: Home
@@ -170,14 +155,9 @@ def computing(estimator: Any) -> Config:
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
-    """Return the backend of a fitted model: the chosen one, or NumPy's if there is no device.
+    """Return the backend of a `Config` or a fitted estimator; NumPy's if there is no device.
 
     So a model that was fitted on a device predicts on machines without one.
-
-    Parameters
-    ----------
-    chosen : Config or estimator
-        With an attribute `backend`.
     """
     return NumpyBackend() if chosen.backend == "numpy" else available_backend()
 

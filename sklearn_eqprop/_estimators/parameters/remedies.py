@@ -13,42 +13,27 @@ from sklearn_eqprop._estimators.parameters.config import Config
 
 @dataclass(frozen=True)
 class Situation:
-    """What decides whether a remedy can help.
-
-    Attributes
-    ----------
-    config : Config
-    dtype : dtype
-        Of the weights.
-    standardised : bool
-        Whether the columns of X have means near 0 and standard deviations near 1.
-    own_validation : bool, default=False
-        Whether the user passed a validation set.
-    alpha : float or None, default=None
-        The strength of the penalty, if it is known: 'auto' stands for a number.
-    """
+    """What decides whether a remedy can help."""
 
     config: Config
+    #: Of the weights.
     dtype: Any
+    #: Whether the columns of X have means near 0 and standard deviations near 1.
     standardised: bool
+    #: Whether the user passed a validation set.
     own_validation: bool = False
+    #: The strength of the penalty, if it is known: 'auto' stands for a number.
     alpha: float | None = None
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """Something to do, and when it can help.
+    """Something to do, and when it can help."""
 
-    Attributes
-    ----------
-    text : str
-        Begins with a verb. ``{c}`` stands for the `Config` and ``{alpha}`` for `Situation.alpha`,
-        so that it can name present values.
-    helps : callable
-        Whether the remedy is not yet in force, and can have an effect.
-    """
-
+    #: Begins with a verb. ``{c}`` stands for the `Config` and ``{alpha}`` for `Situation.alpha`, so
+    #: that it can name present values.
     text: str
+    #: Whether the remedy is not yet in force, and can have an effect.
     helps: Callable[[Situation], bool] = lambda _: True
 
 

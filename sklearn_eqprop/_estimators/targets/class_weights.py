@@ -9,17 +9,7 @@ from sklearn.utils import compute_class_weight
 def weight_of_classes(
     class_weight: Any, classes: np.ndarray, y: np.ndarray, weight: np.ndarray
 ) -> np.ndarray:
-    """Return the weight of each class.
-
-    Parameters
-    ----------
-    class_weight : dict or 'balanced'
-    classes : ndarray of shape (n_classes,)
-        Sorted labels.
-    y : ndarray of shape (n_samples,)
-        Labels.
-    weight : ndarray of shape (n_samples,)
-        Weights of the samples.
+    """Return the weight of each class, given the labels of the samples and their own weights.
 
     Raises
     ------

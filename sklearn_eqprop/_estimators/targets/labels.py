@@ -10,8 +10,7 @@ from sklearn.metrics import accuracy_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
-from sklearn_eqprop._backend import ArrayBackend, NumpyBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend, NumpyBackend
 from sklearn_eqprop._estimators.data.array_home import on_host
 from sklearn_eqprop._estimators.data.inputs import refuse_missing
 from sklearn_eqprop._estimators.parameters.config import Config
@@ -24,17 +23,9 @@ from sklearn_eqprop._sklearn_compat import type_of_target
 
 @dataclass(frozen=True)
 class Labels:
-    """The output layer has one unit for each class, or for each label of a multilabel target.
+    """The output layer has one unit for each class, or for each label of a multilabel target."""
 
-    Attributes
-    ----------
-    classes : ndarray of shape (n_classes,) or (n_labels,)
-        Sorted class labels. With multilabel targets: the numbers of the columns of y.
-    multilabel : bool
-    loss : ClassificationLoss
-    class_weight : dict, 'balanced' or None
-    """
-
+    #: Sorted class labels. With multilabel targets: the numbers of the columns of y.
     classes: np.ndarray
     multilabel: bool
     loss: ClassificationLoss

@@ -11,8 +11,7 @@ from scipy import sparse
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 
-from sklearn_eqprop._backend import ArrayBackend
-from sklearn_eqprop._backend.array_backend import Array
+from sklearn_eqprop._backend import Array, ArrayBackend
 from sklearn_eqprop._estimators.data.other_scale import warn_about_held_out
 from sklearn_eqprop._estimators.data.rows import TELLING_ROWS, look_over
 from sklearn_eqprop._estimators.parameters.config import Config
@@ -32,29 +31,20 @@ LARGEST_ERROR = 1e140
 
 @dataclass(frozen=True)
 class Numbers:
-    """The output layer has one unit for each column of y.
+    """The output layer has one unit for each column of y."""
 
-    Attributes
-    ----------
-    single_output : bool
-        Whether y has one dimension.
-    mean, scale : ndarray of shape (n_outputs,)
-        The network is trained on ``(y - mean) / scale``. If the loss predicts a logarithm
-        (Poisson), the mean is 0 and the scale is the mean of the targets. If outputs are bounded,
-        the first targets fill their range.
-    loss : Loss
-    rho : Activation
-        Of the outputs.
-    undecided : tuple of (ndarray, ndarray or None), or None
-        Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
-        targets vary.
-    """
-
+    #: Whether y has one dimension.
     single_output: bool
+    #: The network is trained on ``(y - mean) / scale``, with one number per output. If the loss
+    #: predicts a logarithm (Poisson), the mean is 0 and the scale is the mean of the targets. If
+    #: outputs are bounded, the first targets fill their range.
     mean: np.ndarray
     scale: np.ndarray
     loss: Loss
+    #: Of the outputs.
     rho: Activation
+    #: Targets and weights of the first calls of ``partial_fit``, while they do not tell how the
+    #: targets vary.
     undecided: tuple[np.ndarray, np.ndarray | None] | None = None
 
     #: How far apart hidden units are when training starts. With few inputs Glorot's range leaves
@@ -367,10 +357,7 @@ def _mean_and_spread(column: np.ndarray, weight: np.ndarray | None) -> tuple[flo
 def r2(y: np.ndarray, predicted: np.ndarray, sample_weight: np.ndarray | None) -> float:
     """Return R², in units whose squares do not overflow. Errors that are too large are cut off.
 
-    Parameters
-    ----------
-    y, predicted : ndarray of shape (n_samples, n_outputs)
-    sample_weight : ndarray of shape (n_samples,) or None
+    Targets and predictions have the shape (n_samples, n_outputs).
     """
     # Near the largest number only halves can be subtracted.
     y, predicted = 0.5 * y, 0.5 * predicted.astype(np.float64)

@@ -17,32 +17,22 @@ class Activation(ABC):
 
     All methods take the array module ``xp`` and arrays of one shape and type, and return an array
     of that shape and type.
-
-    Attributes
-    ----------
-    name : str
-        Name the user chooses it by.
-    lower, upper : float or None, default=None
-        Range of the state; None if that side is open.
-    transmits_state : bool, default=False
-        Whether ρ(s) = s for every state in the range, so that no rate need be computed.
-    rate_is_bounded : bool, default=False
-        Whether ρ(s) is between -1 and 1 for every state.
-    analytic : bool, default=False
-        Whether `rate_change` also takes a complex d, for N-point nudging.
-    rate_is_signed : bool, default=False
-        Whether ρ(s) can be negative. Max pooling may then have no equilibrium.
-    bounded : bool
-        Whether the range ends on one side or on both.
     """
 
+    #: Name the user chooses it by.
     name: str
+    #: Range of the state; None if that side is open.
     lower: float | None = None
     upper: float | None = None
+    #: Whether ρ(s) = s for every state in the range, so that no rate need be computed.
     transmits_state: bool = False
+    #: Whether ρ(s) is between -1 and 1 for every state.
     rate_is_bounded: bool = False
+    #: Whether `rate_change` also takes a complex d, for N-point nudging.
     analytic: bool = False
+    #: Whether ρ(s) can be negative. Max pooling may then have no equilibrium.
     rate_is_signed: bool = False
+    #: Whether the range ends on one side or on both.
     bounded: bool = False
 
     def __init_subclass__(cls) -> None:

@@ -1,15 +1,17 @@
 """Pictures for Theorem 1: gradient alignment, and the symmetry of A."""
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sklearn_eqprop.diagnostics._alignment import GradientAlignment, gradient_alignment
-from sklearn_eqprop.diagnostics._displays.base import Display
+from sklearn_eqprop.diagnostics._displays.base import ResultDisplay
 from sklearn_eqprop.diagnostics._symmetry import JacobianSymmetry, jacobian_symmetry
 
 
-class GradientAlignmentDisplay(Display):
+@dataclass(eq=False)
+class GradientAlignmentDisplay(ResultDisplay):
     """Cosines of ν and of the estimator's update with -dJ/dθ, two bars per block.
 
     Parameters
@@ -21,30 +23,14 @@ class GradientAlignmentDisplay(Display):
     ----------
     bars_ : list of matplotlib BarContainer
         The cosines of ν, and those of the update.
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    def __init__(self, alignment: GradientAlignment) -> None:
-        self.alignment = alignment
-        self._size = (max(6.4, 0.55 * len(alignment.blocks) + 1.5), 4.2)
+    alignment: GradientAlignment
 
-    @classmethod
-    def from_estimator(cls, estimator: Any, X: Any, y: Any, *, ax: Any = None) -> Self:
-        """Measure and draw the result.
+    _measure = staticmethod(gradient_alignment)
 
-        Parameters
-        ----------
-        estimator, X, y
-            As for `gradient_alignment`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        GradientAlignmentDisplay
-        """
-        return cls(gradient_alignment(estimator, X, y)).plot(ax)
+    def __post_init__(self) -> None:
+        self._size = (max(6.4, 0.55 * len(self.alignment.blocks) + 1.5), 4.2)
 
     def _draw(self, ax: Any) -> None:
         found = self.alignment
@@ -71,44 +57,20 @@ class GradientAlignmentDisplay(Display):
         ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
 
 
-class JacobianSymmetryDisplay(Display):
+@dataclass(eq=False)
+class JacobianSymmetryDisplay(ResultDisplay):
     """Histogram over the samples: the symmetry of A, with and without the leak.
 
     Parameters
     ----------
     symmetry : JacobianSymmetry
         From `jacobian_symmetry`.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
+    symmetry: JacobianSymmetry
+
+    _measure = staticmethod(jacobian_symmetry)
     _size = (6.4, 4.0)
-
-    def __init__(self, symmetry: JacobianSymmetry) -> None:
-        self.symmetry = symmetry
-
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Any, *, ax: Any = None, n_probes: int = 64, random_state: Any = 0
-    ) -> Self:
-        """Measure and draw the result.
-
-        Parameters
-        ----------
-        estimator, X, n_probes, random_state
-            As for `jacobian_symmetry`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        JacobianSymmetryDisplay
-        """
-        found = jacobian_symmetry(estimator, X, n_probes=n_probes, random_state=random_state)
-        return cls(found).plot(ax)
 
     def _draw(self, ax: Any) -> None:
         found = self.symmetry

@@ -1,12 +1,13 @@
 """The base class of all displays."""
 
-from typing import Any, Self
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 from sklearn_eqprop._backend import ignoring_float_errors
 
 
 class Display:
-    """A picture of a result, with the interface of scikit-learn's displays.
+    """A picture, with the interface of scikit-learn's displays.
 
     Attributes
     ----------
@@ -61,6 +62,33 @@ class Display:
     def _draw(self, ax: Any) -> None:
         """Draw the picture in some axes."""
         raise NotImplementedError
+
+
+class ResultDisplay(Display):
+    """A picture of the result of a diagnostic, which is the only field of a subclass."""
+
+    #: The diagnostic, as a static method.
+    _measure: ClassVar[Callable[..., Any]]
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *data: Any, ax: Any = None, **settings: Any) -> Self:
+        """Measure and draw the result.
+
+        Parameters
+        ----------
+        estimator : EqPropClassifier or EqPropRegressor
+            Fitted.
+        *data, **settings
+            X, y and further arguments, as for the diagnostic.
+        ax : matplotlib Axes, default=None
+            Axes to draw in. None: a new figure.
+
+        Returns
+        -------
+        Display
+        """
+        found = cls._measure(estimator, *data, **settings)
+        return cls(found).plot(ax)  # type: ignore[call-arg]
 
 
 def layer_colours(n_layers: int) -> list[Any]:

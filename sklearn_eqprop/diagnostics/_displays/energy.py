@@ -1,17 +1,19 @@
 """Picture of the energy along a relaxation."""
 
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop.diagnostics._displays.base import Display
+from sklearn_eqprop.diagnostics._displays.base import ResultDisplay
 from sklearn_eqprop.diagnostics._energy import Energy, energy
 
 #: Differences below this share of the largest energy are rounding, and are not drawn.
 _ROUNDING = 1e-14
 
 
-class EnergyDisplay(Display):
+@dataclass(eq=False)
+class EnergyDisplay(ResultDisplay):
     """How far the energy of each sample is above its last value, sweep by sweep.
 
     Parameters
@@ -23,38 +25,11 @@ class EnergyDisplay(Display):
     ----------
     lines_ : list of matplotlib Line2D
         One thin line per sample, then the mean over the samples.
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    def __init__(self, result: Energy) -> None:
-        self.result = result
+    result: Energy
 
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any = None,
-        beta: float = 0.0,
-        *,
-        ax: Any = None,
-        n_steps: int | None = None,
-    ) -> Self:
-        """Measure and draw the result.
-
-        Parameters
-        ----------
-        estimator, X, y, beta, n_steps
-            As for `energy`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        EnergyDisplay
-        """
-        return cls(energy(estimator, X, y, beta, n_steps=n_steps)).plot(ax)
+    _measure = staticmethod(energy)
 
     def _draw(self, ax: Any) -> None:
         curve = self.result.curve

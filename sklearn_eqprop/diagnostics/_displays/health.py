@@ -1,9 +1,10 @@
 """Picture of the health report."""
 
 import textwrap
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
-from sklearn_eqprop.diagnostics._displays.base import Display
+from sklearn_eqprop.diagnostics._displays.base import ResultDisplay
 from sklearn_eqprop.diagnostics._health import HealthReport, health_report
 from sklearn_eqprop.diagnostics._results import HealthCheck
 
@@ -15,50 +16,25 @@ _WIDTH = 8.0
 _PER_INCH = 14
 
 
-class HealthReportDisplay(Display):
+@dataclass(eq=False)
+class HealthReportDisplay(ResultDisplay):
     """The checks of a health report, each with its verdict, finding and remedy.
+
+    Axes of your own should be about 8 inches high.
 
     Parameters
     ----------
     report : HealthReport
         From `health_report`.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    def __init__(self, report: HealthReport) -> None:
-        self.report = report
-        heights = [_height(_text(check, _WIDTH)) for check in report.checks]
+    report: HealthReport
+
+    _measure = staticmethod(health_report)
+
+    def __post_init__(self) -> None:
+        heights = [_height(_text(check, _WIDTH)) for check in self.report.checks]
         self._size = (_WIDTH, 0.5 + 0.2 * sum(heights))
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        X_test: Any = None,
-        y_test: Any = None,
-        ax: Any = None,
-    ) -> Self:
-        """Measure and draw the result.
-
-        Parameters
-        ----------
-        estimator, X, y, X_test, y_test
-            As for `health_report`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in, about 8 inches high. None: a new figure.
-
-        Returns
-        -------
-        HealthReportDisplay
-        """
-        return cls(health_report(estimator, X, y, X_test=X_test, y_test=y_test)).plot(ax)
 
     def _draw(self, ax: Any) -> None:
         ax.set(xticks=[], yticks=[])

@@ -1,19 +1,22 @@
 """Pictures of dynamics: error signals over time, and free phases from many starts."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 
-from sklearn_eqprop._backend import ignoring_float_errors
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
-from sklearn_eqprop.diagnostics._displays.base import Display, layer_colours
+from sklearn_eqprop.diagnostics._displays.base import ResultDisplay, layer_colours
 from sklearn_eqprop.diagnostics._good_parameter import GoodParameter, good_parameter
 from sklearn_eqprop.diagnostics._processes import ErrorProcesses, error_processes
 
 
-class ErrorProcessesDisplay(Display):
+@dataclass(eq=False)
+class ErrorProcessesDisplay(ResultDisplay):
     """The processes of Theorems 3 and 4 over time, one colour per layer.
+
+    `from_estimator` also takes the `kind` of picture, see `plot`.
 
     Parameters
     ----------
@@ -23,44 +26,18 @@ class ErrorProcessesDisplay(Display):
     Attributes
     ----------
     lines_ : list of matplotlib Line2D
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    def __init__(self, processes: ErrorProcesses) -> None:
-        self.processes = processes
+    processes: ErrorProcesses
+
+    _measure = staticmethod(error_processes)
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        kind: str = "signals",
-        ax: Any = None,
-        **settings: Any,
+        cls, estimator: Any, *data: Any, kind: str = "signals", ax: Any = None, **settings: Any
     ) -> Self:
-        """Measure and draw the result.
+        return cls(error_processes(estimator, *data, **settings)).plot(ax, kind=kind)
 
-        Parameters
-        ----------
-        estimator, X, y
-            As for `error_processes`.
-        kind : {'signals', 'updates', 'cosines'}, default='signals'
-            What to draw, see `plot`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-        **settings
-            Other parameters of `error_processes`.
-
-        Returns
-        -------
-        ErrorProcessesDisplay
-        """
-        return cls(error_processes(estimator, X, y, **settings)).plot(ax, kind=kind)
-
-    @ignoring_float_errors
     def plot(self, ax: Any = None, *, kind: str = "signals") -> Self:
         """Draw the picture.
 
@@ -89,14 +66,16 @@ class ErrorProcessesDisplay(Display):
         if kind not in kinds:
             msg = f"kind must be one of {', '.join(map(repr, kinds))}. Got {kind!r}."
             raise InvalidParameterError(msg)
-        ax = self._axes(ax)
+        self._draw_kind = kinds[kind]
+        return super().plot(ax)
+
+    def _draw(self, ax: Any) -> None:
         self.lines_: list[Any] = []
-        kinds[kind](ax)
+        self._draw_kind(ax)
         # If all outputs are at their targets, there is no signal, and only the time 0.
         end = self.processes.times[-1] or 1.0
         ax.set(xlabel="time, in time constants of a unit", xlim=(0, end))
         ax.grid(alpha=0.3)
-        return self
 
     def _signals(self, ax: Any) -> None:
         found = self.processes
@@ -173,51 +152,20 @@ def _joint_cosine(found: ErrorProcesses, columns: list[int]) -> np.ndarray:
     return np.where(both, terms.sum(axis=1), np.nan)
 
 
-class GoodParameterDisplay(Display):
+@dataclass(eq=False)
+class GoodParameterDisplay(ResultDisplay):
     """Histogram of the steps that free phases take from random starts.
 
     Parameters
     ----------
     result : GoodParameter
         From `good_parameter`.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
+    result: GoodParameter
+
+    _measure = staticmethod(good_parameter)
     _size = (6.4, 4.0)
-
-    def __init__(self, result: GoodParameter) -> None:
-        self.result = result
-
-    @classmethod
-    def from_estimator(
-        cls,
-        estimator: Any,
-        X: Any,
-        y: Any,
-        *,
-        ax: Any = None,
-        n_starts: int = 10,
-        random_state: Any = 0,
-    ) -> Self:
-        """Measure and draw the result.
-
-        Parameters
-        ----------
-        estimator, X, y, n_starts, random_state
-            As for `good_parameter`.
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        GoodParameterDisplay
-        """
-        found = good_parameter(estimator, X, y, n_starts=n_starts, random_state=random_state)
-        return cls(found).plot(ax)
 
     def _draw(self, ax: Any) -> None:
         found, steps = self.result, self.result.n_steps

@@ -1,6 +1,8 @@
 """Pictures of training: the loss, and how the phases settled."""
 
-from typing import Any, Self
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -11,7 +13,32 @@ from sklearn_eqprop.diagnostics._subject import check_estimator
 _UNSETTLED = 0.01
 
 
-class LossCurveDisplay(Display):
+class _TrainingDisplay(Display):
+    """A picture of attributes of a fitted estimator."""
+
+    #: The attributes, in the order of the fields.
+    _attributes: ClassVar[tuple[str, ...]]
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
+        """Draw the curves of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : EqPropClassifier or EqPropRegressor
+        ax : matplotlib Axes, default=None
+            Axes to draw in. None: a new figure.
+
+        Returns
+        -------
+        Display
+        """
+        check_estimator(cls.__name__, estimator)
+        return cls(*(getattr(estimator, name) for name in cls._attributes)).plot(ax)
+
+
+@dataclass(eq=False)
+class LossCurveDisplay(_TrainingDisplay):
     """The training loss per epoch and, with early stopping, the validation score.
 
     Parameters
@@ -23,32 +50,14 @@ class LossCurveDisplay(Display):
 
     Attributes
     ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     score_ax_ : matplotlib Axes or None
         Axes of the score, on the right. None without scores.
     """
 
-    def __init__(self, loss_curve: Any, validation_scores: Any = None) -> None:
-        self.loss_curve = list(loss_curve)
-        self.validation_scores = validation_scores
+    loss_curve: Sequence[float]
+    validation_scores: Sequence[float] | None = None
 
-    @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
-        """Draw the curve of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : EqPropClassifier or EqPropRegressor
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        LossCurveDisplay
-        """
-        check_estimator(cls.__name__, estimator)
-        return cls(estimator.loss_curve_, estimator.validation_scores_).plot(ax)
+    _attributes = ("loss_curve_", "validation_scores_")
 
     def _draw(self, ax: Any) -> None:
         epochs = np.arange(1, len(self.loss_curve) + 1)
@@ -69,39 +78,19 @@ class LossCurveDisplay(Display):
             ax.legend(handles=[line, score], loc="center right")
 
 
-class RelaxationCurveDisplay(Display):
+@dataclass(eq=False)
+class RelaxationCurveDisplay(_TrainingDisplay):
     """Mean sweeps of the two phases per epoch. Epochs that did not settle are marked.
 
     Parameters
     ----------
     relaxation : dict of str to list of float
         As in the attribute `relaxation_`.
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    def __init__(self, relaxation: Any) -> None:
-        self.relaxation = relaxation
+    relaxation: dict[str, list[float]]
 
-    @classmethod
-    def from_estimator(cls, estimator: Any, *, ax: Any = None) -> Self:
-        """Draw the curves of a fitted estimator.
-
-        Parameters
-        ----------
-        estimator : EqPropClassifier or EqPropRegressor
-        ax : matplotlib Axes, default=None
-            Axes to draw in. None: a new figure.
-
-        Returns
-        -------
-        RelaxationCurveDisplay
-        """
-        check_estimator(cls.__name__, estimator)
-        return cls(estimator.relaxation_).plot(ax)
+    _attributes = ("relaxation_",)
 
     def _draw(self, ax: Any) -> None:
         for phase, colour in (("free", "tab:blue"), ("nudged", "tab:orange")):

@@ -1,6 +1,7 @@
 """Pictures of the weights from the input."""
 
 import math
+from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ from sklearn_eqprop.diagnostics._displays.base import Display
 from sklearn_eqprop.diagnostics._subject import check_estimator
 
 
+@dataclass(eq=False)
 class WeightsDisplay(Display):
     """Weights from the input as images, one per hidden unit or per kernel.
 
@@ -20,17 +22,11 @@ class WeightsDisplay(Display):
     Parameters
     ----------
     images : ndarray of shape (n_units, height, width)
-
-    Attributes
-    ----------
-    ax_, figure_ : matplotlib Axes and Figure
-        The axes of the picture, and their figure. Set by `plot`.
     """
 
-    _size = (6.4, 6.0)
+    images: np.ndarray
 
-    def __init__(self, images: np.ndarray) -> None:
-        self.images = images
+    _size = (6.4, 6.0)
 
     @classmethod
     @ignoring_float_errors
