@@ -44,6 +44,12 @@ class_weight : dict, 'balanced' or None, default
     Data. Weights of the classes in the training loss, multiplied with `sample_weight`. Not for
     multilabel targets.
 """
+LABEL_SMOOTHING = """\
+label_smoothing : float, default
+    Learning. Share ε in [0, 1) of each target that is spread over all K classes: the target is
+    1 - ε + ε/K for the class and ε/K for the others (Szegedy et al. 2016, arXiv:1512.00567). With
+    multilabel targets 1 becomes 1 - ε/2 and 0 becomes ε/2. Scores use the labels themselves.
+"""
 
 
 def _has_probabilities(classifier: EqPropClassifier) -> bool:
@@ -52,7 +58,13 @@ def _has_probabilities(classifier: EqPropClassifier) -> bool:
     return isinstance(loss, str) or hasattr(loss, "probabilities")
 
 
-@documented(LABEL_LOSSES, loss=LOSS, scoring=SCORING, class_weight=CLASS_WEIGHT)
+@documented(
+    LABEL_LOSSES,
+    loss=LOSS,
+    scoring=SCORING,
+    class_weight=CLASS_WEIGHT,
+    label_smoothing=LABEL_SMOOTHING,
+)
 @dataclass(eq=False, repr=False, kw_only=True)
 class EqPropClassifier(ClassifierMixin, BaseEqProp):
     """Classifier whose network is trained by equilibrium propagation.
@@ -92,6 +104,7 @@ class EqPropClassifier(ClassifierMixin, BaseEqProp):
 
     loss: Any = "log_loss"
     class_weight: Any = None
+    label_smoothing: float = 0.0
 
     classes_: np.ndarray = field(init=False)
 

@@ -205,7 +205,7 @@ def own_score(
 ) -> Callable[[Network], float]:
     """Return a function for accuracy or R²; for the negative mean loss if ``scoring='loss'``."""
     if config.scoring == "loss":
-        losses = losses_on(config, targets, held_out, input_scales)
+        losses = losses_on(config, targets.for_scores, held_out, input_scales)
         weight = held_out.weight
         return lambda network: _comparable(
             -float(np.average(losses(network), weights=weight)), "loss"

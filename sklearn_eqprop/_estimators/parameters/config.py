@@ -92,6 +92,7 @@ class Config:
     verbose: bool | int
     random_state: Any
     class_weight: Any
+    label_smoothing: float | None
     transform_layers: Any
     input_shape: Any
     backend: str
@@ -293,7 +294,8 @@ class Config:
             *(self.early_stopping, self.restore_best_weights, self.alpha, self.most_samples),
             *(self.activation, self.output_activation, self.objective, _told(self.loss)),
             *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
-            *(_told(self.scoring), _told(self.augment), repr(self.substrate)),
+            *(_told(self.scoring), _told(self.augment), self.label_smoothing),
+            repr(self.substrate),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:
@@ -334,7 +336,7 @@ _NAMES = tuple(field.name for field in fields(Config))
 def given_parameters(estimator: Any) -> tuple[Any, ...]:
     """Return the very objects that the constructor or ``set_params`` was given, in Config's order.
 
-    A regressor has no `class_weight`: it counts as None.
+    A regressor has no `class_weight` and no `label_smoothing`: they count as None.
     """
     return tuple(getattr(estimator, name, None) for name in _NAMES)
 

@@ -63,5 +63,6 @@ _OWN_LOSS = HasMethods(["value", "derivative"])
 OF_CLASSIFIER = SHARED | {
     "loss": [StrOptions(set(LABEL_LOSSES)), _OWN_LOSS],
     "class_weight": [StrOptions({"balanced"}), dict, None],
+    "label_smoothing": [Interval(Real, 0, 1, closed="left")],
 }
 OF_REGRESSOR = SHARED | {"loss": [StrOptions(set(NUMBER_LOSSES)), _OWN_LOSS]}

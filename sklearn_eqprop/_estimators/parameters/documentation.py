@@ -63,7 +63,7 @@ loop_gain : float, 'auto' or None, default
     shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
     With tied feedback γ shrinks, and the forward weights stay as they are.
 {loss}
-beta : float or 'auto', default
+{label_smoothing}beta : float or 'auto', default
     Learning. Influence parameter β, the strength of the nudge; not 0. 'auto' is 0.5, and 1e-8 for
     'asymmetric'. ``float('inf')`` holds the output at the target (GeneRec, O'Reilly 1996; with tied
     weights contrastive Hebbian learning); it needs the squared error, 'one_sided' and
@@ -293,7 +293,7 @@ def documented(losses: Mapping[str, Any], **own: str) -> Callable[[Estimator], E
             return f"{name}{rest.replace('{choices}', choices)}={defaults[name]!r}"
 
         text = PARAMETERS
-        for name in ("loss", "scoring", "class_weight"):
+        for name in ("loss", "label_smoothing", "scoring", "class_weight"):
             text = text.replace(f"{{{name}}}", own.get(name, ""))
         text = _DECLARATION.sub(declared, text)
         # Python 3.13 removes the indentation by itself.

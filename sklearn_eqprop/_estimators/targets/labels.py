@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -30,6 +30,8 @@ class Labels:
     multilabel: bool
     loss: ClassificationLoss
     class_weight: Any
+    #: Share of each target that is spread equally over the classes, or over 0 and 1 (multilabel).
+    smoothing: float
 
     #: How far apart hidden units are when training starts, see `initial_weights`.
     spread_of_units: ClassVar[float] = 0.0
@@ -70,7 +72,8 @@ class Labels:
     @classmethod
     def _with(cls, classes: np.ndarray, multilabel: bool, config: Config) -> Labels:
         losses = MULTILABEL_LOSSES if multilabel else LABEL_LOSSES
-        return cls(classes, multilabel, config.loss_from(losses), config.class_weight)
+        smoothing = config.label_smoothing or 0.0
+        return cls(classes, multilabel, config.loss_from(losses), config.class_weight, smoothing)
 
     @staticmethod
     def plain(y: Any) -> Any:
@@ -190,12 +193,24 @@ class Labels:
         return y if self.multilabel else np.searchsorted(self.classes, y)
 
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
-        """Return the 0/1 targets of the output layer, shape (n_samples, n_outputs)."""
+        """Return the targets that the output layer learns, shape (n_samples, n_outputs).
+
+        They are 0 or 1 without smoothing.
+        """
         if self.multilabel:
-            return y.astype(dtype)
-        target = np.zeros((y.shape[0], self.n_outputs), dtype=dtype)
-        target[np.arange(y.shape[0]), self.codes(y)] = 1
+            target, n_choices = y.astype(dtype), 2
+        else:
+            target, n_choices = np.zeros((y.shape[0], self.n_outputs), dtype=dtype), self.n_outputs
+            target[np.arange(y.shape[0]), self.codes(y)] = 1
+        if self.smoothing:
+            target *= 1 - self.smoothing
+            target += self.smoothing / n_choices
         return target
+
+    @property
+    def for_scores(self) -> Labels:
+        """The same labels, without smoothing."""
+        return replace(self, smoothing=0.0)
 
     def decode(self, output: Array, backend: ArrayBackend) -> Array:
         """Return the predicted labels of output states, where the outputs live.

@@ -200,6 +200,11 @@ class Numbers:
         """Return the targets as numbers, in the unit of training."""
         return self.encode(y, np.float64)
 
+    @property
+    def for_scores(self) -> Numbers:
+        """The numbers themselves: they are never smoothed."""
+        return self
+
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the standardised targets, shape (n_samples, n_outputs).
 
