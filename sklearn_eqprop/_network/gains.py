@@ -29,8 +29,9 @@ are shrunk by one factor t. K leads to later layers only, so K^L = 0, and (λ - 
 
     r(K + t M) = sqrt(c)   for   t = 1 / r((sqrt(c) - K)^-1 M),
 
-and r(N) exceeds sqrt(c) exactly if this t is below 1. Layers in a row keep their separate rule,
-which shrinks only the loops that are too strong.
+and r(N) exceeds sqrt(c) exactly if this t is below 1. Feedback that leads down by n levels is
+shrunk by t^n, which keeps the bound as well. Layers in a row keep their separate rule, which
+shrinks only the loops that are too strong.
 
 **Convolutions** are linear maps, and the same power iteration finds their norms. Pooling by the
 maximum picks one member of each window. With its winners held, its norm and that of its transpose

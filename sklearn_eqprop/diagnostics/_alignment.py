@@ -180,6 +180,8 @@ def gradient_alignment(estimator: Any, X: Any, y: Any) -> GradientAlignment:
 
 def alignment_of(subject: Subject, found: Directions) -> GradientAlignment:
     """Angles between directions that are already computed."""
+    directions = zip(found.descent, found.nu, found.update, found.limit, strict=True)
+    learned = [row for row in directions if row[0].size]  # an identity has no weights
     blocks = [
         BlockAlignment(
             **block._asdict(),
@@ -189,15 +191,9 @@ def alignment_of(subject: Subject, found: Directions) -> GradientAlignment:
             nu_norm=norm([nu]),
             gradient_norm=norm([descent]),
         )
-        for block, descent, nu, update, limit in zip(
-            blocks_of(subject.network),
-            found.descent,
-            found.nu,
-            found.update,
-            found.limit,
-            strict=True,
+        for block, (descent, nu, update, limit) in zip(
+            blocks_of(subject.network), learned, strict=True
         )
-        if descent.size  # an identity has no weights
     ]
     return GradientAlignment(
         overall=cosine(found.nu, found.descent),

@@ -232,7 +232,8 @@ class _Processes:
             self._substrate.local_change(self._free, [layer * self._shares for layer in integral])
             for integral in (self._S_integral, sigma_integral)
         )
-        return theta, nu
+        # The blocks of identities are empty.
+        return [block for block in theta if block.size], [block for block in nu if block.size]
 
     def advance(self) -> None:
         """Make one Euler step of both processes."""

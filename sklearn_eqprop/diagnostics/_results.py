@@ -48,13 +48,14 @@ class Block(NamedTuple):
 
 
 def blocks_of(network: Network) -> list[Block]:
-    """Every block of a network, in the order of `Network.parameters`."""
+    """Every block of a network, in the order of `Network.parameters`, without identities."""
     wiring = network.wiring
     pairs = {"forward": wiring.forward, "feedback": () if network.tied else wiring.feedback}
     weights = [
         Block(weights_name(wiring, role, pair), role, *pair)
         for role, joined in pairs.items()
         for pair in joined
+        if pair not in wiring.identities
     ]
     layers = range(1, network.n_layers + 1)
     return weights + [Block(f"{_LETTERS['bias']}_{layer}", "bias", None, layer) for layer in layers]

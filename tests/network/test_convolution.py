@@ -25,6 +25,11 @@ SPECS = [
     Conv2D(2, 3, padding="same", pool=3, pooling="average"),
     Conv2D(2, 5, stride=3, padding="same"),
     Conv2D(1, 1),
+    Conv2D(3, 1, stride=2),
+    Conv2D(2, 1, stride=(3, 2), padding="same"),
+    Conv2D(2, 2, stride=3),
+    Conv2D(3, 1, stride=2, pool=2),
+    Conv2D(3, 1, pool=3, pooling="average"),
 ]
 SHAPES = [(7, 6, 1), (8, 9, 2)]
 CASES = list(itertools.product(SPECS, SHAPES))

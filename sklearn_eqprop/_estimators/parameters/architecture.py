@@ -151,7 +151,9 @@ def _check_kinds(wiring: Wiring, kinds: Mapping[Pair, Any], config: Config) -> N
         wrong = ""
         if kind == IDENTITY and pair[0] == 0:
             wrong = "is an identity from the input. Use a connection with weights"
-        elif kind == IDENTITY and pair[0] >= pair[1] and back not in wiring.identities:
+        elif kind == IDENTITY and pair == back:
+            wrong = "is an identity within a layer. Remove it"
+        elif kind == IDENTITY and pair[0] > pair[1] and back not in wiring.identities:
             wrong = f"is an identity as feedback, which needs {(*back, kind)!r}. Add it"
         elif kind is None and pair[0] > pair[1] and back in wiring.identities:
             wrong = f"is feedback beside an identity. Write {(*pair, IDENTITY)!r}"
