@@ -69,7 +69,6 @@ READ = [
     "plot_own_loss.py",
     "plot_skip_connections.py",
     "plot_analog_substrate.py",
-    "analog_chip.py",
     "plot_paper_mnist.py",
 ]
 sphinx_gallery_conf = {

@@ -1,19 +1,19 @@
-"""Public names for devices that stand in for the simulated network: all to write your own."""
+"""Public names for hardware in place of the simulated network, and all to connect your own."""
 
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network.network import Parameter
 from sklearn_eqprop._relaxation import Result
-from sklearn_eqprop._substrates.devices.analog_chip import AnalogChip
-from sklearn_eqprop._substrates.devices.checking import check_substrate
-from sklearn_eqprop._substrates.devices.connected import Device
+from sklearn_eqprop._substrates.hardware.analog_chip import AnalogChip
+from sklearn_eqprop._substrates.hardware.checking import check_substrate
+from sklearn_eqprop._substrates.hardware.connected import Hardware
 from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.seam import Substrate
 
 __all__ = [
     "AnalogChip",
-    "Device",
     "FreePhase",
+    "Hardware",
     "Loss",
     "Network",
     "Parameter",

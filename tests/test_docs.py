@@ -25,6 +25,26 @@ def test_code_of_a_page_runs(page, capsys):
         assert "settling" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:Training reached max_iter", "ignore:beta=0.5 with")
+def test_code_of_the_page_on_substrates():
+    page = (ROOT / "docs" / "substrate.md").read_text("utf-8")
+    on_chip, minimal, trained, by_hand = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    variables = {}
+    exec(on_chip, variables)
+    X, y = variables["X"], variables["y"]
+    assert variables["model"].score(X, y) > 0.9
+    exec(minimal, variables)
+    assert 35 < len([line for line in minimal.splitlines() if line]) < 45
+    exec(trained, variables)
+    settings = {"batch_size": 20, "max_iter": 50, "random_state": 0, "relax_tol": 1e-10}
+    direct = EqPropClassifier((16,), **settings).fit(X, y)
+    np.testing.assert_allclose(variables["model"].coefs_[0], direct.coefs_[0], atol=1e-3)
+    assert variables["model"].score(X, y) > 0.95
+    exec(by_hand, variables)
+    output = variables["substrate"].settle(X).result.states[-1]
+    assert np.mean(output.argmax(axis=1) == y) > 0.95
+
+
 @pytest.mark.filterwarnings("ignore:Training reached max_iter", "ignore:The free phase did not")
 def test_settings_of_the_table_of_choices():
     page = (ROOT / "docs" / "choose.md").read_text("utf-8")

@@ -6,6 +6,7 @@ The docs build runs all examples as they are.
 
 import importlib.util
 import re
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,8 +14,6 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
-
-from tests.substrates.test_own_substrate import VERBS, Watched
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -220,59 +219,26 @@ def test_compare_prints_a_line_a_model(digits, capsys):
     assert line.split()[-1] == f"{fitted.score(X[200:300], y[200:300]):.1%}"
 
 
-def test_analog_chip_reads_its_record_on_few_levels(analog):
-    record = analog.untrained_network(64, 10, seed=0)
-    written = [parameter.array.copy() for parameter in record.parameters()]
-    chip = analog.AnalogChip(record, analog.Scales((0.1,) * 5), analog.NOISY, seed=0)
-    chip.settle(np.zeros((2, 64)))
-    for weights, block in zip(chip._weights, written, strict=True):
-        levels = weights / 0.1 * 31
-        np.testing.assert_allclose(levels, np.round(levels), atol=1e-9)
-        assert np.abs(levels).max() < 31.5
-        assert np.abs(weights - np.clip(block, -0.1, 0.1)).max() <= 0.05 / 31 + 1e-12
-    for parameter, block in zip(record.parameters(), written, strict=True):
-        assert np.array_equal(parameter.array, block)  # reading is not writing
+def test_analog_copies_are_the_weights_of_the_ideal_network(analog):
+    split, recipe = analog.load_standardised(), analog.Recipe(n_epochs=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        [network] = analog.ideal_networks(split, recipe, 1)
+    coefs = [coef.copy() for coef in network.model.coefs_]
+    faultless = {"noise": 0, "bits": None, "mismatch": 0}
+    assert analog.copied([network], split, **faultless) == [network.accuracy]
+    assert analog.copied([network], split, mismatch=0.9) != [network.accuracy]
+    assert all(map(np.array_equal, coefs, network.model.coefs_))
+    chip = analog.chip_of(network, mismatch=0.3)
+    assert (chip.mismatch, chip.bits, chip.noise) == (0.3, 6, 0.1)
+    assert network.noisy.mismatch == 0
 
 
-def test_analog_chip_without_faults_settles_where_its_record_does(analog):
-    record = analog.untrained_network(64, 10, seed=0)
-    chip = analog.AnalogChip(record, analog.Scales(), analog.Faults(), seed=0)
-    chip.free_steps = 100
-    X = np.random.default_rng(0).standard_normal((5, 64))
-    hidden, output = chip.settle(X).result.states
-    F1, F2, B, b1, b2 = (parameter.array for parameter in record.parameters())
-    np.testing.assert_allclose(hidden, np.maximum(X @ F1 + output @ B + b1, 0), atol=1e-9)
-    np.testing.assert_allclose(output, hidden @ F2 + b2, atol=1e-9)
-
-
-def test_analog_units_are_off_by_what_their_faults_say(analog):
-    record = analog.untrained_network(64, 10, seed=0)
-    scales = analog.Scales(states=(2.0, 5.0))
-    chip = analog.AnalogChip(record, scales, analog.Faults(offsets=0.1, slopes=0.2), seed=0)
-    chip.free_steps = 100
-    (hidden, output), (again, _) = (chip.settle(np.zeros((1, 64))).result.states for _ in range(2))
-    assert np.array_equal(hidden, again)  # fixed, not drawn anew
-    _, F2, B, b1, b2 = (parameter.array for parameter in record.parameters())
-    driven = chip._slopes[0] * (output @ B + b1 + chip._offsets[0])
-    np.testing.assert_allclose(hidden, np.maximum(driven, 0), atol=1e-9)
-    driven = chip._slopes[1] * (hidden @ F2 + b2 + chip._offsets[1])
-    np.testing.assert_allclose(output, driven, atol=1e-9)
-    for offsets, scale in zip(chip._offsets, scales.states, strict=True):
-        assert 0.5 < offsets.std() / (0.1 * scale) < 1.6
-    assert all(0.1 < slopes.std() < 0.32 for slopes in chip._slopes)
-
-
-def test_analog_chip_is_asked_for_nothing_but_the_two_verbs(analog):
-    X, _, y, _ = analog.load_standardised()
-    record = analog.untrained_network(64, 10, seed=0)
-    scales = analog.Scales((1.0,) * 5, (1.0, 1.0))
-    chip = Watched(analog.AnalogChip(record, scales, analog.mismatched(0.1), seed=0))
-    analog.train(chip, record, X[:200], y[:200], analog.Recipe(n_epochs=1), seed=0)
-    assert chip.asked_for == VERBS
-
-
+@ignore_max_iter
+@pytest.mark.filterwarnings("ignore:beta=1.5 with nudging='centered' may be too strong")
 def test_analog_substrate_prints_and_draws(analog, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(analog, "GRID", {"substrate__bits": [2, 6], "substrate__mismatch": [0.1]})
     analog.main(analog.Recipe(n_epochs=3), n_chips=2)
     lines = capsys.readouterr().out.splitlines()
     rows = {line[:32].strip(): line[32:].split() for line in lines if " mean " in line}
@@ -285,6 +251,7 @@ def test_analog_substrate_prints_and_draws(analog, tmp_path, monkeypatch, capsys
         assert 0 < mean < 100
         if name == "ideal" or name.endswith("in place"):
             assert mean > 30  # three epochs are no more than a beginning
+    assert sum(line.startswith("bits ") for line in lines) == 2
     assert is_png(tmp_path / analog.PICTURE)
 
 
@@ -293,11 +260,11 @@ def test_analog_recipe_never_sees_a_test_row(analog, monkeypatch, capsys):
 
     def networks(split, recipe, n_networks):
         used.extend(split[:2])
-        return [analog.Ideal(0.9, None, analog.Scales(), (1.0, 1.0))] * n_networks
+        return [analog.Ideal(0.9, None, analog.IDEAL, (1.0, 1.0))] * n_networks
 
     monkeypatch.setattr(analog, "ideal_networks", networks)
-    monkeypatch.setattr(analog, "copied", lambda *_: [0.8])
-    monkeypatch.setattr(analog, "in_place", lambda *_: [0.85])
+    monkeypatch.setattr(analog, "copied", lambda *_, **__: [0.8])
+    monkeypatch.setattr(analog, "in_place", lambda *_, **__: [0.85])
     analog.validate(n_chips=2)
     rows = [line.split() for line in capsys.readouterr().out.splitlines()[3:]]
     assert len(rows) == 9

@@ -3,11 +3,10 @@
 Train a chip whose faults the learner cannot see
 ================================================
 
-This example trains digits on a simulated analog chip. Its synapses, units and states have faults
-that the learner does not see. It lets the chip settle, lets it settle again while its outputs are
-pushed, and asks each synapse for its measurement.
+This example trains digits on a simulated analog chip, ``EqPropClassifier(substrate=AnalogChip())``.
+Its synapses, units and states have faults that the learner does not see.
 
-``python examples/hardware/plot_analog_substrate.py`` takes about fifty seconds of one core and
+``python examples/hardware/plot_analog_substrate.py`` takes about a minute of one core and
 writes ``analog_substrate.png`` into the current folder. ``--chips 16`` reduces the standard errors.
 """
 
@@ -15,7 +14,7 @@ writes ``analog_substrate.png`` into the current folder. ``--chips 16`` reduces 
 # The question
 # ------------
 #
-# The faults of a chip (:doc:`analog_chip`):
+# The faults of a chip (:class:`sklearn_eqprop.substrates.AnalogChip`):
 #
 # * each synapse has a fixed random factor;
 # * each unit has a fixed random offset and slope;
@@ -30,45 +29,28 @@ writes ``analog_substrate.png`` into the current folder. ``--chips 16`` reduces 
 
 import argparse
 import time
-from functools import partial
+import warnings
 from itertools import product
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
-from analog_chip import AnalogChip, Faults, Scales
+from sklearn.base import clone
 from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from sklearn_eqprop.learning import (
-    FEEDBACK_WAYS,
-    NUDGINGS,
-    Adam,
-    LearningSettings,
-    LogLoss,
-    LoopGainGuard,
-    NumpyBackend,
-    Trainer,
-    TrainingData,
-    VectorFieldRule,
-    initial_weights,
-    layered_wiring,
-    run_epoch,
-    trained_parameters,
-    wired_network,
-)
+from sklearn_eqprop import EqPropClassifier
+from sklearn_eqprop.substrates import AnalogChip
 
 HIDDEN = 16
-LOOP_GAIN = 0.9  # large, so that feedback matters for the dynamics
-BATCH_SIZE = 100
 MISMATCHES = (0.05, 0.1, 0.2, 0.4)  # the same for synapses, offsets and slopes
 MISMATCH = 0.1  # for the parts that use only one
 N_CHIPS = 6
+GRID = {"substrate__bits": [3, 4, 6], "substrate__mismatch": [0.1, 0.4]}
 PICTURE = "analog_substrate.png"
-
-network_of = partial(wired_network, layered_wiring(2), activation="relu", backend=NumpyBackend())
 
 
 class Recipe(NamedTuple):
@@ -82,7 +64,7 @@ class Recipe(NamedTuple):
 RECIPE = Recipe()
 
 
-NOISY = Faults(noise=0.1, bits=6)
+IDEAL = AnalogChip(mismatch=0, noise=0, bits=None)
 
 
 # %%
@@ -93,47 +75,22 @@ NOISY = Faults(noise=0.1, bits=6)
 # the simulated network is replaced by the chip.
 
 
-def untrained_network(n_inputs, n_outputs, seed):
-    """Return a record with the initial weights of the package's estimators."""
-    weights = initial_weights(
-        (n_inputs, HIDDEN, n_outputs),
-        layered_wiring(2),
-        feedback_init="transpose",
-        feedback_scale=0.3,
-        rng=np.random.RandomState(seed),
-        dtype=np.float64,
+def classifier(chip, recipe, seed):
+    """Return a classifier for a chip."""
+    return EqPropClassifier(
+        (HIDDEN,),
+        substrate=chip,
+        loop_gain=0.9,  # large, so that feedback matters for the dynamics
+        beta=recipe.beta,
+        nudging="centered",
+        learning_rate_init=recipe.learning_rate,
+        learning_rate="cosine",
+        max_iter=recipe.n_epochs,
+        n_iter_no_change=None,
+        batch_size=100,
+        alpha=1e-4,
+        random_state=seed,
     )
-    return network_of(*weights)
-
-
-def train(substrate, record, X, y, recipe, seed):
-    """Train any substrate. The learner's record of the parameters is changed in place."""
-    feedback_learning = FEEDBACK_WAYS["kolen_pollack"]()
-    trainer = Trainer(
-        substrate,
-        record,
-        VectorFieldRule(NUDGINGS["centered"], recipe.beta),
-        LogLoss(),
-        Adam(trained_parameters(record, feedback_learning), record.backend),
-        LoopGainGuard(record, LOOP_GAIN),
-        LearningSettings((recipe.learning_rate,) * 2, 1e-4, feedback_learning, True),
-    )
-    data = TrainingData(X, np.eye(y.max() + 1)[y], None, len(X))
-    rng = np.random.RandomState(seed)
-    for epoch in range(recipe.n_epochs):
-        run_epoch(
-            trainer,
-            data,
-            batch_size=BATCH_SIZE,
-            rate_factor=0.5 + 0.5 * np.cos(np.pi * epoch / recipe.n_epochs),
-            shuffle_rng=rng,
-            nudging_rng=rng,
-            beta=recipe.beta,
-        )
-
-
-def accuracy(substrate, X, y):
-    return float(np.mean(substrate.settle(X).result.states[-1].argmax(axis=1) == y))
 
 
 def load_standardised():
@@ -149,64 +106,66 @@ def load_standardised():
 # Ideal networks, copies and chips trained in place
 # -------------------------------------------------
 #
-# The same recipe trains ideal networks, on chips without faults. Offsets are relative to the
+# The same recipe trains ideal networks, on chips without faults. Each faulty chip is made for one
+# of them: its synapses hold the largest weights of that network. Offsets are relative to the
 # standard deviation of the states in their layer, about a fifth of the largest state. This favours
 # the copies.
+#
+# After ``fit``, another value of `substrate` copies the weights to another chip.
 
 
 class Ideal(NamedTuple):
-    """A network that was trained on a chip without faults, and its sizes."""
+    """A network that was trained on a chip without faults, and the chips that are made for it."""
 
     accuracy: float
-    record: object
-    scales: Scales
-    largest_states: tuple[float, float]
-
-
-def trained_on_chip(scales, faults, split, recipe, seed, storage="accumulator"):
-    """Train a chip from an untrained network; return the chip and its record."""
-    X_train, _, y_train, _ = split
-    record = untrained_network(X_train.shape[1], y_train.max() + 1, seed)
-    chip = AnalogChip(record, scales, faults, seed, storage)
-    train(chip, record, X_train, y_train, recipe, seed)
-    return chip, record
+    model: object
+    noisy: AnalogChip
+    largest_states: tuple[float, ...]
 
 
 def ideal_networks(split, recipe, n_networks):
-    X_train, X_test, _, y_test = split
+    X_train, X_test, y_train, y_test = split
     networks = []
     for seed in range(n_networks):
-        chip, record = trained_on_chip(Scales(), Faults(), split, recipe, seed)
-        states = chip.settle(X_train).result.states
-        largest_weights = tuple(np.abs(parameter.array).max() for parameter in record.parameters())
-        scales = Scales(largest_weights, tuple(s.std() for s in states))
-        largest_states = tuple(np.abs(s).max() for s in states)
-        score = accuracy(chip, X_test, y_test)
-        networks.append(Ideal(score, record, scales, largest_states))
+        model = classifier(IDEAL, recipe, seed).fit(X_train, y_train)
+        states = model.relax(X_train).states
+        blocks = [*model.coefs_, *model.feedback_coefs_, *model.intercepts_]
+        noisy = AnalogChip(
+            mismatch=0,
+            noise=0.1,
+            bits=6,
+            weight_range=[float(np.abs(block).max()) for block in blocks],
+            state_scale=[float(s.std()) for s in states],
+            random_state=seed,
+        )
+        largest = tuple(float(np.abs(s).max()) for s in states)
+        networks.append(Ideal(model.score(X_test, y_test), model, noisy, largest))
     return networks
 
 
-def copied(networks, faults, split):
+def chip_of(network, **faults):
+    """Return the chip that is made for an ideal network, with other faults."""
+    return clone(network.noisy).set_params(**faults)
+
+
+def copied(networks, split, **faults):
     """Return the test accuracies of ideal weights, copied onto one chip per network."""
     _, X_test, _, y_test = split
     return [
-        accuracy(AnalogChip(network.record, network.scales, faults, seed), X_test, y_test)
-        for seed, network in enumerate(networks)
+        network.model.set_params(substrate=chip_of(network, **faults)).score(X_test, y_test)
+        for network in networks
     ]
 
 
-def in_place(networks, faults, split, recipe, storage="accumulator"):
+def in_place(networks, split, recipe, **faults):
     """Return the test accuracies of the same chips, trained from the start instead."""
-    _, X_test, _, y_test = split
-    scores = []
-    for seed, network in enumerate(networks):
-        chip, _ = trained_on_chip(network.scales, faults, split, recipe, seed, storage)
-        scores.append(accuracy(chip, X_test, y_test))
-    return scores
-
-
-def mismatched(level):
-    return NOISY._replace(synapses=level, offsets=level, slopes=level)
+    X_train, X_test, y_train, y_test = split
+    return [
+        classifier(chip_of(network, **faults), recipe, seed)
+        .fit(X_train, y_train)
+        .score(X_test, y_test)
+        for seed, network in enumerate(networks)
+    ]
 
 
 def ideal_accuracies(networks):
@@ -236,7 +195,7 @@ def draw(ideal, of_copies, of_trained):
     ax.set(
         xlabel="mismatch of synapses, offsets and slopes",
         ylabel="test error",
-        title=f"Digits on {len(ideal)} noisy {NOISY.bits}-bit chips; bars: standard errors",
+        title=f"Digits on {len(ideal)} noisy 6-bit chips; bars: standard errors",
         xscale="log",
         yscale="log",
     )
@@ -271,9 +230,9 @@ def sweep(networks, split, recipe):
     """Copy and train at every mismatch; print two rows each and draw the picture."""
     of_copies, of_trained = [], []
     for mismatch in MISMATCHES:
-        of_copies.append(copied(networks, mismatched(mismatch), split))
+        of_copies.append(copied(networks, split, mismatch=mismatch))
         row(f"mismatch {mismatch:.0%}, copied", of_copies[-1], networks)
-        of_trained.append(in_place(networks, mismatched(mismatch), split, recipe))
+        of_trained.append(in_place(networks, split, recipe, mismatch=mismatch))
         row(f"mismatch {mismatch:.0%}, trained in place", of_trained[-1], networks)
     draw(ideal_accuracies(networks), of_copies, of_trained)
     print(f"\nPicture: {PICTURE}")
@@ -281,20 +240,41 @@ def sweep(networks, split, recipe):
 
 def one_by_one(networks, split):
     """Print the loss of a copy by each kind of mismatch alone, with noise and few bits."""
-    row("no mismatch", copied(networks, NOISY, split), networks)
-    for fault in ("synapses", "offsets", "slopes"):
-        faults = NOISY._replace(**{fault: MISMATCH})
-        row(f"mismatch of {fault} only", copied(networks, faults, split), networks)
+    none = {"mismatch": 0, "offsets": 0, "slopes": 0}
+    row("no mismatch", copied(networks, split, **none), networks)
+    for name, fault in (("synapses", "mismatch"), ("offsets", "offsets"), ("slopes", "slopes")):
+        faults = none | {fault: MISMATCH}
+        row(f"mismatch of {name} only", copied(networks, split, **faults), networks)
 
 
 def with_large_offsets(networks, split, recipe):
     """Print the same as the sweep, with offsets relative to the largest state of the layer."""
     networks = [
-        network._replace(scales=network.scales._replace(states=network.largest_states))
+        network._replace(noisy=chip_of(network, state_scale=list(network.largest_states)))
         for network in networks
     ]
-    row("copied", copied(networks, mismatched(MISMATCH), split), networks)
-    row("trained in place", in_place(networks, mismatched(MISMATCH), split, recipe), networks)
+    row("copied", copied(networks, split, mismatch=MISMATCH), networks)
+    row("trained in place", in_place(networks, split, recipe, mismatch=MISMATCH), networks)
+
+
+# %%
+# A search over chips
+# -------------------
+#
+# The parameters of a chip are parameters of the estimator, so scikit-learn's tools work on them:
+# how many bits does a chip need, and which mismatch may it have?
+
+
+def search(split, recipe):
+    """Print the accuracy in cross-validation of chips with other bits and mismatch."""
+    X_train, _, y_train, _ = split
+    chip = AnalogChip(noise=0.1, state_scale=3.0, random_state=0)
+    found = GridSearchCV(classifier(chip, recipe, 0), GRID, cv=2).fit(X_train, y_train)
+    names = [name.removeprefix("substrate__") for name in GRID]
+    for values, score in zip(
+        product(*GRID.values()), found.cv_results_["mean_test_score"], strict=True
+    ):
+        print("  ".join(f"{n} {v:<4}" for n, v in zip(names, values, strict=True)), f"{score:.1%}")
 
 
 # %%
@@ -320,7 +300,10 @@ def main(recipe=RECIPE, n_chips=N_CHIPS):
     print(f"\nMismatch {MISMATCH:.0%}, trained in place, updates not added up elsewhere:\n")
     for storage in ("nearest", "stochastic"):
         one = networks[:1]
-        row(f"{storage} rounding", in_place(one, mismatched(MISMATCH), split, recipe, storage), one)
+        scores = in_place(one, split, recipe, mismatch=MISMATCH, storage=storage)
+        row(f"{storage} rounding", scores, one)
+    print("\nBits and mismatch, trained in place, accuracy in twofold cross-validation:\n")
+    search(split, recipe)
     print(f"\nDone in {time.perf_counter() - begin:.0f} s.")
 
 
@@ -335,8 +318,8 @@ def validate(n_chips):
         networks = ideal_networks(split, recipe, n_chips)
         three = (
             ideal_accuracies(networks),
-            copied(networks, mismatched(MISMATCH), split),
-            in_place(networks, mismatched(MISMATCH), split, recipe),
+            copied(networks, split, mismatch=MISMATCH),
+            in_place(networks, split, recipe, mismatch=MISMATCH),
         )
         cells = "  ".join(f"{100 * np.mean(scores):6.1f}" for scores in three)
         print(f"{beta:4}  {rate:5}  {cells}", flush=True)
@@ -353,8 +336,9 @@ if __name__ == "__main__":
     options = parser.parse_args()
     if options.chips < 2:
         parser.error("--chips must be 2 or more, for standard errors")
-    # Small products like these are no faster on several threads.
-    with threadpool_limits(1):
+    # Small products like these are no faster on several threads. All recipes reach max_iter.
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
         if options.validate:
             validate(options.chips)
         else:

@@ -301,10 +301,10 @@ class BaseEqProp(
 
     @property
     def substrate_(self) -> Any:
-        """The device that was trained; None: the simulated network."""
+        """The hardware that was trained; None: the simulated network."""
         check_is_fitted(self)
-        device = vars(self).get("_device")
-        return None if device is None else device.substrate
+        hardware = vars(self).get("_hardware")
+        return None if hardware is None else hardware.substrate
 
     def _fitted_feedback(self, name: str) -> list[np.ndarray]:
         if "_feedback_coefs" not in vars(self):

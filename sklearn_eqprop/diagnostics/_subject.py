@@ -289,7 +289,7 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
     if needs_y and y is None:
         msg = f"{caller} needs y, got y=None. Pass the targets of X."
         raise ValueError(msg)
-    # Of an estimator with a device, the learner's record is examined.
+    # Of an estimator with hardware, the learner's record is examined.
     config = replace(Config.of(estimator), objective=estimator.objective, substrate=None)
     targets = estimator._targets.of(estimator, config)
     X, y, backend = on_host(X), on_host(y), NumpyBackend()

@@ -1,6 +1,5 @@
-"""`substrate=...`: every method of an estimator goes through a device, with all its options."""
+"""`substrate=...`: every method of an estimator goes through hardware, with all its options."""
 
-import pickle
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report
 from sklearn_eqprop.exceptions import SubstrateError
 from sklearn_eqprop.substrates import AnalogChip
+from tests.estimators.test_model_files import through_copy, through_pickle, through_skops
 from tests.substrates.described import Simulated, Verbs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -55,24 +55,24 @@ def same(one, other, tolerance=1e-9):
         {"restore_best_weights": True, "optimizer": "sgd", "learning_rate": "adaptive"},
     ],
 )
-def test_the_simulated_network_as_a_device_learns_the_same(iris, settings):
+def test_the_simulated_network_as_hardware_learns_the_same(iris, settings):
     X, y = iris
     model = EqPropClassifier(**SETTINGS | settings)
-    device = clone(model).set_params(substrate=Simulated()).fit(X, y)
+    hardware = clone(model).set_params(substrate=Simulated()).fit(X, y)
     direct = model.set_params(**TIGHT).fit(X, y)
-    same(device, direct)
-    assert device.substrate_.n_settled > 0
+    same(hardware, direct)
+    assert hardware.substrate_.n_settled > 0
     assert direct.substrate_ is None
-    assert device.alpha_ == direct.alpha_
-    np.testing.assert_allclose(device.loss_curve_, direct.loss_curve_, atol=1e-9)
+    assert hardware.alpha_ == direct.alpha_
+    np.testing.assert_allclose(hardware.loss_curve_, direct.loss_curve_, atol=1e-9)
     for method in ("predict", "predict_proba", "decision_function", "transform"):
-        before = device.substrate_.n_settled
-        ours, theirs = getattr(device, method)(X), getattr(direct, method)(X)
+        before = hardware.substrate_.n_settled
+        ours, theirs = getattr(hardware, method)(X), getattr(direct, method)(X)
         np.testing.assert_allclose(ours, theirs, atol=1e-9)
-        assert device.substrate_.n_settled > before
+        assert hardware.substrate_.n_settled > before
     for arguments in ((X,), (X, y, 0.3)):
         for ours, theirs in zip(
-            device.relax(*arguments).states, direct.relax(*arguments).states, strict=True
+            hardware.relax(*arguments).states, direct.relax(*arguments).states, strict=True
         ):
             np.testing.assert_allclose(ours, theirs, atol=1e-8)
 
@@ -85,26 +85,26 @@ def test_rates_of_smooth_units_and_regression():
     settings = SETTINGS | {"activation": "tanh", "max_iter": 2}
     model = EqPropRegressor(**settings)
     assert model.credit_coordinates == "auto"  # which are rates here
-    device = clone(model).set_params(substrate=chip).fit(scale(X), y)
+    hardware = clone(model).set_params(substrate=chip).fit(scale(X), y)
     direct = model.set_params(**TIGHT).fit(scale(X), y)
-    same(device, direct, 1e-8)
-    np.testing.assert_allclose(device.predict(scale(X)), direct.predict(scale(X)), rtol=1e-6)
+    same(hardware, direct, 1e-8)
+    np.testing.assert_allclose(hardware.predict(scale(X)), direct.predict(scale(X)), rtol=1e-6)
     # Without slopes, states are used.
-    device = clone(device).set_params(substrate=Simulated()).fit(scale(X), y)
-    same(device, model.set_params(credit_coordinates="state").fit(scale(X), y), 1e-8)
+    hardware = clone(hardware).set_params(substrate=Simulated()).fit(scale(X), y)
+    same(hardware, model.set_params(credit_coordinates="state").fit(scale(X), y), 1e-8)
 
 
-def test_partial_fit_continues_on_the_same_device(iris):
+def test_partial_fit_continues_on_the_same_hardware(iris):
     X, y = iris
     model = EqPropClassifier(**SETTINGS, substrate=Simulated())
-    device = model.partial_fit(X, y, classes=[0, 1, 2]).substrate_
-    assert model.partial_fit(X, y).substrate_ is device
+    hardware = model.partial_fit(X, y, classes=[0, 1, 2]).substrate_
+    assert model.partial_fit(X, y).substrate_ is hardware
     direct = EqPropClassifier(**SETTINGS, **TIGHT)
     direct.partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
     same(model, direct)
-    assert model.fit(X, y).substrate_ is not device
-    device = model.substrate_
-    assert model.set_params(warm_start=True).fit(X, y).substrate_ is device
+    assert model.fit(X, y).substrate_ is not hardware
+    hardware = model.substrate_
+    assert model.set_params(warm_start=True).fit(X, y).substrate_ is hardware
 
 
 def test_sparse_inputs_and_columns_of_any_size(iris):
@@ -119,24 +119,24 @@ def test_sparse_inputs_and_columns_of_any_size(iris):
     @dataclass(frozen=True)
     class Watching(Simulated):
         def connect(self, record):
-            device = super().connect(record)
-            settle = device.settle
-            device.settle = lambda inputs: seen.append(inputs.copy()) or settle(inputs)
-            return device
+            hardware = super().connect(record)
+            settle = hardware.settle
+            hardware.settle = lambda inputs: seen.append(inputs.copy()) or settle(inputs)
+            return hardware
 
     with pytest.warns(UserWarning, match="X"):
         EqPropClassifier(**SETTINGS, substrate=Watching()).fit(X * [1, 1, 1, 1e5], y)
     assert np.abs(seen[0][:, 3]).max() > 1e4  # the numbers of X themselves
 
 
-def test_clones_copies_and_files_connect_their_own(iris):
+@pytest.mark.parametrize("through", [through_pickle, through_skops, through_copy])
+def test_clones_copies_and_files_connect_their_own(iris, through, tmp_path):
     X, y = iris
     chip = AnalogChip(random_state=None)
     model = EqPropClassifier(**SETTINGS, substrate=chip).fit(X, y)
     assert not hasattr(clone(model), "substrate_")
     assert clone(model).substrate == chip
-    stored = pickle.dumps(model)
-    copies = [pickle.loads(stored) for _ in range(2)]
+    copies = [through(model, tmp_path) for _ in range(2)]
     # The same chip, although its seed is not given, and the same noise from here on.
     expected = model.relax(X).states[-1]
     for each in copies:
@@ -199,7 +199,7 @@ def test_fits_with_one_seed_are_equal(iris):
 
 
 class Failing(Verbs):
-    """A device that fails in one of its calls."""
+    """Hardware that fails in one of its calls."""
 
     countdown = None
 
@@ -235,9 +235,9 @@ class Fails(Simulated):
     at: int = 5
 
     def connect(self, record):
-        device = Failing(record, self.fault)
-        device.countdown = self.at
-        return device
+        hardware = Failing(record, self.fault)
+        hardware.countdown = self.at
+        return hardware
 
 
 @pytest.mark.parametrize(
@@ -250,7 +250,7 @@ class Fails(Simulated):
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_a_device_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
+def test_hardware_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
     iris, fault, message, method
 ):
     X, y = iris
@@ -267,7 +267,7 @@ def test_a_device_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
     for kept, old in zip(before.get("coefs_", []), weights, strict=True):
         assert_array_equal(kept, old)
     if method == "partial_fit":
-        # The device has failed, and works again: it gets the weights of the estimator.
+        # The hardware has failed, and works again: it gets the weights of the estimator.
         direct = EqPropClassifier(**settings, **TIGHT).partial_fit(X, y, classes=[0, 1, 2])
         ours, theirs = model.decision_function(X), direct.decision_function(X)
         np.testing.assert_allclose(ours, theirs, atol=1e-8)
@@ -276,11 +276,11 @@ def test_a_device_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"relaxation": "euler"}, "relaxation='euler': the device settles in its own way"),
+        ({"relaxation": "euler"}, "relaxation='euler': the hardware settles in its own way"),
         ({"relax_tol": 1e-3, "step_size": 0.5}, "step_size=0.5: .* Nor .* relax_tol=0.001"),
-        ({"objective": "trajectory", "relaxation": "euler"}, "objective='trajectory': a device"),
-        ({"nudging": 4, "activation": "tanh"}, "nudging=4: no device can be pushed with complex"),
-        ({"backend": "cupy"}, "backend='cupy': devices take and return NumPy arrays"),
+        ({"objective": "trajectory", "relaxation": "euler"}, "objective='trajectory': hardware"),
+        ({"nudging": 4, "activation": "tanh"}, "nudging=4: no hardware can be pushed with complex"),
+        ({"backend": "cupy"}, "backend='cupy': hardware takes and returns NumPy arrays"),
         ({"gradient": "asymmetric"}, "connections .* in reverse, .* no method settle_corrected"),
         ({"gradient": "recurrent_backprop"}, "no method settle_adjoint.* gradient='vector_field'"),
         ({"gradient": "continual"}, "no method flow"),
@@ -289,7 +289,7 @@ def test_a_device_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
         ({"credit_coordinates": "rate", "activation": "tanh"}, "'rate': .*no method slopes"),
     ],
 )
-def test_what_a_device_cannot_do_is_refused_before_training(iris, settings, message):
+def test_what_hardware_cannot_do_is_refused_before_training(iris, settings, message):
     model = EqPropClassifier(**SETTINGS | settings, substrate=Simulated())
     with pytest.raises(
         ValueError, match=rf"substrate=Simulated\(.*\) does not go with .*{message}"
@@ -298,13 +298,13 @@ def test_what_a_device_cannot_do_is_refused_before_training(iris, settings, mess
     assert not hasattr(model, "coefs_")
 
 
-def test_devices_say_what_they_cannot_do(iris):
+def test_hardware_says_what_it_cannot_do(iris):
     @dataclass(frozen=True)
     class OneWay(Simulated):
         def connect(self, record):
-            device = super().connect(record)
-            device.pushes_away = False
-            return device
+            hardware = super().connect(record)
+            hardware.pushes_away = False
+            return hardware
 
     with pytest.raises(ValueError, match=r"pushes_away=False. Use nudging='one_sided'"):
         EqPropClassifier(**SETTINGS, substrate=OneWay(), nudging="centered").fit(*iris)
@@ -320,7 +320,7 @@ class NotAValue:
         raise AssertionError
 
 
-def test_a_device_must_be_a_value(iris):
+def test_a_description_must_be_a_value(iris):
     with pytest.raises(ValueError, match=r"does not equal a copy of itself.*dataclass"):
         EqPropClassifier(**SETTINGS, substrate=NotAValue()).fit(*iris)
     with pytest.raises(ValueError, match=r"'substrate' parameter.*'connect'"):

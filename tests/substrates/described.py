@@ -1,4 +1,4 @@
-"""Descriptions of devices for tests: the simulated network as a device, and broken ones."""
+"""Descriptions of hardware for tests: the simulated network as hardware, and broken ones."""
 
 from dataclasses import dataclass, replace
 

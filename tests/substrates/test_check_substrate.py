@@ -1,4 +1,4 @@
-"""`check_substrate` finds each of many deliberate faults, and none in a device without one."""
+"""`check_substrate` finds each of many deliberate faults, and none in hardware without one."""
 
 import numpy as np
 import pytest
@@ -36,10 +36,10 @@ def data(load):
 @pytest.mark.parametrize("load", [load_digits, load_iris, load_diabetes])
 @pytest.mark.parametrize("activation", ["relu", "tanh", "hard_sigmoid"])
 @pytest.mark.parametrize("hidden", [(), (10,), (12, 8), (10, 9, 8)])
-def test_devices_without_faults_pass(load, activation, hidden):
+def test_hardware_without_faults_passes(load, activation, hidden):
     X, y = data(load)
-    for device in (Simulated(), FAULTLESS):
-        check_substrate(device, X, y, hidden_layer_sizes=hidden, activation=activation)
+    for hardware in (Simulated(), FAULTLESS):
+        check_substrate(hardware, X, y, hidden_layer_sizes=hidden, activation=activation)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -72,7 +72,7 @@ def test_blocks_of_other_shapes_are_found():
 
 
 class Answers:
-    """A device that answers each call with given values."""
+    """Hardware that answers each call with given values."""
 
     def __init__(self, settle=None, nudged=None, change=None):
         self.given = (settle, nudged, change)
@@ -87,14 +87,14 @@ class Answers:
 
     def connect(self, record):
         settle, nudged, change = self.given
-        device = Simulated().connect(record)
+        hardware = Simulated().connect(record)
         if settle:
-            device.settle = settle
+            hardware.settle = settle
         if nudged:
-            device.settle_nudged = nudged
+            hardware.settle_nudged = nudged
         if change:
-            device.local_change = change
-        return device
+            hardware.local_change = change
+        return hardware
 
 
 def _zeros(inputs, *sizes):
@@ -106,7 +106,7 @@ def _timed_out(*_):
 
 
 @pytest.mark.parametrize(
-    ("device", "message"),
+    ("hardware", "message"),
     [
         (Answers(settle=lambda x: x), r"settle returned a ndarray. Return FreePhase"),
         (Answers(settle=lambda x: FreePhase(x, x)), r"settle returned a ndarray instead"),
@@ -120,7 +120,7 @@ def _timed_out(*_):
         ),
         (
             Answers(settle=lambda x: FreePhase(x, Result([np.nan * s for s in _zeros(x, 10, 3)]))),
-            r"settle, layer 1: 1000 of 1000 numbers are not finite. Look at the device",
+            r"settle, layer 1: 1000 of 1000 numbers are not finite. Look at the hardware",
         ),
         (
             Answers(nudged=lambda free, loss, target, betas: [free.result]),
@@ -137,6 +137,6 @@ def _timed_out(*_):
         ),
     ],
 )
-def test_calls_that_fail_are_named(device, message):
+def test_calls_that_fail_are_named(hardware, message):
     with pytest.raises(SubstrateError, match=message):
-        check_substrate(device, *data(load_iris))
+        check_substrate(hardware, *data(load_iris))

@@ -11,7 +11,8 @@ from sklearn_eqprop._network.conv2d import ConvGeometry
 #: Increases when the content changes. `unpacked_estimator` must read all formats up to it.
 MODEL_FORMAT = 1
 #: Types that skops finds in a model file besides those of scikit-learn and NumPy: the estimators,
-#: the memory of training, and the user's convolutions and augmentations. All of them are data.
+#: the memory of training, and the user's convolutions, augmentations and simulated chips. All of
+#: them are data.
 TRUSTED_TYPES = (
     "sklearn_eqprop._estimators.classifier.EqPropClassifier",
     "sklearn_eqprop._estimators.regressor.EqPropRegressor",
@@ -21,6 +22,7 @@ TRUSTED_TYPES = (
     "sklearn_eqprop.augmentation.Cutout",
     "sklearn_eqprop.augmentation.RandomCrop",
     "sklearn_eqprop.augmentation.RandomHorizontalFlip",
+    "sklearn_eqprop._substrates.hardware.analog_chip.AnalogChip",
 )
 
 
@@ -36,9 +38,9 @@ def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
         if name != "_checked_parameters"
     }
     stored["_model_format"] = MODEL_FORMAT
-    if stored.get("_device") is not None:  # a device is connected again from its description
-        device = stored["_device"]
-        stored["_device"] = {"device": device.device, "memory": device.memory}
+    if stored.get("_hardware") is not None:  # hardware is connected again from its description
+        hardware = stored["_hardware"]
+        stored["_hardware"] = {"description": hardware.description, "memory": hardware.memory}
     if "_layout" in stored:
         layout: Layout = stored["_layout"]
         geometries = [(pair, asdict(geometry)) for pair, geometry in layout.geometries.items()]
@@ -67,10 +69,10 @@ def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
             f"{MODEL_FORMAT}. Load it with the version that wrote it or a later one."
         )
         raise ValueError(msg)
-    if attributes.get("_device") is not None:
-        from sklearn_eqprop._substrates.devices.connected import ConnectedDevice
+    if attributes.get("_hardware") is not None:
+        from sklearn_eqprop._substrates.hardware.connected import ConnectedHardware
 
-        attributes["_device"] = ConnectedDevice(**attributes["_device"])
+        attributes["_hardware"] = ConnectedHardware(**attributes["_hardware"])
     if "_layout" in attributes:
         packed = attributes["_layout"]
         geometries = {pair: ConvGeometry(**of_pair) for pair, of_pair in packed["geometries"]}

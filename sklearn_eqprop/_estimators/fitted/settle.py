@@ -145,13 +145,13 @@ def settled(
 
 
 def computing(estimator: Any) -> Config:
-    """Return the parameters by which a fitted estimator computes, with its device if it has one."""
+    """Return the parameters by which a fitted estimator computes, with its hardware."""
     config = Config.of(estimator)
     if config.substrate is None:
         return config
-    from sklearn_eqprop._estimators.fitted.device import with_device
+    from sklearn_eqprop._estimators.fitted.hardware import with_hardware
 
-    return with_device(estimator, config)
+    return with_hardware(estimator, config)
 
 
 def prediction_backend(chosen: Any) -> ArrayBackend:
@@ -262,7 +262,7 @@ def prediction_substrate(
 ) -> Any:
     """Return a substrate that settles as closely as predictions need, or averages.
 
-    Averages cannot use `enough`, see `Enough`. `output_only`: see `SimulatedNetwork`. A device
+    Averages cannot use `enough`, see `Enough`. `output_only`: see `SimulatedNetwork`. Hardware
     settles in its own way.
     """
     if config.substrate is not None:

@@ -54,7 +54,7 @@ from sklearn_eqprop.exceptions import DivergenceError
 #: Attributes that the draft has before training; scikit-learn's validation sets the first two.
 _OF_DRAFT = (
     *("n_features_in_", "feature_names_in_", "alpha_"),
-    *("_checked_parameters", "_network_parameters", "_device"),
+    *("_checked_parameters", "_network_parameters", "_hardware"),
 )
 #: Methods that users may have assigned to an estimator. They are bound to it, not to its copies.
 _PREDICTING = ("predict", "predict_proba", "predict_log_proba", "decision_function", "score")
@@ -162,12 +162,12 @@ def _prepare_and_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
     if config.substrate is None:
-        vars(draft)["_device"] = None
+        vars(draft)["_hardware"] = None
     else:
-        from sklearn_eqprop._estimators.fitted.device import device_to_train
+        from sklearn_eqprop._estimators.fitted.hardware import hardware_to_train
 
         network = arrays.network(config, backend)
-        config = device_to_train(draft, config, network, first=previous is None)
+        config = hardware_to_train(draft, config, network, first=previous is None)
     as_given = call.validation[:2]
     if config.early_stopping and held_out is None:
         as_given = (call.X, call.y)
@@ -377,7 +377,7 @@ def network_to_train(
         state.input_scales = scales_of(rows.columns, arrays.dtype, n_channels)
         arrays.divide_inputs_by(state.input_scales)
     if config.substrate is not None:
-        state.input_scales = None  # a device gets the numbers of X
+        state.input_scales = None  # hardware gets the numbers of X
     state.standardised = rows.columns.standardised
     check_inputs_fit(rows, arrays.dtype)
     if held_out is not None:

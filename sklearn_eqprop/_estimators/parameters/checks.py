@@ -22,8 +22,8 @@ from sklearn_eqprop._rules import RULES
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._warnings import warn_at_call
 
-#: Parameters of the simulation, which mean nothing to a device, and their defaults.
-DECIDED_BY_DEVICE = {
+#: Parameters of the simulation, which mean nothing to hardware, and their defaults.
+DECIDED_BY_HARDWARE = {
     "relaxation": "gauss_seidel",
     "step_size": 1.0,
     "max_relax_iter": 200,
@@ -35,7 +35,7 @@ DECIDED_BY_DEVICE = {
 def check_pairs(config: Config, *, incremental: bool) -> None:
     """Refuse parameters that do not go together, or not with ``partial_fit`` (`incremental`)."""
     if config.substrate is not None:
-        _check_with_device(config)
+        _check_with_hardware(config)
     if config.averages:
         _check_trajectory(config)
     _check_coordinates(config)
@@ -64,22 +64,22 @@ def refuse(option: str, faults: list[Fault], instead: str) -> None:
         raise ValueError(msg)
 
 
-def _check_with_device(config: Config) -> None:
-    """Refuse what no device can do, or decides itself."""
+def _check_with_hardware(config: Config) -> None:
+    """Refuse what no hardware can do, or decides itself."""
     faults: list[Fault] = []
-    for name, default in DECIDED_BY_DEVICE.items():
+    for name, default in DECIDED_BY_HARDWARE.items():
         value = vars(config)[name]
         if value != default:
-            why = "the device settles in its own way"
+            why = "the hardware settles in its own way"
             faults.append((f"{name}={value!r}", why, f"{name}={default!r}"))
     if config.averages:
-        why = "a device is trained by equilibria"
+        why = "hardware is trained by equilibria"
         faults.append(("objective='trajectory'", why, "objective='fixed_point'"))
     if config.n_points and config.rule.nudged:
-        why = "no device can be pushed with complex strengths"
+        why = "no hardware can be pushed with complex strengths"
         faults.append((f"nudging={config.nudging}", why, "nudging='centered'"))
     if config.backend == "cupy":
-        why = "devices take and return NumPy arrays"
+        why = "hardware takes and returns NumPy arrays"
         faults.append(("backend='cupy'", why, "backend='numpy'"))
     refuse(f"substrate={config.substrate!r}", faults, "substrate=None")
 

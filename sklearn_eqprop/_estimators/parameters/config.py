@@ -134,7 +134,7 @@ class Config:
         config = cls(*map(_plain, given_parameters(estimator)))
         if config.substrate is None or config.backend != "auto":
             return config
-        return replace(config, backend="numpy")  # devices take and return NumPy arrays
+        return replace(config, backend="numpy")  # hardware takes and returns NumPy arrays
 
     @property
     def of_network(self) -> dict[str, Any]:

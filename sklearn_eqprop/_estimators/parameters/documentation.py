@@ -110,11 +110,11 @@ relax_tol : float or 'auto', default
     Settling. Residual at which a sample counts as settled. 'auto' chooses per phase (table in the
     user guide). In the nudged phase of training it is relative to the nudge in each layer.
 substrate : object or None, default
-    Settling. None: the simulated network. Or a device that settles in its place while training and
+    Settling. None: the simulated network. Or hardware that settles in its place while training and
     predicting, such as `substrates.AnalogChip`: any object with a method ``connect``, see
-    `substrates.Device`. A device settles in its own way, so leave the other parameters of this
+    `substrates.Hardware`. Hardware settles in its own way, so leave the other parameters of this
     group at their defaults. If this parameter changes after ``fit``, predictions copy the weights
-    to the new device.
+    to the new hardware.
 optimizer : {choices}, default
     Training. Turns the two-phase update into a step of the weights.
 momentum : float, default
@@ -207,7 +207,7 @@ connections_ : tuple of (int, int)
 backend_ : {'numpy', 'cupy'}
     Backend of the last call of ``fit`` or ``partial_fit``. Fitted arrays are always NumPy's.
 substrate_ : object or None
-    The device that the last call of ``fit`` or ``partial_fit`` has trained; what
+    The hardware that the last call of ``fit`` or ``partial_fit`` has trained; what
     ``substrate.connect`` returned. Clones and copies of the estimator connect their own. None:
     the simulated network.
 n_layers_ : int

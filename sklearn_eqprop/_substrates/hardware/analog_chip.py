@@ -290,28 +290,32 @@ class SimulatedChip:
         """Take noisy Euler steps; return the mean of the last states, and the final states."""
         held, chip = self.held, self._chip
         layers = range(1, held.n_layers + 1)
+        faults = list(zip(self._slopes, self._offsets, clamped, strict=True))
+        constant = [slope * (drive + offset) for slope, offset, drive in faults]
         n_read = min(chip.read_steps, n_steps)
-        means = [np.zeros_like(state) for state in states]
+        sums = [np.zeros_like(state) for state in states]
         for step in range(n_steps):
             signals = [held.signal(layer, states[layer - 1]) for layer in layers]
             moved = []
             for layer, state in zip(layers, states, strict=True):
-                drive = clamped[layer - 1] + self._offsets[layer - 1]
+                velocity = constant[layer - 1] - state
                 inflow = held.inflow(layer, signals, layers)
-                velocity = drive if inflow is None else drive + inflow
-                velocity = self._slopes[layer - 1] * velocity - state
+                if inflow is not None:
+                    inflow *= self._slopes[layer - 1]
+                    velocity += inflow
                 if push is not None and layer == held.n_layers:
                     beta, loss, target = push
                     velocity += beta * loss.force(np, state, target)
-                after = state + chip.step_size * velocity
+                velocity *= chip.step_size
+                velocity += state
                 if chip.noise:
-                    after += chip.noise * self._rng.standard_normal(state.shape)
-                moved.append(held.project(layer, after))
+                    velocity += chip.noise * self._rng.standard_normal(state.shape)
+                moved.append(held.project(layer, velocity))
             states = moved
             if step >= n_steps - n_read:
-                for mean, state in zip(means, states, strict=True):
-                    mean += state / n_read
-        return means, states
+                for total, state in zip(sums, states, strict=True):
+                    total += state
+        return [total / n_read for total in sums], states
 
 
 def _rounded(values: Array, largest: float, bits: int | None, shift: Any) -> np.ndarray:

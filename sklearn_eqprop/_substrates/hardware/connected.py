@@ -1,4 +1,4 @@
-"""A device that is connected to an estimator: it gets the weights, and its answers are checked."""
+"""Hardware that is connected to an estimator: it gets the weights, and its answers are checked."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ OPTIONAL = (
 )
 
 
-class Device(Protocol):
-    """What the parameter `substrate` of an estimator takes: a description of a device.
+class Hardware(Protocol):
+    """What the parameter `substrate` of an estimator takes: a description of hardware.
 
     It is a plain value, such as a dataclass: a copy equals it, and it can be pickled. The estimator
-    connects a device of its own in every ``fit``.
+    connects hardware of its own in every ``fit``.
     """
 
     def connect(self, record: Network) -> Substrate:
@@ -41,11 +41,11 @@ class Device(Protocol):
         ----------
         record : Network
             The parameters that the learner has set, ``record.parameters()``, and the shape of the
-            network. Raise ValueError if the device cannot have this shape.
+            network. Raise ValueError if the hardware cannot have this shape.
         """
 
 
-class ConnectedDevice:
+class ConnectedHardware:
     """The substrate of one estimator, with the learner's record that it reads.
 
     It passes every call on to the substrate of the user, names the call that fails, and checks
@@ -53,18 +53,18 @@ class ConnectedDevice:
 
     Parameters
     ----------
-    device : Device
-        It is copied, so that later changes of the description do not change this device.
+    description : Hardware
+        It is copied, so that later changes of the description do not change this hardware.
     memory : object or None, default=None
         Memory of a substrate of the same kind, see `memory`. It gets it when it is connected.
 
     Attributes
     ----------
-    device : Device
+    description : Hardware
     substrate : Substrate or None
         None before the first call of `place`.
     network : Network
-        The record. Its arrays belong to this device.
+        The record. Its arrays belong to this hardware.
     rate_coordinates : bool, default=False
         Whether synapses multiply displacements with the slopes of their units.
 
@@ -76,12 +76,12 @@ class ConnectedDevice:
 
     network: Network
 
-    def __init__(self, device: Any, memory: Any = None) -> None:
-        self.device = copy.deepcopy(device)
-        if self.device != device:
+    def __init__(self, description: Any, memory: Any = None) -> None:
+        self.description = copy.deepcopy(description)
+        if self.description != description:
             msg = (
-                f"substrate={device!r} does not equal a copy of itself, so that nobody can tell "
-                "whether it has changed. Make its class a dataclass, or write __eq__."
+                f"substrate={description!r} does not equal a copy of itself, so that changes "
+                "cannot be seen. Make its class a dataclass, or write __eq__."
             )
             raise ValueError(msg)
         self.substrate: Any = None
@@ -90,17 +90,17 @@ class ConnectedDevice:
 
     def __repr__(self) -> str:
         """Return the description."""
-        return repr(self.device)
+        return repr(self.description)
 
     def place(self, network: Network) -> Network:
         """Write the parameters of a network into the record, and return the record.
 
-        The first call connects the device. So does a network of other sizes.
+        The first call connects the hardware. So does a network of other sizes.
         """
         arrays = network.arrays
         if self.substrate is None or _kinds(self.network.arrays) != _kinds(arrays):
             record = copy.deepcopy(network)
-            substrate = self._call("connect", self.device.connect, record)
+            substrate = self._call("connect", self.description.connect, record)
             missing = [verb for verb in VERBS if not callable(getattr(substrate, verb, None))]
             if missing:
                 raise SubstrateError(
@@ -247,8 +247,8 @@ class ConnectedDevice:
         n_broken = array.size - int(np.isfinite(array).sum())
         if n_broken:
             raise SubstrateError(
-                f"{where}: {n_broken} of {array.size} numbers are not finite. Look at the device, "
-                "or scale the inputs and lower learning_rate_init."
+                f"{where}: {n_broken} of {array.size} numbers are not finite. "
+                "Look at the hardware, or scale the inputs and lower learning_rate_init."
             )
         return array
 

@@ -1,4 +1,4 @@
-"""A check of a device before it is trained."""
+"""A check of hardware before it is trained."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sklearn_eqprop._network import (
 )
 from sklearn_eqprop._relaxation import GaussSeidel
 from sklearn_eqprop._sklearn_compat import type_of_target
-from sklearn_eqprop._substrates.devices.connected import ConnectedDevice
+from sklearn_eqprop._substrates.hardware.connected import ConnectedHardware
 from sklearn_eqprop._substrates.limits import SettlingLimits
 from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
@@ -37,7 +37,7 @@ FORWARD_SCALE, FEEDBACK_SCALE, LOOP_GAIN = 3.0, 1.0, 0.5
 #: Displacements of the output follow the force if their cosine is at least this.
 ALIKE = 0.2
 #: Free states follow those of the simulated network if the correlation over the rows is at least
-#: this share of that of two runs of the device. Mismatch of 30 % leaves more.
+#: this share of that of two runs of the hardware. Mismatch of 30 % leaves more.
 CORRELATED = 0.3
 #: A displacement has arrived if it is at least this share of the simulated one.
 ARRIVED = 0.1
@@ -51,7 +51,7 @@ EXACT = SettlingLimits(1e-10, 1e-10, 500, 500)
 
 @ignoring_float_errors
 def check_substrate(
-    device: Any,
+    hardware: Any,
     X: Any,
     y: Any,
     *,
@@ -59,15 +59,15 @@ def check_substrate(
     activation: str = "relu",
     random_state: int = 0,
 ) -> None:
-    """Check a device before it is trained.
+    """Check hardware before it is trained.
 
-    A network with random weights settles on the device, freely and nudged by the squared error.
+    A network with random weights settles on the hardware, freely and nudged by the squared error.
     The check compares states, displacements and local changes with those of the simulated network
-    with the same weights, loosely enough for noise and mismatch. The device connects once.
+    with the same weights, loosely enough for noise and mismatch. The hardware connects once.
 
     Parameters
     ----------
-    device : Device
+    hardware : Hardware
         The value for the parameter `substrate` of an estimator.
     X : array-like of shape (n_samples, n_features)
         Inputs as training would see them. The first 100 rows settle.
@@ -89,13 +89,13 @@ def check_substrate(
     X = check_array(X, dtype=np.float64)[:MOST_ROWS]
     target = _target(y)[:MOST_ROWS]
     sizes = (X.shape[1], *hidden_layer_sizes, target.shape[1])
-    connected = ConnectedDevice(device)
+    connected = ConnectedHardware(hardware)
     record = connected.place(_network(sizes, activation, random_state))
     rng = np.random.default_rng(random_state)
     findings = list(_Examination(connected, record, X, target, rng).findings())
     if findings:
         lines = "\n".join(f"* {finding}" for finding in findings)
-        msg = f"{device!r} does not do what the learner asks for:\n{lines}"
+        msg = f"{hardware!r} does not do what the learner asks for:\n{lines}"
         raise SubstrateError(msg)
 
 
@@ -134,7 +134,7 @@ def _network(sizes: Sequence[int], activation: str, seed: int) -> Network:
 class _Examination:
     """The measurements of one check, and what is wrong with them."""
 
-    device: ConnectedDevice
+    hardware: ConnectedHardware
     record: Network
     X: np.ndarray
     target: np.ndarray
@@ -187,11 +187,11 @@ class _Examination:
         free, afresh = self._settle(self.X), self._settle(self.X)
         arguments = (loss, self.target)
         exact = self.simulated.settle_nudged(self.simulated.settle(self.X), *arguments, [BETA])[0]
-        strengths = (BETA, 2 * BETA, -BETA) if self.device.pushes_away else (BETA, 2 * BETA)
+        strengths = (BETA, 2 * BETA, -BETA) if self.hardware.pushes_away else (BETA, 2 * BETA)
         nudged = [
-            result.states for result in self.device.settle_nudged(free, *arguments, strengths)
+            result.states for result in self.hardware.settle_nudged(free, *arguments, strengths)
         ]
-        again = self.device.settle_nudged(afresh, *arguments, [BETA])[0].states
+        again = self.hardware.settle_nudged(afresh, *arguments, [BETA])[0].states
         moved, twice = nudged[0][-1], nudged[1][-1]
         output, wanted = free.result.states[-1], exact.states[-1]
         others = min(_size(moved - wanted), _size(moved + wanted))
@@ -211,7 +211,7 @@ class _Examination:
                 "the output, with a plus."
             )
             return
-        if self.device.pushes_away:
+        if self.hardware.pushes_away:
             cosine = _cosine(nudged[2][-1], force)
             if cosine > -ALIKE:
                 yield (
@@ -242,7 +242,7 @@ class _Examination:
         """Local changes must be the products of rates and deltas, in the order of the record."""
         free, record = self._settle(self.X), self.record
         deltas = [self.rng.standard_normal(state.shape) for state in free.result.states]
-        changes = self.device.local_change(free, [delta.copy() for delta in deltas])
+        changes = self.hardware.local_change(free, [delta.copy() for delta in deltas])
         products: list[Any] = record.local_change(self.X, free.result.states, deltas)
         for index, (change, block) in enumerate(zip(changes, record.parameters(), strict=True)):
             if change is None:
@@ -291,7 +291,7 @@ class _Examination:
             )
 
     def _settle(self, rows: np.ndarray) -> FreePhase:
-        return self.device.settle(rows.copy())
+        return self.hardware.settle(rows.copy())
 
 
 def _size(array: Array) -> float:

@@ -1,1 +1,0 @@
-"""Devices that stand in for the simulated network of an estimator."""

@@ -1,0 +1,1 @@
+"""Hardware that stands in for the simulated network of an estimator."""
