@@ -271,10 +271,7 @@ def available_backend() -> ArrayBackend:
 def is_usable() -> bool:
     """Whether CuPy and a device are usable. CuPy is imported only if there is a driver.
 
-    Raises
-    ------
-    MemoryError
-        If the device is full, see `why_no_device`.
+    It raises MemoryError if the device is full, see `why_no_device`.
     """
     if not _has_driver():
         return False

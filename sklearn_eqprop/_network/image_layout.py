@@ -20,10 +20,7 @@ def layout_of(
 
     The input has the shape (units,) or (height, width, channels).
 
-    Raises
-    ------
-    ValueError
-        If a convolution does not fit its source; the message has both shapes.
+    It raises ValueError if a convolution does not fit its source; the message has both shapes.
     """
     entries = [None, *hidden, n_outputs]
     shapes: list[Shape] = [in_shape]
