@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache, lru_cache, wraps
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -272,24 +271,13 @@ def available_backend() -> ArrayBackend:
 def is_usable() -> bool:
     """Whether CuPy and a device are usable. CuPy is imported only if there is a driver.
 
-    Raises
-    ------
-    MemoryError
-        If the device is full, see `why_no_device`.
+    It raises MemoryError if the device is full, see `why_no_device`.
     """
-    if not (_is_installed() and _has_driver()):
+    if not _has_driver():
         return False
     from sklearn_eqprop._backend.cuda.usability import why_no_device
 
     return not why_no_device()
-
-
-def _is_installed() -> bool:
-    """Whether a module named cupy can be imported."""
-    try:
-        return find_spec("cupy") is not None
-    except ValueError:  # a module without a spec has been imported: `why_no_device` tries it
-        return True
 
 
 def _has_driver() -> bool:

@@ -54,10 +54,8 @@ class UserLoss(Protocol):
 class WrappedLoss(ClassificationLoss):
     """A `UserLoss` with the interface of `Loss`. Its facts are those of the user's object.
 
-    Raises
-    ------
-    ValueError
-        If `loss` is a class, or if one of its attributes is not a number in the right range.
+    It raises ValueError if `loss` is a class, or if one of its attributes is not a number in the
+    right range.
     """
 
     def __init__(self, loss: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sklearn_eqprop._backend.array_backend import Array
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 
 
+@dataclass(eq=False)
 class EulerFlow:
     """s <- clip(s + ε μ^β(s)), with the weights of the moment in every step (Eq. 77).
 
@@ -23,27 +25,23 @@ class EulerFlow:
     Those of the substrate's network may change between two steps.
     """
 
-    def __init__(
-        self,
-        substrate: SimulatedNetwork,
-        free: FreePhase,
-        loss: Loss,
-        target: Array,
-        strength: float,
-        weights: Any,
-    ) -> None:
-        states, limits = free.result.states, substrate.limits
-        self._network = network = network_at(free)
-        self._push = Nudge(loss, target, strength, 0.0, network.backend.xp)
-        nudge: Any = limits.nudged_tolerance * abs(strength)
+    substrate: SimulatedNetwork
+    free: FreePhase
+    loss: Loss
+    target: Array
+    strength: float
+    weights: Any
+
+    def __post_init__(self) -> None:
+        states, limits, beta = self.free.result.states, self.substrate.limits, self.strength
+        self._network = network = network_at(self.free)
+        self._push = Nudge(self.loss, self.target, beta, 0.0, network.backend.xp)
+        nudge: Any = limits.nudged_tolerance * abs(beta)
         if not limits.literal:
             force = self._push.velocity(states[-1], states[-1])
-            nudge = relative_tolerance(network.backend, limits.nudged_tolerance, force, strength)
+            nudge = relative_tolerance(network.backend, limits.nudged_tolerance, force, beta)
         self._tolerance = above_rounding(network.backend, nudge, states)
-        self.leverages = network.leverages(free.inputs, states, weights)
-        self._substrate = substrate
-        self._free = free
-        self._weights = weights
+        self.leverages = network.leverages(self.free.inputs, states, self.weights)
         self._states = list(states)
         self._n_steps = 0
         self._residual: Array = None
@@ -55,21 +53,21 @@ class EulerFlow:
             self._residual, _, velocities = flow(field, self._states)
             finite = field.backend.xp.isfinite(self._residual)
             settled = self._residual <= self._tolerance
-            if self._n_steps == self._substrate.limits.max_nudged:
+            if self._n_steps == self.substrate.limits.max_nudged:
                 return
             [n_moving] = field.backend.numbers([(~(settled | ~finite)).sum()])
             if not n_moving:
                 return
-            before, step_size = self._states, self._substrate.relaxation.step_size
+            before, step_size = self._states, self.substrate.relaxation.step_size
             self._states = euler_step(field, before, velocities, step_size)
             self._n_steps += 1
             increments = [
-                (new - old) * self._weights for new, old in zip(self._states, before, strict=True)
+                (new - old) * self.weights for new, old in zip(self._states, before, strict=True)
             ]
-            yield self._substrate.measured_change(self._free, before, increments)
+            yield self.substrate.measured_change(self.free, before, increments)
 
     def result(self) -> Result:
-        xp, start = self._network.backend.xp, self._free.result.states
+        xp, start = self._network.backend.xp, self.free.result.states
         return Result(
             states=[end - begin for end, begin in zip(self._states, start, strict=True)],
             n_steps=xp.full(self._residual.shape[0], self._n_steps),
@@ -79,5 +77,5 @@ class EulerFlow:
 
     def _field(self) -> FreeField:
         # The drive of the clamped input is computed anew, because its weights may have moved.
-        inputs = self._free.inputs
+        inputs = self.free.inputs
         return FreeField(self._network, self._network.clamp(inputs), inputs.shape[0], self._push)

@@ -14,7 +14,6 @@ class SGD(Optimizer):
     """
 
     name = "sgd"
-    uses_momentum = True
 
     def remembers(self) -> tuple[str, ...]:
         return ("velocities",) if self._momentum else ()

@@ -72,14 +72,12 @@ class Optimizer(ABC):
         Result of `memory` of an earlier optimiser, to continue from. It is ignored if its kind of
         optimiser or its shapes are different.
     momentum : float, default=0.0
-        In [0, 1); for optimisers with `uses_momentum`.
+        In [0, 1); for optimisers that use it.
 
     Attributes
     ----------
     name : str
         Value of the parameter ``optimizer`` that chooses it.
-    uses_momentum : bool, default=False
-        Whether it reads the parameter `momentum`.
     normalises : bool, default=False
         Whether the size of its steps is about the learning rate, however large the gradients are.
     n_updates : int
@@ -89,7 +87,6 @@ class Optimizer(ABC):
     """
 
     name: ClassVar[str]
-    uses_momentum: ClassVar[bool] = False
     normalises: ClassVar[bool] = False
 
     def __init__(

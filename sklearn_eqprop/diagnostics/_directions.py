@@ -48,10 +48,7 @@ class Directions:
 def learning_directions(subject: Subject) -> Directions:
     """Settle every sample and compute all directions.
 
-    Raises
-    ------
-    DivergenceError
-        If a state or an error signal is not finite.
+    It raises DivergenceError if a state or an error signal is not finite.
     """
     rule = subject.credit_rule
     found = reduce(_joined, (_directions_of(subject, rule, rows) for rows in subject.chunks()))

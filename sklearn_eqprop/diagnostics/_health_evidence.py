@@ -56,10 +56,7 @@ class Evidence:
 def gather(subject: Subject, held_out: Subject | None) -> Evidence:
     """Measure everything that the checks need; `held_out` has rows that were not trained on.
 
-    Raises
-    ------
-    DivergenceError
-        If states are too large to be squared.
+    It raises DivergenceError if states are too large to be squared.
     """
     predicted = subject.prediction()
     n_diverged, equilibria = _equilibria(subject)

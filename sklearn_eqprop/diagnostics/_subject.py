@@ -311,12 +311,8 @@ def subject_of(caller: str, estimator: Any, X: Any, y: Any = None, *, needs_y: b
 def check_estimator(caller: str, estimator: Any) -> None:
     """Check that an argument of a diagnostic or display is a fitted estimator of this package.
 
-    Raises
-    ------
-    TypeError
-        If it is not an estimator of this package.
-    NotFittedError
-        If it is not fitted.
+    It raises TypeError if it is not an estimator of this package. It raises NotFittedError if it is
+    not fitted.
     """
     if not isinstance(estimator, BaseEqProp):
         given = estimator.__name__ if isinstance(estimator, type) else type(estimator).__name__

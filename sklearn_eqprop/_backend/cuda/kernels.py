@@ -35,11 +35,6 @@ class Kernels:
     """Launches the kernels through the interface of CuPy's ``RawModule``.
 
     They are compiled at their first use, once per type. CuPy caches the result on disk.
-
-    Parameters
-    ----------
-    cp : module
-        ``cupy``, or a module with its interface.
     """
 
     def __init__(self, cp: Any) -> None:

@@ -20,11 +20,8 @@ def why_no_device() -> str:
 
     The answer is found once per process.
 
-    Raises
-    ------
-    MemoryError
-        If the memory of the device is full, so that nothing is known. An exception is not cached:
-        the next call checks again.
+    It raises MemoryError if the memory of the device is full, so that nothing is known. An
+    exception is not cached: the next call checks again.
     """
     try:
         cp = import_module("cupy")
@@ -114,10 +111,7 @@ def _library_trouble(cp: Any) -> str:
     The computation loads CUDA's libraries with a product, and compiles a kernel of ours and two of
     CuPy's, which need CUDA's headers.
 
-    Raises
-    ------
-    MemoryError
-        If the memory of the device is full.
+    It raises MemoryError if the memory of the device is full.
     """
     backend = CupyBackend(cp)
     try:

@@ -81,11 +81,8 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
 
     Without a way back, results are NumPy arrays.
 
-    Raises
-    ------
-    ValueError
-        If X is on a CUDA device and the backend does not compute there, if X is on another CUDA
-        device than the current one, or if its data type cannot be converted.
+    It raises ValueError if X is on a CUDA device and the backend does not compute there, if X is on
+    another CUDA device than the current one, or if its data type cannot be converted.
     """
     if _is_on_cuda(X):
         if not backend.is_device:
@@ -109,10 +106,7 @@ def received(X: Any, backend: ArrayBackend) -> tuple[Any, Home | None]:
 def on_host(array: Any) -> Any:
     """Targets or weights as an array-like that NumPy can convert; None stays None.
 
-    Raises
-    ------
-    ValueError
-        If NumPy lacks the data type of the array.
+    It raises ValueError if NumPy lacks the data type of the array.
     """
     if array is None or isinstance(array, np.ndarray):
         return array
@@ -133,10 +127,8 @@ def validated_on_device(
     Only one number is read from the device: whether all numbers of X are finite. The targets y are
     on the host, or None. If `reset`, the estimator learns the number of features from X.
 
-    Raises
-    ------
-    ValueError
-        If X is not a table of real, finite numbers, or does not fit the estimator or y.
+    It raises ValueError if X is not a table of real, finite numbers, or does not fit the estimator
+    or y.
     """
     name = type(estimator).__name__
     if X.ndim != 2:

@@ -39,10 +39,7 @@ def split_rows(
     If class labels are given in `stratify`, both parts have the same fraction of each class. The
     rows to train on have positive weights. Those of the others do not contain `class_weight`.
 
-    Raises
-    ------
-    ValueError
-        If a class has one row only, or one of the parts would have too few rows.
+    It raises ValueError if a class has one row only, or one of the parts would have too few rows.
     """
     n_samples, n_classes = rows.n_samples, 1
     if stratify is not None:

@@ -50,11 +50,8 @@ def validated_inputs(estimator: Any, X: Any, backend: ArrayBackend) -> tuple[Any
     X is as passed by the user, and becomes an array, a CSR matrix or an array of the device.
     Results go back to the library, and to the device, that X came from.
 
-    Raises
-    ------
-    ValueError
-        If X does not fit the estimator in its number or names of features, holds NaN, infinity,
-        masked entries or dates, or is on a device that the backend does not compute on.
+    It raises ValueError if X does not fit the estimator in its number or names of features, holds
+    NaN, infinity, masked entries or dates, or is on a device that the backend does not compute on.
     """
     refuse_unusable(X, "X")
     X, home = received(X, backend)
@@ -72,10 +69,8 @@ def validated_pair(
     A CSR matrix X stores each entry once. With `reset` the estimator learns the number and the
     names of the features from X. Otherwise they are checked.
 
-    Raises
-    ------
-    ValueError
-        As `validated_inputs`, or if y is masked, has missing values or has another length than X.
+    It raises ValueError as `validated_inputs`, or if y is masked, has missing values or has another
+    length than X.
     """
     refuse_unusable(X, "X")
     refuse_unusable_targets(y)
@@ -125,10 +120,7 @@ def _stored_once(X: Any) -> Any:
 def validated_weight(sample_weight: Any, rows: Any, name: str = "sample_weight") -> Any:
     """Sample weights in float64 on the host, one per row; None stays None.
 
-    Raises
-    ------
-    ValueError
-        If these are not as many finite numbers as there are rows.
+    It raises ValueError if these are not as many finite numbers as there are rows.
     """
     if sample_weight is None:
         return None
@@ -154,11 +146,8 @@ def rows_that_count(weight: np.ndarray | None, name: str) -> np.ndarray | None:
 
     Messages call the parameter that the weights come from by its `name`.
 
-    Raises
-    ------
-    ValueError
-        If a weight is negative or not finite, all weights are 0, or their sum is too small or too
-        large to divide by.
+    It raises ValueError if a weight is negative or not finite, all weights are 0, or their sum is
+    too small or too large to divide by.
     """
     if weight is None:
         return None
@@ -225,10 +214,7 @@ def refuse_missing(y: Any, name: str = "y", remedy: str = "leave out those rows"
     NumPy would turn NaN in a list of text into text, and has no equivalent of pandas' NA.
     scikit-learn finds NaN in arrays of numbers. The message ends with the `remedy`.
 
-    Raises
-    ------
-    ValueError
-        If targets are missing, or a list holds both text and numbers.
+    It raises ValueError if targets are missing, or a list holds both text and numbers.
     """
     if hasattr(y, "isna"):
         n_missing = int(np.asarray(y.isna()).sum())

@@ -34,11 +34,8 @@ class FittedArrays:
     def of(cls, estimator: Any) -> FittedArrays:
         """Return the arrays of a fitted estimator, which the user may have replaced.
 
-        Raises
-        ------
-        ValueError
-            If they are not real numbers, or their number or shapes do not form the network that
-            was fitted. Dense hidden layers may have other sizes.
+        It raises ValueError if they are not real numbers, or their number or shapes do not form the
+        network that was fitted. Dense hidden layers may have other sizes.
         """
         layout: Layout = estimator._layout
         coefs = _numbers("coefs_", estimator.coefs_)

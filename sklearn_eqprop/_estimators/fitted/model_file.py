@@ -56,10 +56,7 @@ def packed_estimator(attributes: dict[str, Any]) -> dict[str, Any]:
 def unpacked_estimator(stored: dict[str, Any]) -> dict[str, Any]:
     """Return the attributes that `packed_estimator` was given.
 
-    Raises
-    ------
-    ValueError
-        If a later version has stored them in its own format.
+    It raises ValueError if a later version has stored them in its own format.
     """
     attributes = {name: _generator_in(value) for name, value in stored.items()}
     found = attributes.pop("_model_format", None)

@@ -10,14 +10,8 @@ from sklearn_eqprop._network import Network
 class EpochCallbacks:
     """The callbacks of an estimator during one call of ``fit``.
 
-    Parameters
-    ----------
-    estimator : EqPropClassifier or EqPropRegressor
-        The estimator being fitted. Its callbacks are set.
-    X, y, sample_weight : as passed to ``fit``
-        For callbacks that score.
-    estimator_with : callable
-        Returns an estimator as if it had been fitted to a network in training.
+    X, y and sample weights, as passed to ``fit``, are for callbacks that score. `estimator_with`
+    returns an estimator as if it had been fitted to a network in training.
     """
 
     def __init__(

@@ -30,10 +30,7 @@ def rows_to_judge(
 ) -> Rows:
     """Return the user's validation set: X_val, y_val and sample_weight_val.
 
-    Raises
-    ------
-    ValueError
-        If it does not fit the training data.
+    It raises ValueError if it does not fit the training data.
     """
     X, y, weight = validation
     try:
@@ -62,10 +59,7 @@ def judge(
     the user. Training divides the columns of X by `input_scales`. For scorers, `estimator_with`
     returns an estimator as if it had been fitted to a network.
 
-    Raises
-    ------
-    ValueError
-        If there is no such scorer.
+    It raises ValueError if there is no such scorer.
     """
     scoring = config.scoring
     if scoring == "loss" or (scoring is None and not _has_own_score(type(estimator))):

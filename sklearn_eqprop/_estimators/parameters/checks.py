@@ -200,12 +200,8 @@ def check_beta(config: Config, loss: Loss, beta: float, *, pushes_away: bool, he
     `pushes_away`: some phase moves the output away from its target. `held`: such a push keeps its
     first force if the curvature of the loss has no bound.
 
-    Raises
-    ------
-    InvalidParameterError
-        If β is zero, or not finite.
-    ValueError
-        If the phase that is nudged away from the target would diverge.
+    It raises InvalidParameterError if β is zero, or not finite. It raises ValueError if the phase
+    that is nudged away from the target would diverge.
     """
     if beta == math.inf:
         return

@@ -106,10 +106,7 @@ class Config:
         Those of `OF_NETWORK` are as in the last fit, whatever ``set_params`` has changed since. An
         estimator that is not fitted has those of `requested`.
 
-        Raises
-        ------
-        InvalidParameterError
-            If a parameter has a wrong type or range.
+        It raises InvalidParameterError if a parameter has a wrong type or range.
         """
         config = cls.requested(estimator)
         fitted = vars(estimator).get("_network_parameters", {})
@@ -124,10 +121,7 @@ class Config:
         scikit-learn validates types and ranges in ``fit`` and in the first ``partial_fit``. If
         ``set_params`` has changed a parameter of a fitted estimator, they are validated here.
 
-        Raises
-        ------
-        InvalidParameterError
-            If a parameter has a wrong type or range.
+        It raises InvalidParameterError if a parameter has a wrong type or range.
         """
         if not are_checked(estimator):
             estimator._validate_params()

@@ -11,10 +11,8 @@ def weight_of_classes(
 ) -> np.ndarray:
     """Return the weight of each class, given the labels of the samples and their own weights.
 
-    Raises
-    ------
-    ValueError
-        If `class_weight` does not fit the classes, or leaves out all of them except one.
+    It raises ValueError if `class_weight` does not fit the classes, or leaves out all of them
+    except one.
     """
     by_class = _balanced(classes, y, weight) if class_weight == "balanced" else None
     if by_class is None:

@@ -44,10 +44,7 @@ class Labels:
 
         ``partial_fit`` (`incremental`) passes all labels as `classes`.
 
-        Raises
-        ------
-        ValueError
-            If y is not usable, or does not agree with `classes`.
+        It raises ValueError if y is not usable, or does not agree with `classes`.
         """
         y, multilabel = _clean(y, config)
         if multilabel:
@@ -107,10 +104,7 @@ class Labels:
     def checked(self, y: Any, config: Config, classes: Any = None) -> np.ndarray:
         """Return later targets as an array, after a check against the first ones.
 
-        Raises
-        ------
-        ValueError
-            If y or `classes` does not agree with the first call.
+        It raises ValueError if y or `classes` does not agree with the first call.
         """
         # A column of whole numbers needs no further look, which takes long for a few rows.
         whole = y.ndim == 1 and getattr(y.dtype, "kind", "") in ("i", "u")
@@ -161,10 +155,7 @@ class Labels:
     def weight(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray | None:
         """Return the sample weights times the class weights; None if there are neither.
 
-        Raises
-        ------
-        ValueError
-            If `class_weight` is not usable.
+        It raises ValueError if `class_weight` is not usable.
         """
         if self.class_weight is None:
             return sample_weight
@@ -272,10 +263,7 @@ class Labels:
 def _clean(y: Any, config: Config) -> tuple[np.ndarray, bool]:
     """Return targets as an array, and whether they are multilabel.
 
-    Raises
-    ------
-    ValueError
-        If they are not labels, or do not go with `loss` or `class_weight`.
+    It raises ValueError if they are not labels, or do not go with `loss` or `class_weight`.
     """
     y = y.toarray() if hasattr(y, "toarray") else y
     if y.ndim == 2 and y.shape[1] == 1:

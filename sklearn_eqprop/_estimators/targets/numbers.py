@@ -61,10 +61,7 @@ class Numbers:
         `scaled` learns their scales, once the weights of the samples are known. `classes` and
         `incremental` matter for `Labels` only.
 
-        Raises
-        ------
-        ValueError
-            If y is not usable.
+        It raises ValueError if y is not usable.
         """
         y = _clean(y)
         n_outputs = _n_outputs(y)
@@ -110,10 +107,8 @@ class Numbers:
     def checked(self, y: Any, config: Config, classes: Any = None) -> np.ndarray:
         """Return later targets, shape (n_samples, n_outputs), checked against the first ones.
 
-        Raises
-        ------
-        ValueError
-            If y has another number of outputs, or negative targets where `loss` allows none.
+        It raises ValueError if y has another number of outputs, or negative targets where `loss`
+        allows none.
         """
         y = _clean(y)
         self.check_n_outputs(y)
@@ -208,10 +203,7 @@ class Numbers:
     def encode(self, y: np.ndarray, dtype: Any) -> np.ndarray:
         """Return the standardised targets, shape (n_samples, n_outputs).
 
-        Raises
-        ------
-        ValueError
-            If one of them is beyond the largest number of `dtype`.
+        It raises ValueError if one of them is beyond the largest number of `dtype`.
         """
         # Near the largest number only halves can be subtracted. Halving is exact.
         part = 0.5 if np.isinf(y - self.mean).any() else 1.0
@@ -275,10 +267,7 @@ class Numbers:
 def _clean(y: Any) -> np.ndarray:
     """Return targets in float64.
 
-    Raises
-    ------
-    ValueError
-        If they are sparse, missing or not finite.
+    It raises ValueError if they are sparse, missing or not finite.
     """
     if y.ndim == 2 and y.shape[1] == 1:
         y = column_or_1d(y, warn=True)
