@@ -80,7 +80,8 @@ class Trainer:
     Attributes
     ----------
     attenuated : bool
-        Whether the error signal is attenuated by the feedback weights that it passes through.
+        Whether the substrate's error signal is attenuated by the feedback weights that it passes
+        through.
 
     Raises
     ------
@@ -115,7 +116,8 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.guard = guard
-        self.attenuated = rule.attenuated
+        undone = getattr(substrate, "undoes_attenuation", False)
+        self.attenuated = rule.attenuated and not undone
         self._rule = rule
         self._settings = settings
         self._learns = feedback.own_change(network.wiring)

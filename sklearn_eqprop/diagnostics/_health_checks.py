@@ -303,7 +303,8 @@ def signal(evidence: Evidence) -> HealthCheck:
     # states. A signal below the rounding is then only a warning, if feedback has attenuated it.
     limits = SIGNAL_LIMITS
     if subject.estimator.relax_tol == "auto":
-        limits = (SIGNAL_LIMITS[1] if subject.config.rule.attenuated else 0.0, 0.0)
+        fades = subject.config.rule.attenuated and not subject.config.settles_in_units
+        limits = (SIGNAL_LIMITS[1] if fades else 0.0, 0.0)
     return judged(
         "nudge signal",
         ratios[weakest],

@@ -176,7 +176,7 @@ def assembled_trainer(
         config.layerwise_rescale,
     )
     return Trainer(
-        training_substrate(config, network),
+        training_substrate(config, network, undoes_attenuation=config.settles_in_units),
         network,
         rule,
         loss,
@@ -187,12 +187,17 @@ def assembled_trainer(
     )
 
 
-def training_substrate(config: Config, network: Network) -> Any:
-    """Return the substrate of a network in training."""
+def training_substrate(
+    config: Config, network: Network, *, undoes_attenuation: bool = False
+) -> Any:
+    """Return the substrate of a network in training.
+
+    With `undoes_attenuation` its nudged phases settle as those of `DeepNetwork`.
+    """
     measured: dict[str, Any] = {
         "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,
-        "attenuated": config.rule.attenuated,
+        "attenuated": config.rule.attenuated and not undoes_attenuation,
     }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -205,7 +210,12 @@ def training_substrate(config: Config, network: Network) -> Any:
         from sklearn_eqprop._substrates.complex_phases import ComplexPhases
 
         return ComplexPhases(network, relaxation, limits, lead=config.lead, **measured)
-    return SimulatedNetwork(
+    kind = SimulatedNetwork
+    if undoes_attenuation:
+        from sklearn_eqprop._substrates.deep import DeepNetwork
+
+        kind = DeepNetwork
+    return kind(
         network, relaxation, limits, lead=config.lead, repeats=config.weak_loops, **measured
     )
 
