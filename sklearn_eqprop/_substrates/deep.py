@@ -24,8 +24,6 @@ class DeepNetwork(SimulatedNetwork):
     The parameters are those of `SimulatedNetwork`.
     """
 
-    undoes_attenuation = True
-
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if self._habits[0] is not None:

@@ -48,12 +48,15 @@ class LearningSettings:
         How untied feedback weights move.
     layerwise_rescale : bool
         Whether the attenuation of the error signal is undone layer by layer.
+    substrate_rescales : bool, default=False
+        Whether the substrate does that itself, see `DeepNetwork`.
     """
 
     learning_rates: tuple[float, ...]
     alpha: float
     feedback_learning: FeedbackLearning
     layerwise_rescale: bool
+    substrate_rescales: bool = False
 
 
 class Trainer:
@@ -116,8 +119,7 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.guard = guard
-        undone = getattr(substrate, "undoes_attenuation", False)
-        self.attenuated = rule.attenuated and not undone
+        self.attenuated = rule.attenuated and not settings.substrate_rescales
         self._rule = rule
         self._settings = settings
         self._learns = feedback.own_change(network.wiring)

@@ -174,9 +174,10 @@ def assembled_trainer(
         config.alpha,
         config.feedback_rule,
         config.layerwise_rescale,
+        config.settles_in_units,
     )
     return Trainer(
-        training_substrate(config, network, undoes_attenuation=config.settles_in_units),
+        training_substrate(config, network, in_units=config.settles_in_units),
         network,
         rule,
         loss,
@@ -187,17 +188,12 @@ def assembled_trainer(
     )
 
 
-def training_substrate(
-    config: Config, network: Network, *, undoes_attenuation: bool = False
-) -> Any:
-    """Return the substrate of a network in training.
-
-    With `undoes_attenuation` its nudged phases settle as those of `DeepNetwork`.
-    """
+def training_substrate(config: Config, network: Network, *, in_units: bool = False) -> Any:
+    """Return the substrate of a network in training; `in_units`: a `DeepNetwork`."""
     measured: dict[str, Any] = {
         "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,
-        "attenuated": config.rule.attenuated and not undoes_attenuation,
+        "attenuated": config.rule.attenuated and not in_units,
     }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -211,7 +207,7 @@ def training_substrate(
 
         return ComplexPhases(network, relaxation, limits, lead=config.lead, **measured)
     kind = SimulatedNetwork
-    if undoes_attenuation:
+    if in_units:
         from sklearn_eqprop._substrates.deep import DeepNetwork
 
         kind = DeepNetwork
