@@ -23,6 +23,7 @@ from sklearn_eqprop._network.image_layout import layout_of
 from sklearn_eqprop._network.max_pooling import PooledConvolution
 from sklearn_eqprop._network.network import Network
 from sklearn_eqprop._network.structure import (
+    SHALLOW,
     Layout,
     Wiring,
     dense_layout,

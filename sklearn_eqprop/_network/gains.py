@@ -42,6 +42,7 @@ sweep lowers one energy (see docs/design.md).
 """
 
 import math
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -143,7 +144,8 @@ def _along_strongest_paths(wiring: Wiring, factor: Callable[[Pair], float]) -> l
     last = wiring.n_layers
     reached = {last: 1.0}
     for layer, pairs in wiring.routes_from_output:
-        reached[layer] = max(reached[pair[0]] * max(factor(pair), SMALLEST_GAIN) for pair in pairs)
+        found = max(reached[pair[0]] * max(factor(pair), SMALLEST_GAIN) for pair in pairs)
+        reached[layer] = max(found, sys.float_info.min)  # others divide by it
     return [reached.get(layer, 1.0) for layer in range(1, last + 1)]
 
 

@@ -22,6 +22,8 @@ from sklearn_eqprop._network.network import Network
 #: Matrices of forward weights start at this fraction of the Glorot-uniform range. With the full
 #: range, loops through transposed feedback would exceed the safeguard's bound from the start.
 FORWARD_SCALE = 0.5
+#: With more hidden layers in a row than this, hidden layers start near the identity.
+SHALLOW = 3
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,12 @@ class Wiring:
     def is_layered(self) -> bool:
         """Whether this is the default: neighbouring layers that drive each other."""
         return (self.forward, self.feedback) == _row_of_layers(self.n_layers)
+
+    @property
+    def n_deep(self) -> int:
+        """Number of hidden layers, if they are in a row and more than `SHALLOW`; otherwise 0."""
+        n_hidden = self.n_layers - 1
+        return n_hidden if n_hidden > SHALLOW and self.is_layered else 0
 
     @cached_property
     def routes_from_output(self) -> tuple[tuple[int, tuple[Pair, ...]], ...]:
@@ -316,6 +324,22 @@ def starting_norm(*shape: int) -> float:
     return _starting_bound(shape) * math.sqrt(math.prod(shape) / 3)
 
 
+def _deep_weights(
+    n_source: int, n_target: int, *, n_deep: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Weights between two hidden layers of a deep network, which keep the size of signals.
+
+    Layers of one size: the identity plus weights of Glorot's range divided by sqrt(n_deep). Each of
+    these layers adds about 1 / n_deep of the squared signal to it, so that it grows by a factor of
+    at most e. Other layers: the variance of He et al. (2015), which keeps the size of ReLU rates.
+    """
+    if n_source != n_target:
+        bound = math.sqrt(6.0 / n_source)
+        return rng.uniform(-bound, bound, size=(n_source, n_target))
+    bound = math.sqrt(6.0 / (n_source + n_target) / n_deep)
+    return np.eye(n_source) + rng.uniform(-bound, bound, size=(n_source, n_target))
+
+
 def initial_weights(
     sizes: Sequence[int],
     wiring: Wiring,
@@ -329,6 +353,9 @@ def initial_weights(
     start: np.ndarray | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
     """Weights that an untrained network starts from, drawn on the host.
+
+    With more than three dense hidden layers in a row, signals would fade on their way through the
+    layers. Hidden layers then start near the identity.
 
     Parameters
     ----------
@@ -362,10 +389,14 @@ def initial_weights(
     """
     layout = layout or dense_layout(wiring, sizes)
 
+    n_deep = 0 if layout.geometries else wiring.n_deep
+
     def draw(pair: Pair, scale: float) -> np.ndarray:
         shape = layout.weight_shape(pair)
         if pair in wiring.identities:
             return np.empty(shape)
+        if n_deep and 0 < pair[0] < pair[1] < wiring.n_layers:
+            return _deep_weights(*sizes[pair[0] : pair[1] + 1], n_deep=n_deep, rng=rng)
         bound = scale * _starting_bound(shape)
         if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
             bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
@@ -391,7 +422,8 @@ def initial_weights(
         convolved = {target for _, target in layout.geometries}
         for layer, bias in enumerate(biases[:-1], start=1):
             if layer not in convolved:
-                bias[...] = rng.uniform(-spread, spread, size=bias.shape)
+                most = spread / math.sqrt(n_deep) if n_deep and layer > 1 else spread
+                bias[...] = rng.uniform(-most, most, size=bias.shape)
     return (
         [coef.astype(dtype) for coef in coefs],
         [bias.astype(dtype) for bias in biases],

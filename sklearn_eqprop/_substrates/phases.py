@@ -167,9 +167,15 @@ class Habit:
     """Number of steps of phases that need about as many as the last one did.
 
     A phase that does not settle is not repeated: the next one is measured, too.
+
+    Parameters
+    ----------
+    any_size : bool, default=False
+        Whether phases of large batches are repeated, too.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, any_size: bool = False) -> None:
+        self._any_size = any_size
         self._n_steps = self._n_left = 0
 
     def known_steps(self, field: Field) -> int:
@@ -177,7 +183,7 @@ class Habit:
 
         In a large batch, samples that settle early leave it. That is worth the measurement.
         """
-        if self._n_left == 0 or not is_small(field, field.n_samples):
+        if self._n_left == 0 or not (self._any_size or is_small(field, field.n_samples)):
             return 0
         self._n_left -= 1
         return self._n_steps

@@ -47,12 +47,15 @@ class LearningSettings:
         How untied feedback weights move.
     layerwise_rescale : bool
         Whether the attenuation of the error signal is undone layer by layer.
+    substrate_rescales : bool, default=False
+        Whether the substrate does that itself, see `DeepNetwork`.
     """
 
     learning_rates: tuple[float, ...]
     alpha: float
     feedback_learning: FeedbackLearning
     layerwise_rescale: bool
+    substrate_rescales: bool = False
 
 
 class Trainer:
@@ -79,7 +82,8 @@ class Trainer:
     Attributes
     ----------
     attenuated : bool
-        Whether the error signal is attenuated by the feedback weights that it passes through.
+        Whether the substrate's error signal is attenuated by the feedback weights that it passes
+        through.
 
     Raises
     ------
@@ -114,7 +118,7 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.guard = guard
-        self.attenuated = rule.attenuated
+        self.attenuated = rule.attenuated and not settings.substrate_rescales
         self._take_update = getattr(substrate, "take_update", None)
         self._rule = rule
         self._settings = settings

@@ -4,6 +4,7 @@ All of them are means over the samples, block by block in the order of `Network.
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import reduce
@@ -148,8 +149,20 @@ def norm(direction: Sequence[np.ndarray]) -> float:
     return math.sqrt(inner(direction, direction))
 
 
+def _of_size_1(direction: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+    """The direction with a largest magnitude of 1, if the squares of its numbers would underflow.
+
+    Feedback of deep networks leaves very small numbers in the lowest layers.
+    """
+    largest = max((float(np.abs(block).max(initial=0)) for block in direction), default=0.0)
+    if not 0 < largest < math.sqrt(sys.float_info.min):
+        return direction
+    return [block / largest for block in direction]
+
+
 def cosine(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
     """Cosine of the angle between two directions. NaN if one of them is 0."""
+    one, other = _of_size_1(one), _of_size_1(other)
     size = norm(one) * norm(other)
     if size == 0:
         return math.nan

@@ -124,10 +124,11 @@ def feedback(evidence: Evidence) -> HealthCheck:
         missing = "hidden layer" if network.n_layers == 1 else "feedback into the hidden layers"
         return HealthCheck("feedback gain", 1.0, "good", f"There is no {missing}.", "")
     weakest = min(hidden, key=lambda layer: carried[layer - 1])
+    undone = evidence.subject.config.settles_in_units  # no nudge is too small for its type
     return judged(
         "feedback gain",
         carried[weakest - 1],
-        ATTENUATION_LIMITS,
+        (0.0, 0.0) if undone else ATTENUATION_LIMITS,
         f"{_gains_in_words(network, gains)} {carried[weakest - 1]:.2g} of a nudge to layer "
         f"{weakest}.",
         sentence(evidence.subject.situation, *ways.STRONGER_FEEDBACK, ways.RESCALE_LAYERS),
@@ -303,7 +304,8 @@ def signal(evidence: Evidence) -> HealthCheck:
     # states. A signal below the rounding is then only a warning, if feedback has attenuated it.
     limits = SIGNAL_LIMITS
     if subject.estimator.relax_tol == "auto":
-        limits = (SIGNAL_LIMITS[1] if subject.config.rule.attenuated else 0.0, 0.0)
+        fades = subject.config.rule.attenuated and not subject.config.settles_in_units
+        limits = (SIGNAL_LIMITS[1] if fades else 0.0, 0.0)
     return judged(
         "nudge signal",
         ratios[weakest],

@@ -18,6 +18,8 @@ from sklearn_eqprop.exceptions import DivergenceError
 FLAT = 0.05
 #: Steps of the power iteration for the loop gain. The second half is averaged.
 GAIN_STEPS = 48
+#: Their number is multiplied by 1 plus the number of layers divided by this.
+DEEP = 16
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,16 @@ def _round_trip_gain(subject: Subject, free: FreePhase) -> float:
     draws = [rng.standard_normal((n_rows, size)) for size in subject.network.layer_sizes]
     vectors = jacobian.restricted(draws)
     log_growth = np.zeros(n_rows)
-    for step in range(GAIN_STEPS):
+    # In a deep network, a change takes many steps before it has left the output.
+    n_steps = GAIN_STEPS * (1 + subject.network.n_layers // DEEP)
+    for step in range(n_steps):
         image = [a + v for a, v in zip(jacobian.times(vectors), vectors, strict=True)]
         size = np.sqrt(sum((layer**2).sum(axis=1) for layer in image))
         # Without loops, vectors become 0 and stay 0.
         vectors = [layer / np.where(size > 0, size, 1.0)[:, None] for layer in image]
-        if step >= GAIN_STEPS // 2:
+        if step >= n_steps // 2:
             log_growth += np.log(size)
-    return float(np.exp(log_growth.max() / (GAIN_STEPS // 2))) ** 2
+    return float(np.exp(log_growth.max() / (n_steps // 2))) ** 2
 
 
 def _squared_distance(network: Network, free: FreePhase) -> np.ndarray:

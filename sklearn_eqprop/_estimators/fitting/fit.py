@@ -178,7 +178,7 @@ def _prepare_and_train(
         alpha = LEAST_ALPHA
         if previous is not None:
             alpha = draft.alpha_
-        elif config.max_iter >= FEWEST_EPOCHS and not call.incremental:
+        elif config.max_iter >= FEWEST_EPOCHS and not call.incremental and not config.n_deep:
             drawn = _drawn_streams(config, rows.n_samples)
 
             def untrained() -> Fitted:

@@ -184,9 +184,10 @@ def assembled_trainer(
         config.alpha,
         config.feedback_rule,
         config.layerwise_rescale,
+        config.settles_in_units,
     )
     return Trainer(
-        training_substrate(config, network),
+        training_substrate(config, network, in_units=config.settles_in_units),
         network,
         rule,
         loss,
@@ -197,14 +198,14 @@ def assembled_trainer(
     )
 
 
-def training_substrate(config: Config, network: Network) -> Any:
-    """Return the substrate of a network in training."""
+def training_substrate(config: Config, network: Network, *, in_units: bool = False) -> Any:
+    """Return the substrate of a network in training; `in_units`: a `DeepNetwork`."""
     if config.substrate is not None:
         return config.substrate
     measured: dict[str, Any] = {
         "feedback_learns": config.feedback_rule.own_change(network.wiring),
         "rate_coordinates": config.reads_rates,
-        "attenuated": config.rule.attenuated,
+        "attenuated": config.rule.attenuated and not in_units,
     }
     if config.averages:
         from sklearn_eqprop._substrates.averaging import AveragingNetwork, RunLengths
@@ -217,7 +218,12 @@ def training_substrate(config: Config, network: Network) -> Any:
         from sklearn_eqprop._substrates.complex_phases import ComplexPhases
 
         return ComplexPhases(network, relaxation, limits, lead=config.lead, **measured)
-    return SimulatedNetwork(
+    kind = SimulatedNetwork
+    if in_units:
+        from sklearn_eqprop._substrates.deep import DeepNetwork
+
+        kind = DeepNetwork
+    return kind(
         network, relaxation, limits, lead=config.lead, repeats=config.weak_loops, **measured
     )
 

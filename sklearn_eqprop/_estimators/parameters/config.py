@@ -16,18 +16,18 @@ from sklearn.base import clone
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers, is_integer
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import LABEL_LOSSES, NUMBER_LOSSES, Loss, WrappedLoss
-from sklearn_eqprop._network import ACTIVATIONS, Activation, Conv2D
+from sklearn_eqprop._network import ACTIVATIONS, SHALLOW, Activation, Conv2D
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
 from sklearn_eqprop._rules.n_points import NPoints
-from sklearn_eqprop._rules.vector_field import Nudging
+from sklearn_eqprop._rules.vector_field import Nudging, VectorFieldRule
 from sklearn_eqprop._sklearn_compat import InvalidParameterError
 from sklearn_eqprop._training import OPTIMIZERS, Optimizer
 
 AnyLoss = TypeVar("AnyLoss", bound=Loss)
 
-#: loop_gain='auto'. Weak feedback is enough.
+#: loop_gain='auto' of up to `SHALLOW` hidden layers. Weak feedback is enough.
 AUTO_LOOP_GAIN = 0.2
 #: batch_size='auto' is at most this, as in scikit-learn's MLP.
 AUTO_BATCH_SIZE = 200
@@ -238,9 +238,28 @@ class Config:
         return OPTIMIZERS[self.optimizer]
 
     @property
+    def n_deep(self) -> int:
+        """Number of hidden layers, if more than `SHALLOW` dense ones are in a row; otherwise 0."""
+        in_a_row = self.connections is None and not any(isinstance(e, Conv2D) for e in self.hidden)
+        return len(self.hidden) if in_a_row and len(self.hidden) > SHALLOW else 0
+
+    @property
     def loop_bound(self) -> float | None:
-        """Bound on the gain of the feedback loops; None: no bound."""
-        return AUTO_LOOP_GAIN if self.loop_gain == "auto" else self.loop_gain
+        """Bound on the gain of the feedback loops; None: no bound.
+
+        'auto' divides it in deep networks, so that all loops together carry about as much as those
+        of `SHALLOW` hidden layers. Otherwise each layer would add to what feedback moves.
+        """
+        if self.loop_gain != "auto":
+            return self.loop_gain
+        return AUTO_LOOP_GAIN * (SHALLOW / max(self.n_deep, SHALLOW))
+
+    @property
+    def settles_in_units(self) -> bool:
+        """Whether the attenuation of the error signal is undone while a deep network settles."""
+        plain = self.rule is VectorFieldRule and not self.averages and not self.n_points
+        plain = plain and self.substrate is None
+        return bool(self.n_deep) and self.layerwise_rescale and plain
 
     @property
     def weak_loops(self) -> bool:
@@ -255,7 +274,7 @@ class Config:
         52 % with a `loop_gain` of 0.05, 0.2, 0.5 and 0.9). If the network has one equilibrium, this
         number affects the time only.
         """
-        return 0.5 * (AUTO_LOOP_GAIN if self.loop_bound is None else self.loop_bound)
+        return 0.5 * (AUTO_LOOP_GAIN if self.loop_gain in (None, "auto") else self.loop_gain)
 
     @property
     def rates_differ(self) -> bool:
@@ -297,7 +316,11 @@ class Config:
         return registry[self.loss]() if isinstance(self.loss, str) else WrappedLoss(self.loss)
 
     def layer_rates(self, n_layers: int) -> tuple[float, ...]:
-        """Return the learning rate of each of the layers 1..L, given as one or as one for each."""
+        """Return the learning rate of each of the layers 1..L, given as one or as one for each.
+
+        In deep networks each hidden layer after the first adds to the identity, and their steps add
+        up. If one rate is given, theirs is divided by sqrt(n_deep), as their weights at the start.
+        """
         given = self.learning_rate_init
         rates = (given,) * n_layers if np.ndim(given) == 0 else tuple(given)
         valid = all(isinstance(rate, Real) and 0 < float(rate) < math.inf for rate in rates)
@@ -307,7 +330,10 @@ class Config:
                 f"the {n_layers} layers, input side first. Got {given!r}."
             )
             raise InvalidParameterError(msg)
-        return tuple(float(rate) for rate in rates)
+        shares = [1.0] * n_layers
+        if self.n_deep and np.ndim(given) == 0:
+            shares[1:-1] = [1 / math.sqrt(self.n_deep)] * (n_layers - 2)
+        return tuple(float(rate) * share for rate, share in zip(rates, shares, strict=True))
 
     def chosen_layers(self, n_layers: int) -> tuple[int, ...]:
         """Return the layers whose states `transform` returns; refuse others than the network's."""
