@@ -239,7 +239,8 @@ class SimulatedChip:
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array | None]:
         """Products of the numbers at both ends of each synapse, summed over the samples."""
-        return self.held.local_change(free.inputs, free.result.states, deltas, attenuated=True)
+        rates = self.held.rates(free.result.states)
+        return self.held.local_products(free.inputs, rates, deltas, attenuated=True)
 
     def slopes(self, free: FreePhase) -> list[Array]:
         """ρ'(s) of each layer at the free states."""

@@ -243,7 +243,8 @@ class _Examination:
         free, record = self._settle(self.X), self.record
         deltas = [self.rng.standard_normal(state.shape) for state in free.result.states]
         changes = self.hardware.local_change(free, [delta.copy() for delta in deltas])
-        products: list[Any] = record.local_change(self.X, free.result.states, deltas)
+        rates = record.rates(free.result.states)
+        products: list[Any] = record.local_products(self.X, rates, deltas)
         for index, (change, block) in enumerate(zip(changes, record.parameters(), strict=True)):
             if change is None:
                 continue
