@@ -39,6 +39,26 @@ class LogLoss(ClassificationLoss):
         grown /= row_sums(xp, grown)[:, None]
         return grown
 
+    # Every sweep of a classifier calls these two. They do what `Loss` does, in fewer calls.
+
+    def velocity(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """``drive + β (y - softmax(origin + d)) - d``, see `Loss.velocity`."""
+        velocity = beta * (target - self.probabilities(xp, origin + displacement))
+        velocity += drive
+        velocity -= displacement
+        return velocity
+
+    def resolve(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """One damped step, see `Loss.resolve`; at β = 0.5 it leaves at most 1/9 of the error."""
+        step = self.velocity(xp, drive, displacement, origin, target, beta)
+        step *= 1 / (1 + beta * (self.curvature / 2))
+        step += displacement
+        return step
+
 
 class MultilabelLogLoss(ClassificationLoss):
     """Cross-entropy of one logistic readout per label, C = Σ log(1 + exp(s_L)) - y · s_L."""

@@ -27,8 +27,8 @@ def layout_of(
     The input has the shape (units,) or (height, width, channels).
     `own` has the convolutions of connections that do not use that of their target.
 
-    It raises ValueError if a convolution does not fit its source; the message has both shapes. So it
-    does if identities alone drive a convolutional layer.
+    It raises ValueError if a convolution does not fit its source (the message has both shapes), or
+    if identities alone drive a convolutional layer.
     """
     entries = [None, *hidden, n_outputs]
     shapes: list[Shape] = [in_shape]
