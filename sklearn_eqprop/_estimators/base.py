@@ -84,6 +84,7 @@ class BaseEqProp(
     validation_fraction: float = 0.1
     scoring: Any = None
     restore_best_weights: bool = False
+    average_weights: bool = False
     n_iter_no_change: int | None = 10
     tol: float = 1e-4
     shuffle: bool = True

@@ -1,10 +1,12 @@
 """One pass over the data, minibatch by minibatch, and the schedule of its learning rates."""
 
+from __future__ import annotations
+
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from scipy import sparse
@@ -15,6 +17,9 @@ from sklearn_eqprop._network import Network
 from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._rules.base import Credit
 from sklearn_eqprop._training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._training.averaging import WeightAverage
 
 #: Exponent of the 'invscaling' schedule, as in scikit-learn's MLP.
 POWER_T = 0.5
@@ -269,6 +274,7 @@ def run_epoch(
     shuffle_rng: np.random.RandomState | None,
     nudging_rng: np.random.RandomState,
     beta: float,
+    average: WeightAverage | None = None,
 ) -> EpochRecord:
     """Train on every row once, minibatch by minibatch.
 
@@ -286,6 +292,8 @@ def run_epoch(
         For nudging that draws random numbers.
     beta : float
         The nudged residual is reported in units of ``|β|``.
+    average : WeightAverage or None, default=None
+        Takes in the weights after every update.
 
     Raises
     ------
@@ -304,6 +312,8 @@ def run_epoch(
         batch_weight = _total_weight(inputs, weight)
         factor = rate_factor(n_done / n_samples) if callable(rate_factor) else rate_factor
         loss, credit = trainer.train_on(inputs, target, weight, factor, nudging_rng)
+        if average is not None:
+            average.take()
         total_loss += loss * batch_weight
         total_weight += batch_weight
         n_batches, n_done = n_batches + 1, n_done + inputs.shape[0]

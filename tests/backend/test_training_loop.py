@@ -56,6 +56,8 @@ WAYS = [
     {"hidden_layer_sizes": AVERAGES, "input_shape": (8, 8), "nudging": "centered"},
     {"objective": "trajectory", **EULER, **SHORT},
     {"augment": CROP, "dtype": "float32", "early_stopping": True},
+    {"average_weights": True, "early_stopping": True},
+    {"average_weights": True, "feedback": "tied"},
     *[BOUNDED | more for more in ({}, EULER, {"gradient": "asymmetric", "nudging": "centered"})],
     BOUNDED | {"gradient": "recurrent_backprop", "output_activation": "relu"},
     BOUNDED | {"relaxation": "anderson", "beta": math.inf},

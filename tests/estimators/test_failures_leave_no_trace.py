@@ -73,6 +73,7 @@ def stages(call):
         ("warm fit", {"warm_start": True}),
         ("partial_fit", {}),
         ("partial_fit", {"nudging": "random_sign", "feedback_learning": "homeostasis"}),
+        ("warm fit", {"warm_start": True, "average_weights": True}),
     ],
 )
 def test_failing_at_every_stage(binary, estimator, method, settings):

@@ -35,6 +35,7 @@ WAYS = {
     "augment": {
         "augment": Compose([RandomCrop(1, input_shape=(3, 2)), Cutout(1, input_shape=[2, 3])])
     },
+    "averages": {"average_weights": True, "early_stopping": True},
     "graph": {"connections": [(0, 1), (1, 2), (2, 3), (3, 2), (2, 1), (0, 3), (1, 1)]},
 }
 FIXTURES = Path(__file__).parent / "model_files"

@@ -1,5 +1,7 @@
 """The loop over the epochs: until patience or the limit, with the last good weights kept."""
 
+from __future__ import annotations
+
 import math
 import sys
 import time
@@ -7,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters import remedies as ways
@@ -18,6 +20,9 @@ from sklearn_eqprop._training import SCHEDULES, Schedule
 from sklearn_eqprop._training.epoch import EpochRecord, TrainingData, mean_loss, run_epoch
 from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._training.averaging import WeightAverage
 
 DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (ways.SCALE_INPUTS, ways.LOWER_RATE, *ways.WEAKER_LOOPS)
 DIVERGENCE_REMEDIES += (ways.LOWER_FEEDBACK_SCALE, ways.LOWER_BETA, ways.LOWER_STEP_SIZE)
@@ -86,11 +91,13 @@ def run_training(
     run: Run,
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
+    average: WeightAverage | None = None,
 ) -> Outcome:
     """Train for up to `max_iter` epochs, and return how they went.
 
     The network and `state` are changed in place. With early stopping, `validation_score` gives the
-    score of a network on held-out rows.
+    score of a network on held-out rows. It and the observer get the network of the `average`, if
+    there is one.
 
     Raises
     ------
@@ -104,7 +111,11 @@ def run_training(
     if state.n_waiting > patience:  # an earlier fit ran out of patience: count from 0 again
         state.n_waiting = 0
     # If the one epoch of partial_fit fails, its arrays are dropped: there is nothing to restore.
-    last_good = None if run.incremental else _weights(network)
+    shown, arrays = network, network.arrays
+    if average is not None:
+        shown = average.network
+        arrays += shown.arrays
+    last_good = None if run.incremental else _copies(arrays)
     # Weights of an earlier fit that was judged in the same way: still to be beaten.
     beatable = run.restores_best and math.isfinite(state.best_score)
     best_weights = last_good if beatable else None
@@ -116,14 +127,16 @@ def run_training(
             if observer is not None:
                 observer.epoch_begins()
             situation = Situation(config, network.dtype, state.standardised)
-            with _restoring_on_divergence(network, last_good, state.n_epochs + 1, situation):
-                epoch, penalty = _finite_epoch(trainer, data, state, run)
-                held_out = None if validation_score is None else validation_score(network)
+            with _restoring_on_divergence(arrays, last_good, state.n_epochs + 1, situation):
+                epoch, penalty = _finite_epoch(trainer, data, state, run, average)
+                held_out = None
+                if validation_score is not None:
+                    held_out = validation_score(shown)
             state.record(epoch, data.n_samples_given)
             if held_out is not None:
                 state.validation_scores.append(held_out)
             if not run.incremental:
-                last_good = _weights(network)
+                last_good = _copies(arrays)
             n_done += 1
             score = -epoch.loss if held_out is None else held_out
             if state.take_score(score, config.tol) and run.restores_best:
@@ -131,7 +144,7 @@ def run_training(
             if config.verbose:
                 seconds = (time.perf_counter() - started) / n_done
                 _print_epoch(state, run, n_done, data.n_samples_given, seconds)
-            if observer is not None and observer.epoch_ended(network, state):
+            if observer is not None and observer.epoch_ended(shown, state):
                 ended_by = EndedBy.CALLBACK
                 break
             if state.n_waiting > patience and not _cuts_rate(state, run):
@@ -141,10 +154,10 @@ def run_training(
         # An interrupt also ends the loop that calls partial_fit, and a search.
         if n_done == 0 or last_good is None or _is_one_fit_of_many():
             raise
-        _restore(network, last_good)
+        _restore(arrays, last_good)
         ended_by = EndedBy.INTERRUPT
     if best_weights is not None:
-        _restore(network, best_weights)
+        _restore(arrays, best_weights)
     kept_epoch, kept_loss = n_done if best_weights is None else n_to_best, math.inf
     if not run.incremental:
         had_time = ended_by is EndedBy.PATIENCE or n_done >= PATIENT_EPOCHS
@@ -225,14 +238,14 @@ def _loss_of_kept(
 
 @contextmanager
 def _restoring_on_divergence(
-    network: Network, last_good: list[Any] | None, epoch: int, situation: Situation
+    arrays: list[Any], last_good: list[Any] | None, epoch: int, situation: Situation
 ) -> Iterator[None]:
     """If numbers stop being finite inside, restore the last good weights and name the remedies."""
     try:
         yield
     except DivergenceError as error:
         if last_good is not None:
-            _restore(network, last_good)
+            _restore(arrays, last_good)
         msg = (
             f"Training diverged in epoch {epoch}: {str(error).rstrip('.')}. "
             f"{sentence(situation, *DIVERGENCE_REMEDIES)}"
@@ -243,7 +256,11 @@ def _restoring_on_divergence(
 
 
 def _finite_epoch(
-    trainer: Trainer, data: TrainingData, state: TrainingState, run: Run
+    trainer: Trainer,
+    data: TrainingData,
+    state: TrainingState,
+    run: Run,
+    average: WeightAverage | None,
 ) -> tuple[EpochRecord, float]:
     """Train for one epoch; return its record, and the penalty, which is part of its loss."""
     config, schedule = run.config, run.schedule
@@ -259,6 +276,7 @@ def _finite_epoch(
         shuffle_rng=state.shuffle_rng if config.shuffle else None,
         nudging_rng=state.nudging_rng,
         beta=config.nudge_strength,
+        average=average,
     )
     parameters = trainer.network.parameters()
     norms = trainer.network.norms([parameter.array for parameter in parameters])
@@ -313,13 +331,12 @@ def _print_epoch(
     )
 
 
-def _weights(network: Network) -> list[Any]:
-    """Return copies of all that training changes."""
-    return [array.copy(order="K") for array in network.arrays]
+def _copies(arrays: list[Any]) -> list[Any]:
+    return [array.copy(order="K") for array in arrays]
 
 
-def _restore(network: Network, weights: list[Any]) -> None:
-    for array, saved in zip(network.arrays, weights, strict=True):
+def _restore(arrays: list[Any], copies: list[Any]) -> None:
+    for array, saved in zip(arrays, copies, strict=True):
         array[...] = saved
 
 

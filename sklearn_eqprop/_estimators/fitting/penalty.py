@@ -177,6 +177,7 @@ class _Trial:
             n_iter_no_change=None,
             early_stopping=False,
             restore_best_weights=False,
+            average_weights=False,
             verbose=False,
         )
         self._part, self._start, self._backend = part, start, backend

@@ -87,6 +87,11 @@ class TrainingState:
         Memory of the optimiser.
     guard_vectors : list of ndarray or None
         Memory of the loop-gain safeguard.
+    latest : list of ndarray or None
+        If the fitted arrays are averages: the weights that training continues from, as those of a
+        network that reads X / `input_scales`.
+    n_averaged : int
+        Number of updates in these averages.
     left_with : tuple
         Fingerprint of the weights, and the bound on their loops, when the last call ended.
     n_epochs, n_samples_seen, n_rate_cuts : int
@@ -123,6 +128,8 @@ class TrainingState:
     most_rows: int = 0
     optimizer: dict[str, Any] | None = None
     guard_vectors: list[np.ndarray] | None = None
+    latest: list[np.ndarray] | None = None
+    n_averaged: int = 0
     left_with: tuple[Any, ...] = ()
     n_epochs: int = 0
     n_samples_seen: int = 0
@@ -237,8 +244,11 @@ class TrainingState:
 
     def forget_other_weights(self, loop_gain: float | None, weights: Sequence[np.ndarray]) -> None:
         """Drop what belongs to other weights if weights or bound have changed since."""
-        if self.left_with != _fingerprint(loop_gain, weights):
+        now = _fingerprint(loop_gain, weights)
+        if self.left_with != now:
             self.guard_vectors, self.judged_by = None, ()
+        if self.left_with[1:] != now[1:]:
+            self.latest, self.n_averaged = None, 0
 
     def record(self, epoch: EpochRecord, n_samples: int) -> None:
         """Append the record of an epoch; if no phase was measured, repeat the last numbers."""

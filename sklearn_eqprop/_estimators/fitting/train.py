@@ -126,6 +126,10 @@ def _train_on_backend(
     """
     config, arrays, state = run.config, start.arrays, start.state
     data = _training_data(config, rows, start, backend, lone=rows.n_samples <= run.batch_size)
+    averages = arrays.copy() if config.average_weights else None
+    if state.latest is not None:  # the arrays are averages
+        for array, latest in zip(arrays.all, state.latest, strict=True):
+            array[...] = latest
     if state.guard_vectors is None and config.loop_bound is not None:
         # On the host, so that training starts from the same weights on every backend.
         at_start = arrays.network(config, NumpyBackend())
@@ -134,13 +138,21 @@ def _train_on_backend(
     if config.substrate is not None:
         network = config.substrate.place(network)
     trainer = assembled_trainer(config, network, start.targets.loss, state)
+    average = None
+    if averages is not None:
+        from sklearn_eqprop._training.averaging import WeightAverage
+
+        average = WeightAverage(network, averages.network(config, backend), state.n_averaged)
     try:
-        outcome = run_training(trainer, data, state, run, validation_score, observer)
-    except DivergenceError:  # the network holds the last good weights
+        return run_training(trainer, data, state, run, validation_score, observer, average)
+    finally:  # if it diverges, the networks hold the last good weights
         arrays.take_from(network)
-        raise
-    arrays.take_from(network)
-    return outcome
+        state.latest, state.n_averaged = None, 0
+        if averages is not None and average is not None:
+            state.latest, state.n_averaged = arrays.copy().all, average.n_updates
+            averages.take_from(average.network)
+            for array, mean in zip(arrays.all, averages.all, strict=True):
+                array[...] = mean
 
 
 def _training_data(

@@ -84,6 +84,7 @@ class Config:
     validation_fraction: float
     scoring: Any
     restore_best_weights: bool
+    average_weights: bool
     n_iter_no_change: int | None
     tol: float
     shuffle: bool
@@ -308,7 +309,7 @@ class Config:
             *(self.activation, self.output_activation, self.objective, _told(self.loss)),
             *(self.relaxation, self.step_size, self.max_relax_iter, self.relax_tol),
             *(_told(self.scoring), _told(self.augment), self.label_smoothing),
-            repr(self.substrate),
+            *(self.average_weights, repr(self.substrate)),
         )
 
     def loss_from(self, registry: Mapping[str, type[AnyLoss]]) -> AnyLoss | WrappedLoss:

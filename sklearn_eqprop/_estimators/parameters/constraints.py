@@ -45,6 +45,7 @@ SHARED: dict[str, list[Any]] = {
     "early_stopping": ["boolean"],
     "scoring": [None, StrOptions(set(get_scorer_names()) | {"loss"}), callable],
     "restore_best_weights": ["boolean"],
+    "average_weights": ["boolean"],
     "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
     "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), None],
     "tol": [Interval(Real, 0, None, closed="left")],

@@ -150,6 +150,11 @@ tol : float, default
 restore_best_weights : bool, default
     Training. Whether training without `early_stopping` ends with the weights of its best epoch
     instead of the last. `early_stopping` always restores them, ``partial_fit`` never.
+average_weights : bool, default
+    Training. Whether the fitted arrays (`coefs_` and the others), and so predictions and validation
+    scores, are averages over about the last tenth of all updates (Shamir & Zhang 2013). Training
+    itself continues from the latest weights, also in later calls. It helps most if training is
+    short and the learning rate does not fall.
 shuffle : bool, default
     Training. Whether to draw a new order of the samples in every epoch.
 augment : callable or None, default
