@@ -361,12 +361,16 @@ def initial_weights(
         wiring. Biases of layers 1..L, of shape (n_l,) or (channels,).
     """
     layout = layout or dense_layout(wiring, sizes)
+    residual = {target for source, target in wiring.identities if source < target}
 
     def draw(pair: Pair, scale: float) -> np.ndarray:
         shape = layout.weight_shape(pair)
         if pair in wiring.identities:
             return np.empty(shape)
         bound = scale * _starting_bound(shape)
+        if len(shape) == 4 and max(pair) in residual:
+            # An identity adds to these. With their full range, signals would grow in every block.
+            bound *= FORWARD_SCALE
         if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
             bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
         return rng.uniform(-bound, bound, size=shape)
