@@ -388,6 +388,7 @@ def initial_weights(
         wiring. Biases of layers 1..L, of shape (n_l,) or (channels,).
     """
     layout = layout or dense_layout(wiring, sizes)
+    residual = {target for source, target in wiring.identities if source < target}
 
     n_deep = 0 if layout.geometries else wiring.n_deep
 
@@ -398,6 +399,9 @@ def initial_weights(
         if n_deep and 0 < pair[0] < pair[1] < wiring.n_layers:
             return _deep_weights(*sizes[pair[0] : pair[1] + 1], n_deep=n_deep, rng=rng)
         bound = scale * _starting_bound(shape)
+        if len(shape) == 4 and max(pair) in residual:
+            # An identity adds to these. With their full range, signals would grow in every block.
+            bound *= FORWARD_SCALE
         if pair[0] == 0 and pair[1] < wiring.n_layers and len(shape) == 2:
             bound = max(bound, spread * math.sqrt(3.0 / shape[0]))
         return rng.uniform(-bound, bound, size=shape)

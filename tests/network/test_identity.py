@@ -210,6 +210,32 @@ def test_an_identity_starts_at_the_strength_of_the_feedback_beside_it():
         assert strength == np.float32(0.09)
 
 
+def test_kernels_that_an_identity_adds_to_start_at_half_the_range():
+    hidden = (Conv2D(8, 3, padding="same"),) * 3
+    pairs = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 3), (3, 2), (2, 1), (1, 3), (3, 1)]
+
+    def largest(identities, way):
+        wiring = Wiring.of(pairs, identities)
+        layout = layout_of(wiring, (4, 4, 8), hidden, 2)
+        coefs, _, feedback = initial_weights(
+            layout.sizes,
+            wiring,
+            feedback_init=way,
+            feedback_scale=0.5,
+            rng=np.random.RandomState(0),
+            dtype=np.float64,
+            layout=layout,
+        )
+        blocks = dict(zip(wiring.pairs, [*coefs, *feedback], strict=True))
+        return {pair: np.abs(block).max() for pair, block in blocks.items() if block.ndim == 4}
+
+    for way in ("transpose", "independent"):
+        plain, residual = largest((), way), largest({(1, 3), (3, 1)}, way)
+        for pair, bound in residual.items():
+            factor = 0.5 if max(pair) == 3 else 1.0
+            assert bound == pytest.approx(factor * plain[pair], rel=0.02), pair
+
+
 # ---- maps ------------------------------------------------------------------------------------
 
 #: Kernels of 3 x 3 on maps of 3 x 3, an identity past a layer, and a shortcut that halves the maps.
