@@ -1,6 +1,6 @@
 """Public names for hardware in place of the simulated network, and all to connect your own."""
 
-from sklearn_eqprop._estimators.fitted.netlist import to_spice
+from sklearn_eqprop._estimators.fitted.netlist import spice_transient, to_spice
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network.network import Parameter
@@ -23,5 +23,6 @@ __all__ = [
     "SpiceCircuit",
     "Substrate",
     "check_substrate",
+    "spice_transient",
     "to_spice",
 ]

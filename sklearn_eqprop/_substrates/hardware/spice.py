@@ -146,11 +146,7 @@ class SolvedCircuit:
 
     def _solved(self, lines: list[str], n_rows: int) -> Result:
         sizes = self.network.layer_sizes
-        nodes = [
-            node
-            for layer, size in enumerate(sizes, 1)
-            for node in states(self.network, self._diode, layer, size)
-        ]
+        nodes = every_state(self.network, self._diode)
         circuit = ["* network", OPTIONS, "vrow row 0 0", *lines, ".end"]
         found = voltages(circuit, f"dc vrow 0 {n_rows - 1} 1", nodes, n_rows)
         return Result(np.split(found, np.cumsum(sizes)[:-1], axis=1))
@@ -175,6 +171,12 @@ def states(network: Network, diode: float | None, layer: int, size: int) -> list
     rho = network.activations[layer - 1]
     kind = "r" if diode is None and _is_clipped(rho) else "s"
     return [f"{kind}{layer}_{unit}" for unit in range(size)]
+
+
+def every_state(network: Network, diode: float | None) -> list[str]:
+    """Return the nodes whose voltages are the states of all layers."""
+    sizes = enumerate(network.layer_sizes, start=1)
+    return [node for layer, size in sizes for node in states(network, diode, layer, size)]
 
 
 def _is_clipped(rho: Any) -> bool:
