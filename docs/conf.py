@@ -69,6 +69,7 @@ READ = [
     "plot_own_loss.py",
     "plot_skip_connections.py",
     "plot_analog_substrate.py",
+    "plot_spice_circuit.py",
     "plot_paper_mnist.py",
 ]
 sphinx_gallery_conf = {

@@ -1,5 +1,6 @@
 """Public names for hardware in place of the simulated network, and all to connect your own."""
 
+from sklearn_eqprop._estimators.fitted.netlist import spice_transient, to_spice
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
 from sklearn_eqprop._network.network import Parameter
@@ -7,6 +8,7 @@ from sklearn_eqprop._relaxation import Result
 from sklearn_eqprop._substrates.hardware.analog_chip import AnalogChip
 from sklearn_eqprop._substrates.hardware.checking import check_substrate
 from sklearn_eqprop._substrates.hardware.connected import Hardware
+from sklearn_eqprop._substrates.hardware.spice import SpiceCircuit
 from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.seam import Substrate
 
@@ -18,6 +20,9 @@ __all__ = [
     "Network",
     "Parameter",
     "Result",
+    "SpiceCircuit",
     "Substrate",
     "check_substrate",
+    "spice_transient",
+    "to_spice",
 ]

@@ -15,6 +15,8 @@ import pytest
 from sklearn.datasets import load_digits
 from sklearn.exceptions import ConvergenceWarning
 
+from sklearn_eqprop._substrates.hardware import ngspice
+
 plt = pytest.importorskip("matplotlib.pyplot")
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -273,6 +275,20 @@ def test_analog_recipe_never_sees_a_test_row(analog, monkeypatch, capsys):
     assert chosen in [row[:2] for row in rows]
     tested = {row.tobytes() for row in X_test}
     assert not any(row.tobytes() in tested for rows in used for row in rows)
+
+
+@ignore_max_iter
+def test_spice_circuit():
+    try:
+        ngspice.library()
+    except OSError as error:
+        pytest.skip(str(error))
+    page = run_page("hardware/plot_spice_circuit", EPOCHS=15)
+    assert page.in_circuit > 0.9
+    assert page.voltages.min() < -0.4
+    assert page.ideal.min() == 0
+    ours = np.array([np.interp(page.steps, page.times, voltage) for voltage in page.output.T]).T
+    assert np.abs(ours - page.euler).max() < 0.05 * np.abs(page.euler).max()
 
 
 SMALL = {"HIDDEN": (12, 10), "EPOCHS": 2, "TRAIN_ROWS": 250, "ROWS": 30}
