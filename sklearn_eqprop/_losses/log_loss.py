@@ -41,6 +41,25 @@ class LogLoss(ClassificationLoss):
         grown /= grown.sum(axis=1, keepdims=True)
         return grown
 
+    # As in `Loss`, written out: a reader of the default fit need not open another file.
+
+    def velocity(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        velocity = beta * (target - self.probabilities(xp, origin + displacement))
+        velocity += drive
+        velocity -= displacement
+        return velocity
+
+    def resolve(
+        self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
+    ) -> Array:
+        """One damped step; at β = 0.5 it leaves at most 1/9 of the error."""
+        step = self.velocity(xp, drive, displacement, origin, target, beta)
+        step *= 1 / (1 + beta * (self.curvature / 2))
+        step += displacement
+        return step
+
 
 class MultilabelLogLoss(ClassificationLoss):
     """Cross-entropy of one logistic readout per label, C = Σ log(1 + exp(s_L)) - y · s_L."""
