@@ -11,6 +11,5 @@ from sklearn_eqprop._backend.host import (
     get_backend,
     ignoring_float_errors,
     row_max,
-    row_sums,
     stays_sparse,
 )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sklearn_eqprop._backend import Array, row_sums
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 
 #: δ: errors up to this are squared, in units of the standardised targets.
@@ -22,7 +22,7 @@ class Huber(Loss):
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         error = xp.abs(target - output)
         quadratic = xp.minimum(error, HUBER_DELTA)
-        return row_sums(xp, quadratic * (error - 0.5 * quadratic))
+        return (quadratic * (error - 0.5 * quadratic)).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return xp.clip(target - output, -HUBER_DELTA, HUBER_DELTA)

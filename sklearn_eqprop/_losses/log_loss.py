@@ -3,8 +3,9 @@
 from typing import Any
 
 import numpy as np
+from scipy.special import entr
 
-from sklearn_eqprop._backend import Array, row_max, row_sums
+from sklearn_eqprop._backend import Array, row_max
 from sklearn_eqprop._losses.base import ClassificationLoss
 
 
@@ -24,27 +25,27 @@ class LogLoss(ClassificationLoss):
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         """C of each sample; the largest output is subtracted so that no exponential overflows."""
         largest = row_max(xp, output)
-        log_sum = xp.log(row_sums(xp, xp.exp(output - largest[:, None]))) + largest
-        return log_sum - row_sums(xp, target * output)
+        log_sum = xp.log(xp.exp(output - largest[:, None]).sum(axis=1)) + largest
+        return log_sum - (target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return target - self.probabilities(xp, output)
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
         """Entropy of the class frequencies."""
-        return _entropy(np.average(target, axis=0, weights=weight))
+        frequency = np.average(target, axis=0, weights=weight)
+        return float(entr(frequency.astype(np.float64)).sum())
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         grown = xp.exp(output - row_max(xp, output)[:, None])
-        grown /= row_sums(xp, grown)[:, None]
+        grown /= grown.sum(axis=1, keepdims=True)
         return grown
 
-    # Every sweep of a classifier calls these two. They do what `Loss` does, in fewer calls.
+    # As in `Loss`, written out: a reader of the default fit need not open another file.
 
     def velocity(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """``drive + β (y - softmax(origin + d)) - d``, see `Loss.velocity`."""
         velocity = beta * (target - self.probabilities(xp, origin + displacement))
         velocity += drive
         velocity -= displacement
@@ -53,7 +54,7 @@ class LogLoss(ClassificationLoss):
     def resolve(
         self, xp: Any, drive: Array, displacement: Array, origin: Array, target: Array, beta: Array
     ) -> Array:
-        """One damped step, see `Loss.resolve`; at β = 0.5 it leaves at most 1/9 of the error."""
+        """One damped step; at β = 0.5 it leaves at most 1/9 of the error."""
         step = self.velocity(xp, drive, displacement, origin, target, beta)
         step *= 1 / (1 + beta * (self.curvature / 2))
         step += displacement
@@ -70,22 +71,16 @@ class MultilabelLogLoss(ClassificationLoss):
     label_threshold = 0.0
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        return row_sums(xp, xp.logaddexp(0, output) - target * output)
+        return (xp.logaddexp(0, output) - target * output).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return target - 0.5 * (1 + xp.tanh(0.5 * output))
 
     def constant_loss(self, target: np.ndarray, weight: np.ndarray | None) -> float:
         """Sum of the entropies of the label frequencies."""
-        frequency = np.average(target, axis=0, weights=weight)
-        return _entropy(frequency) + _entropy(1 - frequency)
+        frequency = np.average(target, axis=0, weights=weight).astype(np.float64)
+        return float((entr(frequency) + entr(1 - frequency)).sum())
 
     def probabilities(self, xp: Any, output: Array) -> Array:
         """Logistic function of the output; small values keep their relative accuracy."""
         return xp.exp(-xp.logaddexp(0, -output))
-
-
-def _entropy(frequency: np.ndarray) -> float:
-    """-Σ p log p, in nats."""
-    present = frequency[frequency > 0].astype(np.float64)
-    return float(-(present * np.log(present)).sum())

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sklearn_eqprop._backend import Array, row_sums
+from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import ClassificationLoss
 
 
@@ -20,7 +20,7 @@ class SquaredError(ClassificationLoss):
     label_threshold = 0.5
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
-        return 0.5 * row_sums(xp, (target - output) ** 2)
+        return 0.5 * ((target - output) ** 2).sum(axis=1)
 
     def force(self, xp: Any, output: Array, target: Array) -> Array:
         return target - output

@@ -96,7 +96,8 @@ class Anderson(Relaxation):
         _record(batch, _side_by_side(xp, batch.states), _side_by_side(xp, moved), residual)
         if batch.is_last:
             batch.states = _split(path.best_state, field.network.layer_sizes)
-            return field.full_residual(batch.states)
+            residual, drives, _ = flow(field, batch.states)
+            return residual, drives
         # A step that overflowed is taken back: it is no reason to give the sample up.
         return xp.where(xp.isfinite(residual), residual, path.best_residual), drives
 

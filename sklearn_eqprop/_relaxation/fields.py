@@ -150,17 +150,6 @@ class Field(ABC):
             return self.size(layer, moved)
         return self.measured(layer, self.backend.row_residual(drive, state, *self.bounds(layer)))
 
-    def full_residual(self, states: Sequence[Array]) -> tuple[Array, list[Array]]:
-        """Largest residual of each sample over all layers, and every layer's drive."""
-        signals = self.signals(states)
-        total, drives = None, []
-        for layer, state in enumerate(states, start=1):
-            drive = self.drive(layer, signals)
-            residual = self.residual(layer, drive, state)
-            total = residual if total is None else self.backend.xp.maximum(total, residual)
-            drives.append(drive)
-        return total, drives
-
 
 @dataclass(eq=False)
 class FreeField(Field):

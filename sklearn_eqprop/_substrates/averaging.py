@@ -15,7 +15,7 @@ from typing import Any, cast
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._losses.base import Loss
 from sklearn_eqprop._network import Network
-from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Result, trajectory
+from sklearn_eqprop._relaxation import RUNAWAY, FreeField, Result, flow, trajectory
 from sklearn_eqprop._substrates.phases import FreePhase, Nudge, stacked_strengths
 from sklearn_eqprop._substrates.probes import local_asymmetries
 
@@ -189,7 +189,7 @@ class AveragingNetwork:
 
         Averages are meaningful if states oscillate, but not if they grow without bound or are NaN.
         """
-        residual, _ = field.full_residual(end)
+        residual, _, _ = flow(field, end)
         return Result(
             averages,
             field.backend.xp.full(residual.shape[0], n_steps),
