@@ -1,6 +1,6 @@
 """Train deep networks by default: accuracy and processor time next to MLP's.
 
-    python benchmarks/depth.py digits starts
+    python benchmarks/depth.py digits starts noise
     python benchmarks/depth.py mnist --data mnist.npz
 
 Every part writes ``benchmarks/results/depth.json`` and rewrites ``benchmarks/results/depth.md``
@@ -8,6 +8,7 @@ from all that is in that file.
 
 - ``digits``: 4 to 20 hidden layers of 64, 60 epochs.
 - ``starts``: the same with 8 and 20 hidden layers and one part of the defaults changed.
+- ``noise``: 20 % of the training labels are drawn anew; three strengths of the penalty.
 - ``mnist``: 32 and 64 hidden layers of 128. Choices were made on the first 5,000 training rows, and
   judged on the last 10,000. The test rows are only used here.
 """
@@ -150,6 +151,24 @@ def run_starts(seeds: int) -> list[dict]:
     return runs
 
 
+def run_noise(seeds: int) -> list[dict]:
+    runs = []
+    for depth in (4, 8):
+        for alpha in ("auto", 3.0, 10.0):
+            for seed in range(seeds):
+                X, X_test, y, y_test = digits(seed)
+                rng = np.random.RandomState(seed)
+                drawn_anew = rng.rand(len(y)) < 0.2
+                y[drawn_anew] = rng.randint(10, size=drawn_anew.sum())
+                model = EqPropClassifier(
+                    (64,) * depth, alpha=alpha, max_iter=N_EPOCHS, random_state=seed
+                )
+                found = measured(model, X, X_test, y, y_test)
+                runs.append({"alpha": alpha, "depth": depth, "seed": seed, **found})
+                print(runs[-1], flush=True)
+    return runs
+
+
 def run_mnist(path: Path, epochs: int, depths: list[int]) -> list[dict]:
     X, y, X_test, y_test = load_images(path)
     runs = []
@@ -205,6 +224,19 @@ def of_starts(runs: list[dict]) -> str:
     return f"## Parts\n\n{text}\n\n{table(head, rows)}"
 
 
+def of_noise(runs: list[dict]) -> str:
+    rows = []
+    for alpha in dict.fromkeys(run["alpha"] for run in runs):
+        groups = (
+            [run for run in runs if (run["alpha"], run["depth"]) == (alpha, depth)]
+            for depth in (4, 8)
+        )
+        rows.append([repr(alpha), *(f"{mean(group, 'accuracy'):.3f}" for group in groups)])
+    n_seeds = len({run["seed"] for run in runs})
+    text = f"Digits as above, 20 % of the training labels drawn anew, {n_seeds} seeds."
+    return f"## Noisy labels\n\n{text}\n\n{table(['alpha', '4 layers', '8 layers'], rows)}"
+
+
 def of_mnist(runs: list[dict]) -> str:
     rows = [
         [
@@ -224,7 +256,7 @@ def of_mnist(runs: list[dict]) -> str:
     return f"## MNIST\n\n{text}\n\n{table(head, rows)}"
 
 
-PARTS = {"digits": of_digits, "starts": of_starts, "mnist": of_mnist}
+PARTS = {"digits": of_digits, "starts": of_starts, "noise": of_noise, "mnist": of_mnist}
 
 
 def main() -> None:
@@ -242,6 +274,8 @@ def main() -> None:
             found = run_digits(arguments.seeds)
         elif part == "starts":
             found = run_starts(min(arguments.seeds, 3))
+        elif part == "noise":
+            found = run_noise(min(arguments.seeds, 3))
         else:
             found = run_mnist(arguments.data, arguments.epochs, arguments.layers)
         stored = json.loads(STORE.read_text()) if STORE.exists() else {}

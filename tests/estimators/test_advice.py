@@ -199,13 +199,13 @@ def test_a_validation_score_that_never_rises():
             {"relaxation": "gauss_seidel", "max_nudge_iter": 9, "step_size": 1.0},
         ),
         (
-            {"feedback_scale": 1e-10, "dtype": "float32"},
+            {"feedback_scale": 1e-11, "dtype": "float32"},
             "below the rounding of float32.*Use dtype='float64'",
             {"dtype": "float64"},
         ),
         (
-            {"feedback_scale": 1e-10, "dtype": "float32"},
-            r"below the rounding.*raise feedback_scale \(now 1e-10\)",
+            {"feedback_scale": 1e-11, "dtype": "float32"},
+            r"below the rounding.*raise feedback_scale \(now 1e-11\)",
             {"feedback_scale": 0.3},
         ),
         (
@@ -218,10 +218,10 @@ def test_a_validation_score_that_never_rises():
 )
 def test_other_messages_go_away_when_they_are_followed(three_classes, trouble, remedy, answer):
     settings = {"max_iter": 3, "relax_tol": 1e-6, "random_state": 0} | trouble
-    about = said(EqPropClassifier((8,) * 4, **settings), *three_classes)
+    about = said(EqPropClassifier((8,) * 3, **settings), *three_classes)
     [message] = [m for m in about if re.search(remedy, m)]
     answer = answer or {"max_relax_iter": 200}
-    followed = said(EqPropClassifier((8,) * 4, **settings | answer), *three_classes)
+    followed = said(EqPropClassifier((8,) * 3, **settings | answer), *three_classes)
     assert not any(m[:20] == message[:20] for m in followed)
 
 

@@ -406,12 +406,12 @@ def test_training_that_collapses_after_a_good_start_is_reported(three_classes):
         ({"relax_tol": 1e-3, "dtype": "float64"}, False),
         ({"relax_tol": 1e-3, "gradient": "recurrent_backprop"}, False),
         ({}, False),  # displacements have an accuracy of their own
-        ({"feedback_scale": 1e-8}, True),
+        ({"feedback_scale": 1e-11}, True),
     ],
 )
 def test_feedback_too_weak_for_the_arithmetic_is_reported(three_classes, settings, warns):
     settings = {"dtype": "float32", "feedback_scale": 0.01, "max_iter": 2} | settings
-    messages = fit_and_listen(EqPropClassifier((16,) * 5, **settings), *three_classes)
+    messages = fit_and_listen(EqPropClassifier((16,) * 3, **settings), *three_classes)
     about = [m for m in messages if re.search(r"below the rounding of float32.*float64", m)]
     assert bool(about) == warns
 

@@ -31,7 +31,8 @@ Parameters
 ----------
 hidden_layer_sizes : int, Conv2D or sequence of them, default
     Network. Number of units of each hidden layer, from the input side to the output side. A
-    `Conv2D` makes a convolutional layer; these come first and need `input_shape`.
+    `Conv2D` makes a convolutional layer; these come first and need `input_shape`. If more than
+    three dense layers are in a row, they start near the identity (see the user guide).
 activation : {choices}, default
     Network. Activation ρ of the hidden units. With 'relu' and 'hard_sigmoid' (the paper's) the
     states stay in the range of ρ while they settle (Eq. 77).
@@ -60,7 +61,8 @@ feedback_scale : float, default
     With tied feedback, a connection that skips layers starts at a power of γ (see the user guide).
 loop_gain : float, 'auto' or None, default
     Network. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
-    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
+    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2,
+    and 0.6 divided by the number of hidden layers if more than three dense ones are in a row.
     With tied feedback γ shrinks, and the forward weights stay as they are.
 {loss}
 {label_smoothing}beta : float or 'auto', default
@@ -120,7 +122,9 @@ optimizer : {choices}, default
 momentum : float, default
     Training. Momentum of 'sgd', in [0, 1).
 learning_rate_init : float or sequence of float, default
-    Training. Learning rate, or one for each layer from the first hidden layer to the output.
+    Training. Learning rate, or one for each layer from the first hidden layer to the output. One
+    rate is divided by the square root of the number n of hidden layers in all but the first and the
+    last layer, if n > 3 dense ones are in a row.
 learning_rate : {choices}, default
     Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
@@ -128,8 +132,9 @@ alpha : float or 'auto', default
     Training. Strength of the L2 penalty. As in scikit-learn's MLP it is divided by the size of the
     minibatch. 'auto' chooses it by a short trial fit on four fifths of the rows: the more the loss
     of the other rows exceeds that of these rows, the larger is `alpha_`. `alpha_` is 1e-4 in
-    ``partial_fit``, with `max_iter` below 10, with too few rows, and if the trial diverges. An
-    estimator that is fitted already keeps `alpha_` in ``partial_fit`` and in warm starts.
+    ``partial_fit``, with `max_iter` below 10, with more than three dense hidden layers in a row,
+    with too few rows, and if the trial diverges. An estimator that is fitted already keeps `alpha_`
+    in ``partial_fit`` and in warm starts.
 max_iter : int, default
     Training. Most epochs.
 batch_size : int or 'auto', default
