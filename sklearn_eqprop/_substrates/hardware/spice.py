@@ -137,7 +137,8 @@ class SolvedCircuit:
 
     def local_change(self, free: FreePhase, deltas: Sequence[Array]) -> list[Array | None]:
         """Products of the rates and the deltas, summed over the samples."""
-        return self.network.local_change(free.inputs, free.result.states, deltas, attenuated=True)
+        rates = self.network.rates(free.result.states)
+        return self.network.local_products(free.inputs, rates, deltas, attenuated=True)
 
     def slopes(self, free: FreePhase) -> list[Array]:
         """ρ'(s) of each layer at the free states."""
