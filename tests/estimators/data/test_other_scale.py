@@ -187,7 +187,7 @@ def test_the_user_guide_shows_how_a_validation_set_is_transformed():
 
 def alarms(X, n_rows, first=None):
     """Numbers of the calls that are warned about, if X comes in slices."""
-    state = TrainingState(0, {}, *[np.random.RandomState(0)] * 3)
+    state = TrainingState(0, {}, *[np.random.RandomState(0)] * 4)
     found = []
     for number, start in enumerate([0, *range(first or n_rows, X.shape[0], n_rows)]):
         stop = start + n_rows if start else first or n_rows
