@@ -80,7 +80,7 @@ class Checkpoint:
             return
         self._found = self._read()
         self._refuse_other_fit()
-        self.state, self.alpha = self._found["state"], self._found["alpha"]
+        self.state, self.alpha = self._found["state"], self._found["alpha_"]
         self.progress = Progress(**self._found["progress"])
         if config.verbose:
             print(f"{self._named}: continuing after epoch {self.progress.n_done}.", flush=True)
@@ -156,7 +156,7 @@ class Checkpoint:
         content = {
             "facts": self._facts,
             "state": state,
-            "alpha": alpha,
+            "alpha_": alpha,
             "arrays": weights,
             "progress": {**vars(progress), "best_weights": best},
             "habits": _habits(trainer),
