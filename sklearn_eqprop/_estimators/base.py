@@ -90,6 +90,7 @@ class BaseEqProp(
     shuffle: bool = True
     augment: Any = None
     warm_start: bool = False
+    checkpoint: Any = None
     verbose: bool | int = False
     random_state: Any = None
     transform_layers: Any = None

@@ -80,7 +80,7 @@ class WrappedLoss(ClassificationLoss):
         self.name = type(loss).__qualname__
         self.curvature = math.inf if curvature is None else float(curvature)
         self.label_threshold = float(threshold)
-        self._shape: LossShape | None = None
+        self.shape: LossShape | None = None
 
     def value(self, xp: Any, output: Array, target: Array) -> Array:
         found = self._loss.value(xp.array(output), xp.array(target))
@@ -145,13 +145,13 @@ class WrappedLoss(ClassificationLoss):
 
     def _shape_of(self, xp: Any, target: Array) -> LossShape:
         """How steep the loss is and whether outputs act on each other; measured once."""
-        if self._shape is None:
+        if self.shape is None:
 
             def slope(output: np.ndarray, targets: np.ndarray) -> np.ndarray:
                 return -read(xp, self.force(xp, xp.asarray(output), xp.asarray(targets)))
 
-            self._shape = shape_of(slope, read(xp, target[:TRIAL_ROWS]))
-        return self._shape
+            self.shape = shape_of(slope, read(xp, target[:TRIAL_ROWS]))
+        return self.shape
 
     def try_out(self, xp: Any, target: Array) -> None:
         """Test the loss at a few outputs before training, on the first `TRIAL_ROWS` targets.

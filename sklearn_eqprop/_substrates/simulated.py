@@ -101,7 +101,7 @@ class SimulatedNetwork:
         self.attenuated = attenuated
         is_device, freezes = network.backend.is_device, limits.literal
         repeats = repeats and relaxation.solves_layers and not is_device
-        self._habits = [Habit(), Habit()] if repeats else [None, None]
+        self.habits = [Habit(), Habit()] if repeats else [None, None]
         self._free_options = SettleOptions(
             freezes=freezes,
             keeps="output" if output_only else "drives",
@@ -117,7 +117,7 @@ class SimulatedNetwork:
         """Free phase: clamp the inputs and settle from zero states."""
         clamped, driven = self.network.clamp_and_hold(inputs)
         field, options = FreeField(self.network, clamped, inputs.shape[0]), self._free_options
-        habit = self._habits[0]
+        habit = self.habits[0]
         result = self._repeated(habit, field, options)
         if result is None:
             by_input = [drive if drive.ndim > 1 else None for drive in clamped]
@@ -132,7 +132,7 @@ class SimulatedNetwork:
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
         """Nudged phases of all strengths, settled together as one batch; displacements."""
-        options: Any = {"scaled": True, "habit": self._habits[1]}
+        options: Any = {"scaled": True, "habit": self.habits[1]}
         origin = self.origin(free)
         return self._displace(DisplacementField, free, origin, loss, target, strengths, **options)
 

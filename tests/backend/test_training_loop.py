@@ -430,3 +430,26 @@ def test_moments_follow_a_change_of_type(installed, digits):
         coefs.append(model.coefs_[0])
         assert coefs[-1].dtype == np.float64
     np.testing.assert_allclose(*coefs, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "more", [{"feedback": "tied"}, {"early_stopping": True}, {"augment": CROP}]
+)
+def test_an_interrupted_fit_continues_on_the_device(installed, digits, monkeypatch, tmp_path, more):
+    settings = {"average_weights": True, "backend": "cupy", "alpha": 1e-3, "max_iter": 4} | more
+    whole = _fitted(_model(**settings), *digits)
+    model, train_on, n_calls = _model(checkpoint=tmp_path / "run", **settings), Trainer.train_on, []
+
+    def stop(self, *given):
+        n_calls.append(1)
+        if len(n_calls) == 8:
+            raise RuntimeError("stop")
+        return train_on(self, *given)
+
+    monkeypatch.setattr(Trainer, "train_on", stop)
+    with pytest.raises(RuntimeError, match="stop"):
+        model.fit(*digits)
+    _assert_alike(_fitted(model, *digits), whole, 0)
+    for left, right in zip(model._training_state.latest, whole._training_state.latest, strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert model.backend_ == "cupy"

@@ -281,6 +281,8 @@ def test_hardware_that_fails_in_the_middle_leaves_the_estimator_as_it_was(
         ({"objective": "trajectory", "relaxation": "euler"}, "objective='trajectory': hardware"),
         ({"nudging": 4, "activation": "tanh"}, "nudging=4: no hardware can be pushed with complex"),
         ({"backend": "cupy"}, "backend='cupy': hardware takes and returns NumPy arrays"),
+        ({"average_weights": True}, "average_weights=True: hardware holds one set of weights"),
+        ({"checkpoint": "fit.joblib"}, "checkpoint='fit.joblib': a file cannot hold the state"),
         ({"gradient": "asymmetric"}, "connections .* in reverse, .* no method settle_corrected"),
         ({"gradient": "recurrent_backprop"}, "no method settle_adjoint.* gradient='vector_field'"),
         ({"gradient": "continual"}, "no method flow"),

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -129,6 +130,8 @@ def fit(estimator: Any, call: Call) -> None:
     if callbacks is not None:
         callbacks.ended(vars(draft) | attributes)
     _publish(estimator, attributes)
+    if config.checkpoint is not None and trained.is_complete and not call.incremental:
+        Path(config.checkpoint).unlink(missing_ok=True)
     if rng is not None and isinstance(config.random_state, np.random.RandomState):
         config.random_state.set_state(rng.get_state(legacy=False))
     if isinstance(trained.outcome, DivergenceError):
@@ -161,6 +164,13 @@ def _prepare_and_train(
     arrays, state = network_to_train(
         config, rows, held_out, targets, previous, rng, incremental=call.incremental
     )
+    checkpoint, alpha, continues = None, config.alpha, False
+    if config.checkpoint is not None and not call.incremental:
+        from sklearn_eqprop._estimators.fitting.checkpoint import Checkpoint
+
+        checkpoint = Checkpoint(config, every_row, held_out, targets, arrays, state)
+        state, alpha = checkpoint.state, checkpoint.alpha
+        continues = checkpoint.progress.n_done > 0
     if config.substrate is None:
         vars(draft)["_hardware"] = None
     else:
@@ -173,7 +183,6 @@ def _prepare_and_train(
         as_given = (call.X, call.y)
         stratify, seed = targets.stratify(every_row.y), state.split_seed
         rows, held_out = split_rows(every_row, config.validation_fraction, seed, stratify)
-    alpha = config.alpha
     if alpha == "auto":
         alpha = LEAST_ALPHA
         if previous is not None:
@@ -187,7 +196,8 @@ def _prepare_and_train(
             alpha = chosen_alpha(config, rows, untrained, backend)
     vars(draft)["alpha_"] = alpha
     in_numbers = replace(config, alpha=alpha)
-    _start_comparison(state, in_numbers, targets, rows, held_out, incremental=call.incremental)
+    if not continues:
+        _start_comparison(state, in_numbers, targets, rows, held_out, incremental=call.incremental)
     estimator_with = partial(_with_weights_of, draft, arrays.layout, state.input_scales)
     validation_score = None
     if held_out is not None:
@@ -207,6 +217,7 @@ def _prepare_and_train(
         incremental=call.incremental,
         validation_score=validation_score,
         observer=callbacks,
+        checkpoint=checkpoint,
     )
     if not isinstance(trained.outcome, DivergenceError):
         own_validation = call.validation[0] is not None

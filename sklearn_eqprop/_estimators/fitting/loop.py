@@ -22,6 +22,7 @@ from sklearn_eqprop._training.trainer import Trainer
 from sklearn_eqprop.exceptions import DivergenceError
 
 if TYPE_CHECKING:
+    from sklearn_eqprop._estimators.fitting.checkpoint import Checkpoint
     from sklearn_eqprop._training.averaging import WeightAverage
 
 DIVERGENCE_REMEDIES: tuple[Remedy, ...] = (ways.SCALE_INPUTS, ways.LOWER_RATE, *ways.WEAKER_LOOPS)
@@ -36,6 +37,28 @@ CALLING_ONCE = ("base", "callback", "compose", "frozen", "pipeline", "utils")
 #: Number of epochs after which training must be better than a constant prediction. Fewer epochs do
 #: not show a trend.
 PATIENT_EPOCHS = 10
+
+
+@dataclass
+class Progress:
+    """How far the loop over the epochs has come.
+
+    Attributes
+    ----------
+    n_done : int
+        Epochs of this call.
+    n_to_best : int
+        Epochs up to the best one.
+    penalty : float
+        Part of the last training loss that is the penalty on the weights.
+    best_weights : list of array or None
+        The weights to restore at the end.
+    """
+
+    n_done: int = 0
+    n_to_best: int = 0
+    penalty: float = 0.0
+    best_weights: list[Any] | None = None
 
 
 class Observer(Protocol):
@@ -92,12 +115,13 @@ def run_training(
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
     average: WeightAverage | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Outcome:
     """Train for up to `max_iter` epochs, and return how they went.
 
     The network and `state` are changed in place. With early stopping, `validation_score` gives the
     score of a network on held-out rows. It and the observer get the network of the `average`, if
-    there is one.
+    there is one. The `checkpoint` is written after each epoch.
 
     Raises
     ------
@@ -118,17 +142,19 @@ def run_training(
     last_good = None if run.incremental else _copies(arrays)
     # Weights of an earlier fit that was judged in the same way: still to be beaten.
     beatable = run.restores_best and math.isfinite(state.best_score)
-    best_weights = last_good if beatable else None
-    n_done = n_to_best = 0
-    penalty, ended_by = 0.0, EndedBy.LIMIT
+    so_far = Progress(best_weights=last_good if beatable else None)
+    if checkpoint is not None and checkpoint.progress.n_done:
+        checkpoint.restore_memory(trainer, arrays)
+        so_far = checkpoint.progress
+    n_before, ended_by = so_far.n_done, EndedBy.LIMIT
     started = time.perf_counter()
     try:
-        while n_done < run.max_iter:
+        while so_far.n_done < run.max_iter:
             if observer is not None:
                 observer.epoch_begins()
             situation = Situation(config, network.dtype, state.standardised)
             with _restoring_on_divergence(arrays, last_good, state.n_epochs + 1, situation):
-                epoch, penalty = _finite_epoch(trainer, data, state, run, average)
+                epoch, so_far.penalty = _finite_epoch(trainer, data, state, run, average)
                 held_out = None
                 if validation_score is not None:
                     held_out = validation_score(shown)
@@ -137,39 +163,48 @@ def run_training(
                 state.validation_scores.append(held_out)
             if not run.incremental:
                 last_good = _copies(arrays)
-            n_done += 1
+            so_far.n_done += 1
             score = -epoch.loss if held_out is None else held_out
             if state.take_score(score, config.tol) and run.restores_best:
-                best_weights, n_to_best = last_good, n_done
+                so_far.best_weights, so_far.n_to_best = last_good, so_far.n_done
             if config.verbose:
-                seconds = (time.perf_counter() - started) / n_done
-                _print_epoch(state, run, n_done, data.n_samples_given, seconds)
+                seconds = (time.perf_counter() - started) / (so_far.n_done - n_before)
+                _print_epoch(state, run, so_far.n_done, data.n_samples_given, seconds)
             if observer is not None and observer.epoch_ended(shown, state):
                 ended_by = EndedBy.CALLBACK
                 break
             if state.n_waiting > patience and not _cuts_rate(state, run):
                 ended_by = EndedBy.PATIENCE
                 break
+            if checkpoint is not None:
+                checkpoint.write(trainer, average, state, so_far, config.alpha)
     except KeyboardInterrupt:
         # An interrupt also ends the loop that calls partial_fit, and a search.
-        if n_done == 0 or last_good is None or _is_one_fit_of_many():
+        if so_far.n_done == 0 or last_good is None or _is_one_fit_of_many():
             raise
         _restore(arrays, last_good)
         ended_by = EndedBy.INTERRUPT
-    if best_weights is not None:
-        _restore(arrays, best_weights)
-    kept_epoch, kept_loss = n_done if best_weights is None else n_to_best, math.inf
+    n_done, kept_epoch, kept_loss = so_far.n_done, so_far.n_done, math.inf
+    if so_far.best_weights is not None:
+        _restore(arrays, so_far.best_weights)
+        kept_epoch = so_far.n_to_best
     if not run.incremental:
         had_time = ended_by is EndedBy.PATIENCE or n_done >= PATIENT_EPOCHS
         kept_loss = _loss_of_kept(trainer, data, state, run, n_done - kept_epoch, had_time)
-    if trainer.guard is not None:
-        state.guard_vectors = [network.backend.to_host(v) for v in trainer.guard.vectors]
-    state.optimizer = trainer.optimizer.memory()
+    remember(trainer, state)
     curve = state.loss_curve[-n_done:]
     signal, n_stuck = _signal(trainer, config), 0
     if config.output_rho.bounded and not run.incremental:
         n_stuck = _n_stuck_outputs(trainer, data, max(run.batch_size, AUTO_BATCH_SIZE))
-    return Outcome(ended_by, curve, kept_epoch, kept_loss, penalty, signal, n_stuck)
+    return Outcome(ended_by, curve, kept_epoch, kept_loss, so_far.penalty, signal, n_stuck)
+
+
+def remember(trainer: Trainer, state: TrainingState) -> None:
+    """Note the memories of the safeguard and of the optimiser in the state."""
+    if trainer.guard is not None:
+        to_host = trainer.network.backend.to_host
+        state.guard_vectors = [to_host(vector) for vector in trainer.guard.vectors]
+    state.optimizer = trainer.optimizer.memory()
 
 
 def _is_one_fit_of_many() -> bool:
@@ -326,9 +361,17 @@ def _print_epoch(
         f"Epoch {state.n_epochs:3d}  loss {state.loss_curve[-1]:.5f}{score}  "
         f"sweeps {phases['free_steps']:.1f} + {phases['nudged_steps']:.1f}  {moving}  "
         f"{n_samples / seconds:,.0f} samples/s  "
-        f"at most {seconds * (run.max_iter - n_done):.0f} s left",
+        f"at most {_duration(seconds * (run.max_iter - n_done))} left",
         flush=True,
     )
+
+
+def _duration(seconds: float) -> str:
+    """Return a duration in words, such as "85 s", "12 min" and "3 h 5 min"."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _copies(arrays: list[Any]) -> list[Any]:

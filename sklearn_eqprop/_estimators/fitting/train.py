@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from sklearn_eqprop._estimators.data.inputs import SMALLER_NETWORK
 from sklearn_eqprop._estimators.data.rows import Rows
 from sklearn_eqprop._estimators.fitted.arrays import FittedArrays, check_weights_of_inputs
 from sklearn_eqprop._estimators.fitting.loop import Observer, Run, run_training
-from sklearn_eqprop._estimators.fitting.state import Outcome, TrainingState
+from sklearn_eqprop._estimators.fitting.state import EndedBy, Outcome, TrainingState
 from sklearn_eqprop._estimators.parameters.config import Config
 from sklearn_eqprop._estimators.targets import Targets
 from sklearn_eqprop._losses import Loss, WrappedLoss
@@ -25,6 +25,9 @@ from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop._training.epoch import TrainingData, merged_rows
 from sklearn_eqprop._training.trainer import LearningSettings, Trainer, trained_parameters
 from sklearn_eqprop.exceptions import DivergenceError
+
+if TYPE_CHECKING:
+    from sklearn_eqprop._estimators.fitting.checkpoint import Checkpoint
 
 #: Tolerances of the nudged phase while training, for relaxations that solve one layer after the
 #: other: for loops that the default `loop_gain` keeps weak, and for stronger loops. The first
@@ -62,6 +65,12 @@ class Trained:
     n_epochs: int
     outcome: Outcome | DivergenceError
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether training was neither interrupted nor diverged."""
+        outcome = self.outcome
+        return isinstance(outcome, Outcome) and outcome.ended_by is not EndedBy.INTERRUPT
+
 
 def train(
     config: Config,
@@ -72,11 +81,13 @@ def train(
     incremental: bool,
     validation_score: Callable[[Network], float] | None = None,
     observer: Observer | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Train a network on rows, in ``partial_fit`` (`incremental`) for one epoch.
 
     The arrays and the state of `start` are changed in place. `validation_score` gives the score of
-    a network on rows that are not trained on.
+    a network on rows that are not trained on. If the file of the `checkpoint` exists, training
+    continues from it.
 
     Raises
     ------
@@ -87,7 +98,7 @@ def train(
     """
     arrays, state = start.arrays, start.state
     run = Run(config, incremental, min(config.most_samples, rows.n_samples))
-    n_epochs_before = state.n_epochs
+    n_epochs_before = state.n_epochs - (0 if checkpoint is None else checkpoint.progress.n_done)
     minibatches = f"minibatches of batch_size={run.batch_size} samples"
     remedy = f"Use a smaller batch_size, {SMALLER_NETWORK}"
     outcome: Outcome | DivergenceError
@@ -96,7 +107,9 @@ def train(
             arrays.facing_scaled_inputs(state.input_scales),
             backend.explaining_full_memory(minibatches, remedy),
         ):
-            outcome = _train_on_backend(run, rows, start, backend, validation_score, observer)
+            outcome = _train_on_backend(
+                run, rows, start, backend, validation_score, observer, checkpoint
+            )
     except DivergenceError as error:
         if incremental or state.n_epochs == n_epochs_before:
             raise
@@ -119,6 +132,7 @@ def _train_on_backend(
     backend: ArrayBackend,
     validation_score: Callable[[Network], float] | None,
     observer: Observer | None,
+    checkpoint: Checkpoint | None,
 ) -> Outcome:
     """Train on the backend, and bring the weights back; see `train`.
 
@@ -126,6 +140,8 @@ def _train_on_backend(
     """
     config, arrays, state = run.config, start.arrays, start.state
     data = _training_data(config, rows, start, backend, lone=rows.n_samples <= run.batch_size)
+    if checkpoint is not None:
+        checkpoint.restore(arrays)
     averages = arrays.copy() if config.average_weights else None
     if state.latest is not None:  # the arrays are averages
         for array, latest in zip(arrays.all, state.latest, strict=True):
@@ -144,7 +160,9 @@ def _train_on_backend(
 
         average = WeightAverage(network, averages.network(config, backend), state.n_averaged)
     try:
-        return run_training(trainer, data, state, run, validation_score, observer, average)
+        return run_training(
+            trainer, data, state, run, validation_score, observer, average, checkpoint
+        )
     finally:  # if it diverges, the networks hold the last good weights
         arrays.take_from(network)
         state.latest, state.n_averaged = None, 0

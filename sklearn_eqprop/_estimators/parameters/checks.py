@@ -81,6 +81,12 @@ def _check_with_hardware(config: Config) -> None:
     if config.backend == "cupy":
         why = "hardware takes and returns NumPy arrays"
         faults.append(("backend='cupy'", why, "backend='numpy'"))
+    if config.average_weights:
+        why = "hardware holds one set of weights"
+        faults.append(("average_weights=True", why, "average_weights=False"))
+    if config.checkpoint is not None:
+        why = "a file cannot hold the state of hardware"
+        faults.append((f"checkpoint={config.checkpoint!r}", why, "checkpoint=None"))
     refuse(f"substrate={config.substrate!r}", faults, "substrate=None")
 
 

@@ -90,6 +90,7 @@ class Config:
     shuffle: bool
     augment: Any
     warm_start: bool
+    checkpoint: Any
     verbose: bool | int
     random_state: Any
     class_weight: Any

@@ -1,6 +1,7 @@
 """Types and ranges of the parameters, as scikit-learn validates them."""
 
 from numbers import Integral, Real
+from os import PathLike
 from typing import Any
 
 from sklearn.metrics import get_scorer_names
@@ -52,6 +53,7 @@ SHARED: dict[str, list[Any]] = {
     "shuffle": ["boolean"],
     "augment": [None, callable],
     "warm_start": ["boolean"],
+    "checkpoint": [None, str, PathLike],
     "verbose": ["verbose"],
     "random_state": ["random_state"],
     "transform_layers": [None, "array-like", Interval(Integral, 1, None, closed="left")],

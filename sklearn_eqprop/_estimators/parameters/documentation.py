@@ -170,8 +170,15 @@ augment : callable or None, default
     predictions are not changed. Not for sparse X.
 warm_start : bool, default
     Training. Whether ``fit`` continues from the result of the last call.
+checkpoint : str, path or None, default
+    Training. File in which ``fit`` stores its whole state after each epoch. If ``fit`` is
+    interrupted, call it again with the same parameters and the same rows in the same order: it
+    continues after the last whole epoch, and ends as if it had never been interrupted. The file is
+    removed when ``fit`` ends by itself; Ctrl-C, an error and a killed process leave it. Give each
+    fit its own file. Like a model file, it can run code: load only files that you trust.
 verbose : bool or int, default
-    Training. Whether to print a line per epoch, and how ``alpha='auto'`` was chosen.
+    Training. Whether to print a line per epoch with the time left, and how ``alpha='auto'`` was
+    chosen.
 random_state : int, RandomState instance or None, default
     Training. Determines the initial weights, the order of the samples, the validation split, the
     rows of the trial of ``alpha='auto'``, random nudging, the random pushes of 'homeostasis' and
