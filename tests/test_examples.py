@@ -406,3 +406,11 @@ def test_skip_connections():
     page = run_page("extend/plot_skip_connections", EPOCHS=5)
     in_a_row, with_skips = page.shares.values()
     assert with_skips[0] > 10 * in_a_row[0]
+
+
+def test_never_settles():
+    page = run_page("theory/plot_never_settles", EPOCHS=30, N_STEPS=150)
+    assert np.abs(page.walk(0.5, 1.0)[-20:] - page.walk(0.5, 1.0)[-1]).max() < 0.02
+    assert np.ptp(page.walk(2.0, 1.0)[-100:], axis=0).min() > 1
+    start, *_, end = page.curves["trajectory"]
+    assert end < 0.4 * start

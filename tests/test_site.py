@@ -26,6 +26,7 @@ PAGES = (
     "theory",
     "defaults",
     "comparison",
+    "reproductions",
     "api",
     "generated/sklearn_eqprop.EqPropClassifier",
     "auto_examples/index",

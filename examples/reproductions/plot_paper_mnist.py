@@ -286,6 +286,10 @@ def main(argv=None):
     )
     draw(options.output, f"{name.partition(' (')[0]}, {sizes}", train_error, test_error, aligned)
     print(f"Error curves: {options.output}")
+    print(
+        f"Result: training error {train_error[-1]:.1%}, test error {test_error[-1]:.1%}; cosines "
+        f"of feedback with transposed weights {', '.join(f'{a:.2f}' for a in aligned[-1])}"
+    )
 
 
 # %%
