@@ -26,8 +26,8 @@ class DeepNetwork(SimulatedNetwork):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        if self._habits[0] is not None:
-            self._habits = [Habit(any_size=True), Habit(any_size=True)]
+        if self.habits[0] is not None:
+            self.habits = [Habit(any_size=True), Habit(any_size=True)]
 
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
@@ -35,7 +35,7 @@ class DeepNetwork(SimulatedNetwork):
         """Nudged phases of all strengths; displacements divided by `attenuations`."""
         units = attenuations(self.network.wiring, feedback_gains(self.network))
         origin = OriginInUnits.of(self.origin(free), units)
-        habit = self._habits[1]
+        habit = self.habits[1]
         return self._displace(
             FieldInUnits, free, origin, loss, target, strengths, scaled=True, habit=habit
         )
