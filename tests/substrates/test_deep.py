@@ -34,7 +34,7 @@ def _network(n_hidden, activation, dtype=np.float64, *, tied=False, bound=0.05):
         dtype=dtype,
     )
     if tied:
-        feedback = wiring.tied_strengths(0.3, np.dtype(dtype))
+        feedback = wiring.strengths(0.3, np.dtype(dtype))
     network = wired_network(
         wiring, coefs, biases, feedback, activation=activation, backend=NumpyBackend()
     )
