@@ -38,7 +38,7 @@ def test_a_repeated_phase_has_the_states_of_a_measured_one(activation, n_steps):
     limits = SettlingLimits(1e-300, 1e-300, n_steps, n_steps, literal=False)
     measured = SimulatedNetwork(network_of(net), GaussSeidel(1.0), limits)
     repeating = SimulatedNetwork(network_of(net), GaussSeidel(1.0), limits, repeats=True)
-    for habit in repeating._habits:
+    for habit in repeating.habits:
         habit._n_steps, habit._n_left = n_steps, 1
     phases = []
     for substrate in (measured, repeating):
