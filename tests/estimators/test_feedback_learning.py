@@ -5,7 +5,7 @@ import pytest
 from sklearn.exceptions import ConvergenceWarning
 
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
-from sklearn_eqprop._estimators.fitting.loop import _restore, _weights
+from sklearn_eqprop._estimators.fitting.loop import _copies, _restore
 from sklearn_eqprop._estimators.parameters.config import Config
 from tests.dense_truth import random_net
 from tests.engine import network_of
@@ -141,11 +141,11 @@ def test_restored_weights_have_their_strengths():
     net = random_net((3, 4, 4, 2), "relu", tied=True)
     net.strengths = [0.5, 0.25]
     network = network_of(net)
-    kept = _weights(network)
+    kept = _copies(network.arrays)
     for array in network.arrays:
         array *= 0.5
     assert [connection.gain for connection in network.feedback] == [0.25, 0.125]
-    _restore(network, kept)
+    _restore(network.arrays, kept)
     assert [connection.gain for connection in network.feedback] == [0.5, 0.25]
     for connection, coef in zip(network.forward, net.coefs, strict=True):
         assert np.array_equal(connection.weights, coef)
