@@ -116,13 +116,18 @@ class PoolingNetwork(Network):
             if connection.winners is None:
                 readers = self._deciding.setdefault(connection.source, {})
                 readers[connection.source, connection.target] = connection
+        #: The last state that each layer has signalled, and the signal.
+        self._latest: dict[int, tuple[Array, Any]] = {}
 
     def _poolings(self) -> list[PooledConvolution]:
         return [c for c in (*self.forward, *self.feedback) if isinstance(c, PooledConvolution)]
 
     def signal(self, layer: int, state: Array) -> Any:
         """Rate of one layer, with the winners that it decides on."""
-        return self._signal_of(layer, self.rate(layer, state))
+        signal = self._signal_of(layer, self.rate(layer, state))
+        if layer in self._deciding:
+            self._latest[layer] = state, signal
+        return signal
 
     def _signal_of(self, layer: int, rate: Array) -> Any:
         readers = self._deciding.get(layer)
@@ -131,13 +136,19 @@ class PoolingNetwork(Network):
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
         signal = self._signal_of(0, inputs)
         clamped = self._clamped(lambda connection: self._delivered(connection, [], signal))
-        return clamped, self._holding({0: signal})
+        driven = self._holding({0: signal})
+        self._latest.clear()
+        driven._latest = self._latest  # layers signal to this network, and that one is asked to hold
+        return clamped, driven
 
     def hold(self, states: Sequence[Array]) -> Network:
-        if not any(layer > 0 for layer in self._deciding):
-            return self
-        layers = enumerate(states, start=1)
-        return self._holding({layer: self.signal(layer, state) for layer, state in layers})
+        signals = {}
+        for layer, state in enumerate(states, start=1):
+            signalled, signal = self._latest.pop(layer, (None, None))
+            # States are not changed in place. So the last sweep has often decided on these winners.
+            signals[layer] = signal if signalled is state else self.signal(layer, state)
+        self._latest.clear()
+        return self._holding(signals)
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
         total = None

@@ -181,13 +181,15 @@ class Habit:
 
     def __init__(self) -> None:
         self._n_steps = self._n_left = 0
+        self._are_alike = False
 
     def known_steps(self, field: Field) -> int:
         """Number of steps of the next phase; 0: it has to be measured.
 
-        In a large batch, samples that settle early leave it. That is worth the measurement.
+        In a large batch, samples that settle early leave it. That is worth the measurement, unless
+        all samples have needed the same number of steps.
         """
-        if self._n_left == 0 or not is_small(field, field.n_samples):
+        if self._n_left == 0 or not (self._are_alike or is_small(field, field.n_samples)):
             return 0
         self._n_left -= 1
         return self._n_steps
@@ -195,4 +197,5 @@ class Habit:
     def learn(self, result: Result) -> None:
         """Note a phase that was measured."""
         self._n_steps = int(result.n_steps.max(initial=0))
+        self._are_alike = bool((result.n_steps == self._n_steps).all())
         self._n_left = MEASURE_EVERY - 1 if result.converged.all() else 0
