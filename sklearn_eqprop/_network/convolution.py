@@ -2,8 +2,8 @@
 
 A product with the matrix of all patches (im2col) is one call of the BLAS. This matrix is kernel
 height x kernel width times larger than the input. So it is made for a few samples at a time: it
-stays in the cache, and memory stays bounded. The reverse direction is one product per position of
-the kernel, each added where that position reads (benchmarks/conv_speed.py has the alternatives).
+stays in the cache, and memory stays bounded. The reverse direction is a few products with pieces
+of the kernel, each added where that piece reads (benchmarks/conv_speed.py has the alternatives).
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from sklearn_eqprop._network.conv2d import ConvGeometry
 #: Numbers in the patches of one block on a device, where large products are faster. On the host a
 #: block stays in the cache.
 DEVICE_NUMBERS = 2**26
+#: In the reverse direction there are no patches, so that a block has more samples by this factor.
+TRANSPOSED_ROWS = 4
 
 
 class Convolution:
@@ -71,14 +73,14 @@ class Convolution:
     def apply(self, pre: Array) -> Array:
         maps, out = self._maps_in(pre), self._empty(pre.shape[0], self.geometry.out_shape)
         for rows, convolved in self._patches.convolve(maps, self._kernel()):
-            out[rows] = convolved
+            out[rows] = convolved[0]
         return out.reshape(-1, self.n_target)
 
     def apply_transposed(self, post: Array) -> Array:
         out = self._empty(post.shape[0], self.geometry.in_shape)
-        kernel = self._kernel()
-        for rows, deltas in self._blocks_out(post):
-            self._patches.spread(deltas, kernel, out[rows])
+        pieces = self._patches.pieces(self._kernel())
+        for rows, members in self._members_of(post, back=True):
+            self._patches.spread(members, pieces, out[rows])
         return out.reshape(-1, self.n_source)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -111,15 +113,19 @@ class Convolution:
     def _empty(self, n_samples: int, shape: tuple[int, ...]) -> Array:
         return self.backend.xp.empty((n_samples, *shape), dtype=self.weights.dtype)
 
-    def _blocks_out(self, post: Array) -> Iterator[tuple[slice, Array]]:
-        """Arrays of the target layer in the shape of the unpooled convolution, block by block."""
+    def _members_of(self, post: Array, *, back: bool) -> Iterator[tuple[slice, Array]]:
+        """Arrays of the target layer for each member of a window, block by block.
+
+        Their shape is (members, n, height, width, filters), as `Patches.gradient` needs it. With
+        `back` the members are beside the filters, as `Patches.spread` needs it.
+        """
         maps = post.reshape(-1, *self.geometry.out_shape)
-        for rows in self._patches.blocks(maps.shape[0]):
-            yield rows, maps[rows]
+        for rows in self._patches.blocks(maps.shape[0], back=back):
+            yield rows, maps[rows][None]
 
     def _wide_change(self, pre: Array, delta: Array) -> Array:
         """Σ over samples and places of pre ⊗ delta, in the shape of `_kernel`."""
-        deltas = (block for _, block in self._blocks_out(delta))
+        deltas = (block for _, block in self._members_of(delta, back=False))
         return self._patches.gradient(self._maps_in(pre), deltas, self.weights.dtype)
 
     def _kernel(self) -> Array:
@@ -149,14 +155,16 @@ class Convolution:
 
 
 class Patches:
-    """The patches that a convolution without pooling reads, and products with them.
+    """The patches that a convolution reads, and products with them.
 
-    Maps are contiguous arrays (n_samples, height, width, channels).
+    Maps are contiguous arrays (n_samples, height, width, channels). The places of a convolution
+    that is pooled by the maximum are sorted by their position in the window: first the first
+    member of every window, then the second one. So the members can be compared in long runs of
+    memory. Without such pooling a window has one member.
 
     Parameters
     ----------
     geometry : ConvGeometry
-        Its pooling is ignored.
     backend : ArrayBackend
     """
 
@@ -164,29 +172,32 @@ class Patches:
         self.geometry = geometry
         self._backend = backend
         kernel_height, kernel_width = geometry.kernel
+        self._side = geometry.pool if geometry.picks_winners else 1
+        rows, columns, self._filters = geometry.conv_shape
+        self._windows = rows // self._side, columns // self._side
         self.patch_size = kernel_height * kernel_width * geometry.in_shape[2]
-        self.n_positions = geometry.conv_shape[0] * geometry.conv_shape[1]
+        self.n_positions = self._side**2 * self._windows[0] * self._windows[1]
         numbers = DEVICE_NUMBERS if backend.is_device else CACHE_NUMBERS
         self._block_rows = max(1, numbers // (self.n_positions * self.patch_size))
 
-    def blocks(self, n_samples: int) -> Iterator[slice]:
-        """Slices of the samples that are computed together."""
-        return batches(n_samples, self._block_rows)
+    def blocks(self, n_samples: int, *, back: bool = False) -> Iterator[slice]:
+        """Slices of the samples that are computed together, more of them on the way back."""
+        return batches(n_samples, self._block_rows * (TRANSPOSED_ROWS if back else 1))
 
     def convolve(self, maps: Array, kernel: Array) -> Iterator[tuple[slice, Array]]:
-        """Yield each block of samples, and its convolution, (n, height, width, filters).
+        """Yield each block of samples, and its convolution (members, n, height, width, filters).
 
         The maps have the shape (n_samples, *in_shape). The convolution is overwritten for the next
         block.
         """
-        xp, shape = self._backend.xp, self.geometry.conv_shape
+        xp = self._backend.xp
         matrix = kernel.reshape(self.patch_size, -1)
         most = min(self._block_rows, maps.shape[0])
-        out = xp.empty((most * self.n_positions, shape[2]), dtype=kernel.dtype)
+        out = xp.empty((most * self.n_positions, self._filters), dtype=kernel.dtype)
         for rows, patches in self._of_blocks(maps):
             part = out[: patches.shape[0]]
             xp.matmul(patches, matrix, out=part)
-            yield rows, part.reshape(-1, *shape)
+            yield rows, part.reshape(self._side**2, -1, *self._windows, self._filters)
 
     def gradient(self, maps: Array, deltas: Iterator[Array], dtype: object) -> Array:
         """Σ over samples and positions of patch ⊗ delta, in the shape of the kernel.
@@ -194,39 +205,71 @@ class Patches:
         Parameters
         ----------
         maps : array of shape (n_samples, *in_shape)
-        deltas : iterator of array of shape (n, *conv_shape)
+        deltas : iterator of array of shape (members, n, height, width, filters)
             One for each of `blocks`.
         dtype : dtype
         """
-        filters = self.geometry.conv_shape[2]
-        total = self._backend.xp.zeros((self.patch_size, filters), dtype=dtype)
+        total = self._backend.xp.zeros((self.patch_size, self._filters), dtype=dtype)
         for (_, patches), delta in zip(self._of_blocks(maps), deltas, strict=True):
-            total += patches.T @ delta.reshape(-1, filters)
+            total += patches.T @ delta.reshape(-1, self._filters)
         return total.reshape(self.geometry.weight_shape)
 
-    def spread(self, convolved: Array, kernel: Array, out: Array) -> None:
+    def pieces(self, kernel: Array) -> list[tuple[slice, slice, list[int], list[int], Array]]:
+        """The transposed kernel in the pieces that `spread` needs.
+
+        Several members of a window can lead back to one place, each through another position of the
+        kernel. Places to which the same members lead make one piece. So one product sums over these
+        members, and is wide enough for the BLAS.
+
+        Returns
+        -------
+        list of (members, members, places, places, matrix)
+            The members by row and by column, the places relative to the window by row and by
+            column, and the matrix (members · filters, places · channels).
+        """
+        (height, width), (down, across) = self.geometry.kernel, self.geometry.stride
+        found = []
+        for rows, in_rows, at_rows in _leading_back(self._side, height, down):
+            for columns, in_columns, at_columns in _leading_back(self._side, width, across):
+                # (place, member, place, member, channels, filters)
+                own = kernel[at_rows][:, :, at_columns].transpose(1, 3, 5, 0, 2, 4)
+                matrix = own.reshape(-1, len(in_rows) * len(in_columns) * kernel.shape[2])
+                found.append((rows, columns, in_rows, in_columns, matrix))
+        return found
+
+    def spread(self, members: Array, pieces: list[Any], out: Array) -> None:
         """The transpose of `convolve` for one block of samples.
 
         Parameters
         ----------
-        convolved : array of shape (n, *conv_shape)
-        kernel : array of shape (kernel height, kernel width, channels, filters)
+        members : array of shape (n, height, width, members, filters)
+        pieces : list
+            See `pieces`.
         out : array of shape (n, *in_shape)
             Overwritten.
         """
-        geometry, xp = self.geometry, self._backend.xp
-        (height, width, channels), (down, across) = geometry.in_shape, geometry.stride
-        n_rows, n_columns, filters = geometry.conv_shape
+        geometry, xp, side = self.geometry, self._backend.xp, self._side
+        height, width, channels = geometry.in_shape
+        n_rows, n_columns = self._windows
+        down, across = geometry.stride[0] * side, geometry.stride[1] * side
         bottom, right = self._padded_extent()
         padded = (bottom, right) != (height, width)
         whole = xp.zeros((out.shape[0], bottom, right, channels), out.dtype) if padded else out
         if not padded:
             out[...] = 0
-        flat = convolved.reshape(-1, filters)
-        for i in range(geometry.kernel[0]):
-            for j in range(geometry.kernel[1]):
-                part = (flat @ kernel[i, j].T).reshape(-1, n_rows, n_columns, channels)
-                whole[:, i : i + down * n_rows : down, j : j + across * n_columns : across] += part
+        n_windows = out.shape[0] * n_rows * n_columns
+        members = members.reshape(n_windows, side, side, self._filters)
+        for rows, columns, in_rows, in_columns, matrix in pieces:
+            part = members[:, rows, columns].reshape(n_windows, -1) @ matrix
+            shape = (-1, n_rows, n_columns, len(in_rows), len(in_columns), channels)
+            part = part.reshape(shape)
+            for u, i in enumerate(in_rows):
+                for v, j in enumerate(in_columns):
+                    at = (
+                        slice(i, i + down * n_rows, down),
+                        slice(j, j + across * n_columns, across),
+                    )
+                    whole[:, at[0], at[1]] += part[:, :, :, u, v]
         if padded:
             top, left = geometry.pad_top, geometry.pad_left
             out[...] = whole[:, top : top + height, left : left + width]
@@ -244,7 +287,7 @@ class Patches:
 
     def _of_blocks(self, maps: Array) -> Iterator[tuple[slice, Array]]:
         """The matrix of patches of each block, (n · positions, patch size); a reused buffer."""
-        geometry, xp = self.geometry, self._backend.xp
+        geometry, xp, side = self.geometry, self._backend.xp, self._side
         (height, width, channels), (kernel_height, kernel_width) = (
             geometry.in_shape,
             geometry.kernel,
@@ -252,9 +295,7 @@ class Patches:
         top, left = geometry.pad_top, geometry.pad_left
         bottom, right = self._padded_extent()
         most = min(self._block_rows, maps.shape[0])
-        n_rows, n_columns, _ = geometry.conv_shape
-        shape = (n_rows, n_columns, kernel_height, kernel_width * channels)
-        buffer = xp.empty((most, *shape), dtype=maps.dtype)
+        buffer = xp.empty(most * self.n_positions * self.patch_size, dtype=maps.dtype)
         padded = None
         if (bottom, right) != (height, width):
             padded = xp.zeros((most, bottom, right, channels), dtype=maps.dtype)
@@ -265,11 +306,37 @@ class Patches:
                 padded[:n, top : top + height, left : left + width] = block
                 block = padded[:n]
             sample, row, column, channel = block.strides
-            down, across = geometry.stride
+            down, across = geometry.stride[0] * row, geometry.stride[1] * column
+            shape = (side, side, n, *self._windows, kernel_height, kernel_width * channels)
             windows = xp.lib.stride_tricks.as_strided(
-                block,
-                (n, *shape),
-                (sample, down * row, across * column, row, channel),
+                block, shape, (down, across, sample, side * down, side * across, row, channel)
             )
-            buffer[:n] = windows
-            yield rows, buffer[:n].reshape(n * self.n_positions, self.patch_size)
+            patches = buffer[: n * self.n_positions * self.patch_size]
+            patches.reshape(shape)[...] = windows
+            yield rows, patches.reshape(n * self.n_positions, self.patch_size)
+
+
+def _leading_back(
+    side: int, extent: int, step: int
+) -> list[tuple[slice, list[int], list[list[int]]]]:
+    """Along one axis: members of a window, and all places that the kernels of just these read.
+
+    Returns
+    -------
+    list of (members, places, positions)
+        A slice of the members, the places relative to the window, and the position in the kernel
+        that joins each place with each member.
+    """
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for place in range(step * (side - 1) + extent):
+        members = tuple(i for i in range(side) if 0 <= place - step * i < extent)
+        groups.setdefault(members, []).append(place)
+    groups.pop((), None)  # places between the kernels of a long stride
+    return [
+        (
+            slice(members[0], members[-1] + 1),
+            places,
+            [[place - step * member for member in members] for place in places],
+        )
+        for members, places in groups.items()
+    ]

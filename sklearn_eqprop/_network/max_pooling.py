@@ -49,19 +49,19 @@ class PooledConvolution(Convolution):
         xp, side, shape = self.backend.xp, self.geometry.pool, self.geometry.out_shape
         out = self._empty(pre.shape[0], shape)
         winners = xp.empty(out.shape, dtype="uint8" if side <= 16 else "uint32")
-        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
-            _pool_maximum(xp, convolved, side, out[rows], winners[rows])
+        for rows, members in self._patches.convolve(self._maps_in(pre), self.weights):
+            _pool_maximum(xp, members, out[rows], winners[rows])
         return out.reshape(-1, self.n_target), winners
 
     def apply(self, pre: Array) -> Array:
         """Drive of the target layer, (n_samples, n_target), by held or by decided winners."""
         if self.winners is None:
             return self.decide(pre)[0]
-        xp, side = self.backend.xp, self.geometry.pool
+        xp = self.backend.xp
         out = self._empty(pre.shape[0], self.geometry.out_shape)
-        for rows, convolved in self._patches.convolve(self._maps_in(pre), self.weights):
-            for index, member in _members(convolved, side):
-                xp.copyto(out[rows], member, where=self.winners[rows] == index)
+        for rows, members in self._patches.convolve(self._maps_in(pre), self.weights):
+            for index in range(members.shape[0]):
+                xp.copyto(out[rows], members[index], where=self.winners[rows] == index)
         return out.reshape(-1, self.n_target)
 
     def local_change(self, pre: Array, delta: Array) -> Array:
@@ -70,16 +70,21 @@ class PooledConvolution(Convolution):
             return self.holding(self.decide(pre)[1]).local_change(pre, delta)
         return super().local_change(pre, delta)
 
-    def _blocks_out(self, post: Array) -> Iterator[tuple[slice, Array]]:
+    def _members_of(self, post: Array, *, back: bool) -> Iterator[tuple[slice, Array]]:
+        """Each number for the winner of its window, and 0 for all other members."""
         if self.winners is None:
             msg = f"The pooling of {self.source, self.target} has no winners to send a signal to."
             raise RuntimeError(msg)
-        xp, side = self.backend.xp, self.geometry.pool
-        maps = post.reshape(-1, *self.geometry.out_shape)
-        for rows in self._patches.blocks(maps.shape[0]):
-            block = maps[rows]
-            out = self._empty(block.shape[0], self.geometry.conv_shape)
-            _give_to_winners(xp, block, side, self.winners[rows], out)
+        xp, n_members = self.backend.xp, self.geometry.pool**2
+        for rows, block in super()._members_of(post, back=back):
+            _, *places, filters = block.shape
+            if back:
+                out = xp.empty((*places, n_members, filters), dtype=post.dtype)
+                members = out.transpose(3, 0, 1, 2, 4)
+            else:
+                out = members = xp.empty((n_members, *places, filters), dtype=post.dtype)
+            for index in range(n_members):
+                xp.multiply(block[0], self.winners[rows] == index, out=members[index])
             yield rows, out
 
 
@@ -116,13 +121,18 @@ class PoolingNetwork(Network):
             if connection.winners is None:
                 readers = self._deciding.setdefault(connection.source, {})
                 readers[connection.source, connection.target] = connection
+        #: The last state that each layer has signalled, and the signal.
+        self._latest: dict[int, tuple[Array, Any]] = {}
 
     def _poolings(self) -> list[PooledConvolution]:
         return [c for c in (*self.forward, *self.feedback) if isinstance(c, PooledConvolution)]
 
     def signal(self, layer: int, state: Array) -> Any:
         """Rate of one layer, with the winners that it decides on."""
-        return self._signal_of(layer, self.rate(layer, state))
+        signal = self._signal_of(layer, self.rate(layer, state))
+        if layer in self._deciding:
+            self._latest[layer] = state, signal
+        return signal
 
     def _signal_of(self, layer: int, rate: Array) -> Any:
         readers = self._deciding.get(layer)
@@ -131,13 +141,21 @@ class PoolingNetwork(Network):
     def clamp_and_hold(self, inputs: Array) -> tuple[list[Array], Network]:
         signal = self._signal_of(0, inputs)
         clamped = self._clamped(lambda connection: self._delivered(connection, [], signal))
-        return clamped, self._holding({0: signal})
+        driven = self._holding({0: signal})
+        self._latest.clear()
+        driven._latest = (
+            self._latest
+        )  # layers signal to this network, and that one is asked to hold
+        return clamped, driven
 
     def hold(self, states: Sequence[Array]) -> Network:
-        if not any(layer > 0 for layer in self._deciding):
-            return self
-        layers = enumerate(states, start=1)
-        return self._holding({layer: self.signal(layer, state) for layer, state in layers})
+        signals = {}
+        for layer, state in enumerate(states, start=1):
+            signalled, signal = self._latest.pop(layer, (None, None))
+            # States are not changed in place. So the last sweep has often decided on these winners.
+            signals[layer] = signal if signalled is state else self.signal(layer, state)
+        self._latest.clear()
+        return self._holding(signals)
 
     def inflow(self, layer: int, signals: Sequence[Any], sources: range) -> Array | None:
         total = None
@@ -202,41 +220,22 @@ class PoolingNetwork(Network):
         return network
 
 
-def _members(convolved: Array, side: int) -> Iterator[tuple[int, Array]]:
-    """Each member of the windows in turn, a view (n, pooled height, pooled width, filters)."""
-    height, width = convolved.shape[1] // side, convolved.shape[2] // side
-    for index in range(side * side):
-        i, j = divmod(index, side)
-        yield index, convolved[:, i : i + side * height : side, j : j + side * width : side]
-
-
-def _pool_maximum(xp: Any, convolved: Array, side: int, out: Array, winners: Array) -> None:
+def _pool_maximum(xp: Any, members: Array, out: Array, winners: Array) -> None:
     """Write the largest member of each window, and its position; the first of equal ones wins.
 
     Parameters
     ----------
     xp : module
-    convolved : array of shape (n, height, width, filters)
-    side : int
-        Side of the windows.
-    out, winners : arrays of shape (n, height // side, width // side, filters)
+    members : array of shape (members, n, height, width, filters)
+    out, winners : arrays of shape (n, height, width, filters)
         Overwritten. Winners are row-major positions within the window.
     """
-    for index, member in _members(convolved, side):
-        if index == 0:
-            out[...] = member
-            winners[...] = 0
-            continue
-        # NaN counts as largest, so that it is not lost.
-        better = ~(member <= out)
-        xp.copyto(winners, winners.dtype.type(index), where=better)
+    out[...] = members[0]
+    winners[...] = 0
+    for index in range(1, members.shape[0]):
+        member = members[index]
+        # NaN counts as largest, so that it is not lost. Later winners have larger numbers.
+        better = (~(member <= out)).astype(winners.dtype)
+        better *= winners.dtype.type(index)
+        xp.maximum(winners, better, out=winners)
         xp.maximum(out, member, out=out)
-
-
-def _give_to_winners(xp: Any, pooled: Array, side: int, winners: Array, out: Array) -> None:
-    """Write each pooled number to the winner of its window, and 0 to all other members."""
-    height, width = pooled.shape[1] * side, pooled.shape[2] * side
-    if (height, width) != out.shape[1:3]:
-        out[...] = 0  # rows and columns that fill no window
-    for index, member in _members(out, side):
-        xp.multiply(pooled, winners == index, out=member)

@@ -177,13 +177,16 @@ class Habit:
     def __init__(self, *, any_size: bool = False) -> None:
         self._any_size = any_size
         self._n_steps = self._n_left = 0
+        self._are_alike = False
 
     def known_steps(self, field: Field) -> int:
         """Number of steps of the next phase; 0: it has to be measured.
 
-        In a large batch, samples that settle early leave it. That is worth the measurement.
+        In a large batch, samples that settle early leave it. That is worth the measurement, unless
+        all samples have needed the same number of steps.
         """
-        if self._n_left == 0 or not (self._any_size or is_small(field, field.n_samples)):
+        repeats = self._any_size or self._are_alike or is_small(field, field.n_samples)
+        if self._n_left == 0 or not repeats:
             return 0
         self._n_left -= 1
         return self._n_steps
@@ -191,4 +194,5 @@ class Habit:
     def learn(self, result: Result) -> None:
         """Note a phase that was measured."""
         self._n_steps = int(result.n_steps.max(initial=0))
+        self._are_alike = bool((result.n_steps == self._n_steps).all())
         self._n_left = MEASURE_EVERY - 1 if result.converged.all() else 0

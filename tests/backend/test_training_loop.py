@@ -196,7 +196,7 @@ LOSSES = [
     Loss({"gradient": "recurrent_backprop"}, waits=55, uploads=3, launches=587),
     Loss({"gradient": "continual", "optimizer": "sgd"}, waits=90, uploads=3, launches=786),
     Loss({"feedback_learning": "homeostasis"}, waits=72, uploads=30, launches=416),
-    Loss({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 63, 3, 672),
+    Loss({"hidden_layer_sizes": MAPS, "input_shape": (8, 8)}, 63, 3, 768),
     Loss({"objective": "trajectory", **EULER, **SHORT}, waits=36, uploads=3, launches=1266),
 ]
 

@@ -7,7 +7,17 @@ import pytest
 from scipy.signal import correlate
 
 from sklearn_eqprop._backend import NumpyBackend
-from sklearn_eqprop._network import Conv2D, Convolution, Dense, PooledConvolution, Reversed
+from sklearn_eqprop._network import (
+    Conv2D,
+    Convolution,
+    Dense,
+    PooledConvolution,
+    Reversed,
+    initial_weights,
+    layered_wiring,
+    layout_of,
+    wired_network,
+)
 from sklearn_eqprop._network.conv2d import geometry_of
 
 SPECS = [
@@ -169,6 +179,37 @@ def test_a_number_that_is_not_finite_is_not_lost_in_a_maximum():
         pre = np.zeros((1, 4))
         pre[0, place] = np.nan
         assert np.isnan(connection.apply(pre)).all()
+
+
+def test_winners_are_those_of_the_last_states_and_weights():
+    # The last sweep may have decided on them already, but only for the same states and weights.
+    hidden = (Conv2D(2, 2, pool=2), Conv2D(3, 2, pool=2))
+    wiring = layered_wiring(3)
+    layout = layout_of(wiring, (9, 8, 1), hidden, 2)
+    weights = initial_weights(
+        layout.sizes,
+        wiring,
+        feedback_init="transpose",
+        feedback_scale=0.1,
+        rng=np.random.RandomState(0),
+        dtype=np.float64,
+        layout=layout,
+    )
+    network = wired_network(
+        wiring, *weights, activation="relu", backend=NumpyBackend(), layout=layout
+    )
+    [first, second, _] = network.forward
+    inputs, state = activity(72, 3), np.abs(activity(first.n_target, 4))
+    states = [state, np.abs(activity(second.n_target, 5)), activity(2, 6)]
+    for factor in (1.0, 1.0, -1.0):
+        second.weights *= factor
+        _, driven = network.clamp_and_hold(inputs)
+        network.signal(1, state)
+        held = driven.hold(states)
+        np.testing.assert_array_equal(held.forward[0].winners, first.decide(inputs)[1])
+        np.testing.assert_array_equal(held.forward[1].winners, second.decide(state)[1])
+        other = driven.hold([2 * state[::-1], *states[1:]])
+        np.testing.assert_array_equal(other.forward[1].winners, second.decide(state[::-1])[1])
 
 
 def test_without_winners_nothing_is_sent_back():

@@ -66,10 +66,15 @@ def test_what_does_not_settle_is_measured_every_time():
     assert habit.known_steps(field) == 0
 
 
-def test_large_batches_are_measured_every_time():
+def test_large_batches_are_measured_every_time_if_samples_differ():
     habit = Habit()
     habit.learn(result(2))
-    assert habit.known_steps(field_of(SMALL_BATCH // sum(SIZES[1:]) + 1)) == 0
+    large = field_of(SMALL_BATCH // sum(SIZES[1:]) + 1)
+    assert habit.known_steps(large) == 0
+    habit.learn(result(1))  # as many steps as the other sample
+    assert [habit.known_steps(large) for _ in range(MEASURE_EVERY)] == [1] * (MEASURE_EVERY - 1) + [
+        0
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:Training reached max_iter")

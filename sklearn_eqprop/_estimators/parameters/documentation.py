@@ -253,9 +253,9 @@ relaxation_ : dict of str to list of float
     How the phases of every epoch settled: 'free_steps' and 'nudged_steps' (mean number),
     'free_residual' and 'nudged_residual' (largest; the latter in units of β),
     'free_unconverged' and 'nudged_unconverged' (fraction of samples that reached the limit). With
-    ``objective='trajectory'`` only samples that run away count as unconverged. In small networks
-    one of five minibatches is measured, as long as its samples settle. An epoch without a
-    measurement repeats the last numbers.
+    ``objective='trajectory'`` only samples that run away count as unconverged. One of five
+    minibatches is measured, as long as its samples settle (in large networks: in the same number of
+    steps). An epoch without a measurement repeats the last numbers.
 
 References
 ----------
