@@ -409,8 +409,9 @@ def test_skip_connections():
 
 
 def test_never_settles():
-    page = run_page("theory/plot_never_settles", EPOCHS=30, N_STEPS=150)
-    assert np.abs(page.walk(0.5, 1.0)[-20:] - page.walk(0.5, 1.0)[-1]).max() < 0.02
-    assert np.ptp(page.walk(2.0, 1.0)[-100:], axis=0).min() > 1
+    page = run_page("theory/plot_never_settles", EPOCHS=15, N_STEPS=120)
+    settling, cycling = (np.ptp(page.walk(a, 1.0)[-20:], axis=0).max() for a in (0.5, 2.0))
+    assert settling < 0.01
+    assert cycling > 0.5
     start, *_, end = page.curves["trajectory"]
-    assert end < 0.4 * start
+    assert end < 0.5 * start

@@ -52,8 +52,9 @@ def test_oreilly_1996(page):
 
 @pytest.mark.slow
 @ignore_max_iter
-def test_scellier_bengio_2017(page):
-    found = page("scellier_bengio_2017", UNITS=40, EPOCHS=8)
+@pytest.mark.filterwarnings("ignore:.*settle:sklearn.exceptions.ConvergenceWarning")
+def test_scellier_bengio_2017(page):  # with γ = 1 single samples can take very many sweeps
+    found = page("scellier_bengio_2017", UNITS=50, EPOCHS=15)
     for model in found.networks.values():
         assert model.score(found.X_test, found.y_test) > 0.85
         assert (model.feedback_gains_ == 1).all()
@@ -69,7 +70,7 @@ def test_ernoult_2019(page):
 @pytest.mark.slow
 def test_backpropagation_through_time_sums_to_the_gradient(page):
     """The derivatives by the weights of all steps sum up to finite differences of the loss."""
-    found = page("ernoult_2019", STEPS=200, FREE_STEPS=200, SAMPLES=2)
+    found = page("ernoult_2019", STEPS=60, FREE_STEPS=60, SAMPLES=2)
     model, free = found.network("independent"), found.FREE_STEPS
 
     def loss(F):

@@ -79,6 +79,8 @@ orders = {}
 for (name, of_betas), marker in zip(biases.items(), ("o", "s", "."), strict=True):
     orders[name] = np.polyfit(np.log(BETAS[:4]), np.log(of_betas[:4]), 1)[0]
     ax.loglog(BETAS, of_betas, marker=marker, label=f"{name}: order {orders[name]:.2f}")
+ax.set_xticks(BETAS, BETAS)
+ax.minorticks_off()
 ax.set(xlabel="β", ylabel="error of the update, relative", title="The bias of a finite nudge")
 ax.legend()
 plt.show()

@@ -1,7 +1,7 @@
 """
-==========================
-A literal run of the paper
-==========================
+=================================================
+Scellier et al. 2018: the vector field, literally
+=================================================
 
 This example repeats Scellier, Goyal, Binas, Mesnard & Bengio (2018), "Generalization of Equilibrium
 Propagation to Vector Field Dynamics", arXiv:1808.04873, appendix C, without the safeguards of this
