@@ -49,7 +49,7 @@ HIDDEN = 16
 MISMATCHES = (0.05, 0.1, 0.2, 0.4)  # the same for synapses, offsets and slopes
 MISMATCH = 0.1  # for the parts that use only one
 N_CHIPS = 6
-GRID = {"substrate__bits": [3, 4, 6], "substrate__mismatch": [0.1, 0.4]}
+GRID = {"substrate__bits": [2, 3, 6], "substrate__mismatch": [0.1, 0.4]}
 PICTURE = "analog_substrate.png"
 
 
