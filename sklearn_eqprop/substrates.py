@@ -9,6 +9,7 @@ from sklearn_eqprop._substrates.hardware.analog_chip import AnalogChip
 from sklearn_eqprop._substrates.hardware.checking import check_substrate
 from sklearn_eqprop._substrates.hardware.connected import Hardware
 from sklearn_eqprop._substrates.hardware.spice import SpiceCircuit
+from sklearn_eqprop._substrates.hardware.spiking import SpikingNetwork
 from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.seam import Substrate
 
@@ -21,6 +22,7 @@ __all__ = [
     "Parameter",
     "Result",
     "SpiceCircuit",
+    "SpikingNetwork",
     "Substrate",
     "check_substrate",
     "spice_transient",

@@ -49,7 +49,7 @@ HIDDEN = 16
 MISMATCHES = (0.05, 0.1, 0.2, 0.4)  # the same for synapses, offsets and slopes
 MISMATCH = 0.1  # for the parts that use only one
 N_CHIPS = 6
-GRID = {"substrate__bits": [3, 4, 6], "substrate__mismatch": [0.1, 0.4]}
+GRID = {"substrate__bits": [2, 3, 6], "substrate__mismatch": [0.1, 0.4]}
 PICTURE = "analog_substrate.png"
 
 
@@ -350,9 +350,9 @@ if __name__ == "__main__":
 #
 # With synapses, offsets and slopes all off by 10 %, copies lose more than two points of accuracy,
 # and chips trained in place less than one. All faults together are needed for this. Each of them
-# alone costs a copy about a point at 10 %, mismatch of the synapses hardly more than training in
-# place loses. At 5 % copying is as good. With offsets of 10 % of the largest state copies are of
-# little use, and training in place is still within two points of the ideal networks.
+# alone costs a copy about a point at 10 %. So does all mismatch together at 5 %. With offsets of
+# 10 % of the largest state copies are of little use, and training in place is still within two
+# points of the ideal networks.
 #
 # A step of Adam is far smaller than the distance between two levels of a 6-bit weight. Rounded to
 # the nearest level the step is lost, and nothing is learned. So updates are added up in full

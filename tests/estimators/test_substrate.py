@@ -11,6 +11,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler, scale
+from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report
@@ -238,6 +239,17 @@ class Fails(Simulated):
         hardware = Failing(record, self.fault)
         hardware.countdown = self.at
         return hardware
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        kind((8,), substrate=AnalogChip(noise=0, bits=8, random_state=0), random_state=0)
+        for kind in (EqPropClassifier, EqPropRegressor)
+    ]
+)
+def test_estimator_checks(estimator, check):
+    check(estimator)
 
 
 @pytest.mark.parametrize(

@@ -228,9 +228,11 @@ class _Examination:
                 f"{usual:.2f}. Multiply the force with the beta of each phase."
             )
         for layer in layers[:-1]:
-            one, other, expected = nudged[0][layer], again[layer], exact.states[layer]
-            share = float((0.5 * (one + other) * expected).sum() / (expected**2).sum())
-            error = _size(one - other) / 2 / float(np.linalg.norm(expected))
+            expected = exact.states[layer]
+            arrived = (0.5 * (nudged[0][layer] + again[layer]) * expected).sum(axis=1)
+            sizes = (expected**2).sum(axis=1)
+            share = float(arrived.sum() / sizes.sum())
+            error = float(np.linalg.norm(arrived - share * sizes) / sizes.sum())
             if share < ARRIVED and error < ARRIVED / 3:  # a larger error may hide the nudge
                 yield (
                     f"The nudge moves layer {layer + 1} by {share:.2f} times as much as the "
