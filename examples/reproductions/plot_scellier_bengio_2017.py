@@ -53,6 +53,7 @@ for depth in (1, 2, 3):
         feedback_scale=1.0,
         loop_gain=None,
         loss="squared_error",
+        learning_rate_init=1e-3 if options.full else 3e-3,  # large networks need a smaller rate
         learning_rate="cosine",
         max_iter=EPOCHS,
         n_iter_no_change=None,
