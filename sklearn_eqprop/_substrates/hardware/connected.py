@@ -194,7 +194,8 @@ class ConnectedHardware:
 
     def __getattr__(self, name: str) -> Any:
         """Return a further method of the substrate, which names itself if it fails."""
-        method = getattr(vars(self).get("substrate"), name, None)
+        # Before it has one, asking for it must not lead here again.
+        method = getattr(self.substrate, name, None) if "substrate" in vars(self) else None
         if not callable(method):
             raise AttributeError(name)
         return partial(self._call, name, method)
