@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler, scale
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sklearn_eqprop import Conv2D, EqPropClassifier, EqPropRegressor
+from sklearn_eqprop._estimators.parameters.checks import DECIDED_BY_HARDWARE
 from sklearn_eqprop.diagnostics import gradient_alignment, health_report
 from sklearn_eqprop.exceptions import SubstrateError
 from sklearn_eqprop.substrates import AnalogChip
@@ -355,3 +356,8 @@ def test_diagnostics_examine_the_record(iris):
     found = gradient_alignment(model, X, y)
     assert found.overall == gradient_alignment(model.set_params(substrate=None), X, y).overall
     health_report(model.set_params(substrate=AnalogChip(random_state=0)), X, y)
+
+
+def test_parameters_of_the_simulation_have_their_defaults():
+    defaults = EqPropClassifier().get_params()
+    assert {name: defaults[name] for name in DECIDED_BY_HARDWARE} == DECIDED_BY_HARDWARE

@@ -56,7 +56,8 @@ def _check_abilities(config: Config, hardware: ConnectedHardware) -> None:
     def need(methods: tuple[str, ...], what: str, instead: str) -> None:
         for method in methods:
             if not hardware.can(method):
-                why = f"it needs {ABILITIES[method]}, and the substrate has no method {method}"
+                ability = ABILITIES.get(method, "another ability")
+                why = f"it needs {ability}, and the substrate has no method {method}"
                 faults.append((what, why, instead))
                 break
 

@@ -20,11 +20,6 @@ from sklearn_eqprop.exceptions import SubstrateError
 
 #: Methods that every substrate has.
 VERBS = ("settle", "settle_nudged", "local_change")
-#: Methods that some rules need, or that a substrate may have.
-OPTIONAL = (
-    *("settle_corrected", "settle_adjoint", "local_contrast", "flow"),
-    *("local_asymmetry", "slopes", "take_update"),
-)
 
 
 class Hardware(Protocol):
@@ -198,10 +193,12 @@ class ConnectedHardware:
         return self._checked(result, "settle_clamped", target.shape[0])
 
     def __getattr__(self, name: str) -> Any:
-        """Return a method of `OPTIONAL` that the substrate has; it names itself if it fails."""
-        if name not in OPTIONAL:
+        """Return a further method of the substrate, which names itself if it fails."""
+        # Before it has one, asking for it must not lead here again.
+        method = getattr(self.substrate, name, None) if "substrate" in vars(self) else None
+        if not callable(method):
             raise AttributeError(name)
-        return partial(self._call, name, getattr(self.substrate, name))
+        return partial(self._call, name, method)
 
     def _call(self, name: str, method: Callable[..., Any], *arguments: Any) -> Any:
         try:
