@@ -1,6 +1,7 @@
 """Sphinx configuration."""
 
 import re
+from ctypes.util import find_library
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -87,7 +88,8 @@ READ = [
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
-    "filename_pattern": r"[/\\]plot_",
+    # Without ngspice, the page of the circuit has no pictures.
+    "filename_pattern": r"[/\\]plot_" if find_library("ngspice") else r"[/\\]plot_(?!spice)",
     "subsection_order": ExplicitOrder([f"../examples/{group}" for group in GROUPS]),
     "within_subsection_order": ExplicitOrder(READ),
     "backreferences_dir": "generated/backreferences",
