@@ -104,7 +104,7 @@ def transposed_by_flipped(deltas, kernel, geometry: ConvGeometry):
 
 def ways_table(repeats: int) -> list[str]:
     lines = [
-        "| convolution | blocks of patches | shifts | FFT | back: position by position | back: "
+        "| convolution | blocks of patches | shifts | FFT | back: pieces of the kernel | back: "
         "col2im | back: flipped kernel |",
         "|---|---|---|---|---|---|---|",
     ]
