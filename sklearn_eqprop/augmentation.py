@@ -1,9 +1,9 @@
 """Random changes of images, for the parameter `augment` of the estimators.
 
-Each is called with the rows of a minibatch, an ndarray of shape (n_rows, n_features), and a
-RandomState. It returns new rows of the same shape and type. Rows are flattened images of shape
-`input_shape`, as for `Conv2D`: (height, width) or (height, width, channels). Rows are changed as
-the estimator gets them, for example after a StandardScaler of the same pipeline.
+An augmentation is called with the rows of a minibatch, an ndarray of shape (n_rows, n_features),
+and a RandomState. It returns new rows of the same shape and type. Rows are flattened images of
+shape `input_shape`, as for `Conv2D`: (height, width) or (height, width, channels). In a pipeline,
+rows are changed after the earlier steps, for example after a StandardScaler.
 """
 
 import math
@@ -18,7 +18,7 @@ __all__ = ["Augmentation", "Compose", "Cutout", "RandomCrop", "RandomHorizontalF
 
 
 class Augmentation(Protocol):
-    """What the parameter `augment` is: a function of rows and random numbers."""
+    """A function that changes rows at random: a value of the parameter `augment`."""
 
     def __call__(self, rows: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
         """Return changed rows.
@@ -26,7 +26,7 @@ class Augmentation(Protocol):
         Parameters
         ----------
         rows : ndarray of shape (n_rows, n_features)
-            A copy of rows of X, which may be changed.
+            A copy of rows of X. The function may change it.
         rng : RandomState
             The only source of random numbers, so that fits can be repeated.
 
@@ -93,7 +93,7 @@ class RandomCrop:
 
 @dataclass(frozen=True)
 class RandomHorizontalFlip:
-    """Swaps left and right in a random part of the images.
+    """Flips each image with probability `p`, so that left and right change places.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class RandomHorizontalFlip:
         _check_shape(self)
 
     def __call__(self, rows: np.ndarray, rng: np.random.RandomState) -> np.ndarray:
-        """Return images, of which some are flipped."""
+        """Return the images. Some of them are flipped."""
         images = _images(rows, self.input_shape).copy()
         flipped = np.flatnonzero(rng.random_sample(images.shape[0]) < self.p)
         _, height, width, n_channels = images.shape
@@ -135,7 +135,8 @@ class RandomHorizontalFlip:
 class Cutout:
     """Hides a square at a random place of each image (DeVries & Taylor 2017, arXiv:1708.04552).
 
-    The centre of the square is any pixel. So at the border of the image less of it is hidden.
+    The centre of the square can be any pixel. If it is near the border, a part of the square lies
+    outside the image.
 
     Parameters
     ----------
@@ -180,6 +181,7 @@ class Compose:
     Parameters
     ----------
     transforms : sequence of callable
+        Augmentations, or functions of rows and a RandomState. The first one is applied first.
 
     Examples
     --------
@@ -222,7 +224,7 @@ def _check_whole(name: str, value: int) -> None:
 
 
 def _check_shape(augmentation: RandomCrop | RandomHorizontalFlip | Cutout) -> None:
-    """Refuse a shape that is none; turn a list into a tuple, which is hashable."""
+    """Refuse a wrong shape; turn a list into a tuple, which is hashable."""
     given = augmentation.input_shape
     shape = tuple(given) if isinstance(given, Sequence) else ()
     if len(shape) not in (2, 3) or not all(isinstance(n, Integral) and n >= 1 for n in shape):

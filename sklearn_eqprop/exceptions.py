@@ -16,7 +16,7 @@ class EqPropConvergenceWarning(EqPropWarning, ConvergenceWarning):
 
 
 class SubstrateError(RuntimeError):
-    """A substrate failed, or returned something that no learner can use.
+    """A substrate failed, or returned states or changes that cannot be used.
 
-    The message names the call (``connect``, ``settle``, ``settle_nudged`` or ``local_change``).
+    The message names the hardware and the method, such as ``connect`` or ``settle``.
     """

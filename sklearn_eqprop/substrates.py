@@ -1,4 +1,4 @@
-"""Public names for hardware in place of the simulated network, and all to connect your own."""
+"""Hardware for the parameter `substrate`, and the classes to connect your own."""
 
 from sklearn_eqprop._estimators.fitted.netlist import spice_transient, to_spice
 from sklearn_eqprop._losses.base import Loss

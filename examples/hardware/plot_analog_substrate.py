@@ -14,7 +14,7 @@ writes ``analog_substrate.png`` into the current folder. ``--chips 16`` reduces 
 # The question
 # ------------
 #
-# The faults of a chip (:class:`sklearn_eqprop.substrates.AnalogChip`):
+# A chip (:class:`sklearn_eqprop.substrates.AnalogChip`) has these faults:
 #
 # * each synapse has a fixed random factor;
 # * each unit has a fixed random offset and slope;
@@ -71,8 +71,8 @@ IDEAL = AnalogChip(mismatch=0, noise=0, bits=None)
 # The learner
 # -----------
 #
-# It is the package's own: the vector field, centred nudging, Kolen-Pollack feedback and Adam. Only
-# the simulated network is replaced by the chip.
+# The learner is the usual one: the vector field, centred nudging, Kolen-Pollack feedback and Adam.
+# Only the simulated network is replaced by the chip.
 
 
 def classifier(chip, recipe, seed):
@@ -180,7 +180,7 @@ def standard_error(scores):
 # Tables and a picture
 # --------------------
 #
-#
+# Each mismatch gives two rows of a table, and two points with error bars in the picture.
 
 
 def draw(ideal, of_copies, of_trained):
@@ -348,15 +348,15 @@ if __name__ == "__main__":
 # What it shows
 # -------------
 #
-# With synapses, offsets and slopes all off by 10 %, copies lose more than two points of accuracy,
-# and chips trained in place less than one. All faults together are needed for this. Each of them
-# alone costs a copy about a point at 10 %. So does all mismatch together at 5 %. With offsets of
-# 10 % of the largest state copies are of little use, and training in place is still within two
-# points of the ideal networks.
+# If synapses, offsets and slopes all have a mismatch of 10 %, copies lose more than two points of
+# accuracy, and chips trained in place lose less than one. Each mismatch alone costs a copy about
+# one point at 10 %. All of them together cost about one point at 5 %. With offsets of 10 % of the
+# largest state copies are of little use. Training in place still comes within two points of the
+# ideal networks.
 #
 # A step of Adam is far smaller than the distance between two levels of a 6-bit weight. Rounded to
 # the nearest level the step is lost, and nothing is learned. So updates are added up in full
-# precision beside the chip, and a synapse changes when its sum is nearer to another level, as is
-# done with phase-change memory (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic rounding
-# needs no sums, but a random draw for every synapse in every update; Adam keeps two numbers per
-# synapse beside the chip in any case. The last part of the output compares.
+# precision beside the chip, and a synapse changes when its sum is nearer to another level. Systems
+# with phase-change memory do the same (Nandakumar et al. 2017, arXiv:1712.01192). Stochastic
+# rounding needs no sums, but a random draw for every synapse in every update; Adam keeps two
+# numbers per synapse beside the chip in any case. The last part of the output compares.

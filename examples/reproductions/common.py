@@ -3,7 +3,8 @@
 Shared by these pages
 =====================
 
-Two functions that several pages of this group use: one loads images, one reads off an update.
+Several pages of this group use these functions. One loads images, one returns the update of a
+model.
 """
 
 import copy

@@ -6,8 +6,8 @@ Ernoult et al. 2019: step by step, backpropagation in time
 In the second phase of equilibrium propagation, the network moves to a new equilibrium. Ernoult et
 al. (arXiv:1905.13633) look at each step of this movement. If the weights are symmetric, the first
 step is minus the derivative of the loss by the last step of the free phase, the second step by the
-last but one, and so on. These derivatives are what backpropagation through time computes, in
-reverse. (The paper calls it the *gradient-descending updates* property.)
+last but one, and so on. Backpropagation through time computes the same derivatives, in reverse
+order. (The paper calls it the *gradient-descending updates* property.)
 
 We write backpropagation through time in NumPy, and compare all steps.
 
@@ -92,8 +92,11 @@ def nudged_steps(model):
 # Backpropagation through time
 # ----------------------------
 #
-# The same dynamics, :math:`s \leftarrow \operatorname{clip}(s + \varepsilon\,(\text{drive} - s))`,
-# with all states kept. Then the derivative of the loss of the last state goes back step by step.
+# We run the same dynamics and keep all states:
+#
+# .. math:: s \leftarrow \operatorname{clip}(s + \varepsilon\,(\text{drive} - s)) .
+#
+# Then the derivative of the loss of the last state goes back step by step.
 
 
 def backward(model):
@@ -122,9 +125,9 @@ def backward(model):
 # The curves
 # ----------
 #
-# Each picture shows three weights of a layer, those with the largest derivatives. Lines: minus the
-# derivatives of backpropagation through time. Dots: the steps of equilibrium propagation. Top:
-# symmetric weights. Bottom: random feedback.
+# Each picture shows three weights of a layer, those with the largest derivatives. Lines are minus
+# the derivatives of backpropagation through time. Dots are the steps of equilibrium propagation.
+# The top row has symmetric weights, the bottom row has random feedback.
 
 
 def weight_curves(layer, free, deltas):

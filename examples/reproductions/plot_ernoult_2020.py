@@ -23,6 +23,9 @@ uint8 arrays ``x_train``, ``y_train``, ``x_test``, ``y_test``.
 # %%
 # Two networks
 # ------------
+#
+# Both networks have one hidden layer. The first has tied weights, the second has separate
+# feedback weights.
 
 import argparse
 import warnings
@@ -124,7 +127,8 @@ plt.show()
 # Training
 # --------
 #
-# The continual rule and the two-phase rule, with the same learning rate. The sign of β is random.
+# We train with the continual rule and with the two-phase rule, at the same learning rate. The sign
+# of β is random.
 
 settings = PAPER if options.full else SMALLER
 words = []

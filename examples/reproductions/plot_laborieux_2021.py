@@ -89,7 +89,8 @@ plt.show()
 # Training
 # --------
 #
-# Three hidden layers, and the largest β of the picture. On this small task the bias does no harm.
+# The networks have three hidden layers, and β is the largest of the picture. On this small task the
+# bias does no harm.
 
 errors = []
 for nudging in ("one_sided", "random_sign", "centered"):

@@ -17,8 +17,8 @@ of 3 and more; N = 1 is one-sided and N = 2 is centred nudging.
 # A smooth network
 # ----------------
 #
-# Tanh units, symmetric weights, cross-entropy: in the limit of small β the update is the exact
-# gradient, which ``gradient='recurrent_backprop'`` computes.
+# The network has tanh units, symmetric weights and the cross-entropy as loss. In the limit of small
+# β, its update is the exact gradient, which ``gradient='recurrent_backprop'`` computes.
 
 import matplotlib.pyplot as plt
 import numpy as np

@@ -67,7 +67,7 @@ for name, way in WAYS.items():
     print(f"{name:12} cosine of F_1 {cosines[name][-1]:.2f}, test error {errors[name][-1]:.1%}")
 
 # %%
-# With homeostasis feedback turns towards the direction in which errors are transported correctly,
+# With homeostasis, feedback turns towards the direction in which errors are transported correctly,
 # and the network learns better.
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")

@@ -77,6 +77,8 @@ def energy(model, result):
 # %%
 # The rule descends the contrastive function
 # ------------------------------------------
+#
+# We compare a step of rate 1 with minus the finite difference, for every weight.
 
 model = network(seed=0).set_params(learning_rate_init=1e-12).partial_fit(X, y, classes=[0, 1])
 
@@ -105,6 +107,8 @@ print(f"{len(step)} weights, largest difference: {error:.0e} of the largest step
 # %%
 # XOR
 # ---
+#
+# Ten networks learn XOR, each from its own random weights.
 
 models = [network(seed).set_params(relax_tol="auto").fit(X, y) for seed in range(SEEDS)]
 learned = sum(model.score(X, y) == 1 for model in models)

@@ -8,9 +8,9 @@ weights, one, two or three hidden layers and hard-sigmoid units. Such a network 
 settles where the energy has a minimum. Here it is ``feedback='tied', feedback_scale=1.0,
 loop_gain=None``.
 
-The network is that of the paper. The training is ours: Adam with a cosine schedule, inputs that
-settle from zero states in every epoch, a linear output. The paper takes plain gradient descent with
-a learning rate for each layer, and starts at the last equilibrium of each sample.
+The network is that of the paper. The training is ours: it uses Adam with a cosine schedule and a
+linear output, and every sample settles from zero states. The paper uses plain gradient descent with
+a learning rate for each layer, and each sample starts at its last equilibrium.
 
 ::
 

@@ -5,7 +5,7 @@ A trajectory that never settles
 
 Equilibrium propagation needs an equilibrium. The safeguard ``loop_gain`` makes sure that there is
 one. Without it, a network with strong asymmetric feedback can move for ever. This page shows such a
-network, and how it can still learn: with averages over time in place of equilibria (footnote 1 of
+network. It can still learn, if averages over time take the place of equilibria (footnote 1 of
 Scellier et al. 2018).
 """
 
@@ -126,9 +126,8 @@ ax.set(xlabel="epoch", ylabel="average loss along the trajectory", ylim=(0, None
 ax.legend()
 plt.show()
 
-# %%
-# Both rules lower the loss. Only the first one follows the average: the second takes states of one
-# moment for averages, which here are not far away.
+# %% Both rules lower the loss. Only the first one follows the average. The second takes the states
+# of one moment instead, which here are close to the averages.
 #
 # :ref:`Dynamics that never settle <learning_rules:Dynamics that never settle>` has the details. To
 # try: set ``loop_gain=0.9`` in ``recurrent``. The safeguard then shrinks the lateral weights in the

@@ -13,7 +13,7 @@ class Identity:
     source, target : int
         Layer numbers.
     weights : array of shape (0,)
-        Learning takes it as the weights of the connection, and has nothing to do.
+        It is empty, so that learning can treat this connection as any other.
     n_units : int
         Units of each of the two layers.
     """
@@ -39,14 +39,14 @@ class Identity:
         return post.copy()
 
     def local_change(self, pre: Array, delta: Array) -> Array:
-        """No number, in the shape of the weights."""
+        """Return an empty array, because nothing is learned."""
         return self.weights.copy()
 
     def weighted_change(self, pre: Array, delta: Array) -> Array:
         return self.weights.copy()
 
     def reach(self, pre: Array) -> Array:
-        """0 for each sample: no weight can change."""
+        """Return 0 for each sample, because no weight can change."""
         return pre[:, :0].sum(axis=1)
 
     def mirror(self, array: Array) -> Array:

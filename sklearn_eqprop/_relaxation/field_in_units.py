@@ -1,4 +1,4 @@
-"""Displacements of deep networks, in units of the size that feedback leaves of them."""
+"""Displacements of deep networks, divided by the attenuation of their layer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, cast
 from sklearn_eqprop._backend.array_backend import Array
 from sklearn_eqprop._relaxation.fields import DisplacementField, Field, Origin
 
-#: Units count as no smaller than this where they meet a bound or a slope. A displacement of this
-#: size crosses no kink either, and the inverse fits into float32.
+#: Bounds and changes of rates use units of at least this size, because the inverse of a smaller one
+#: may not fit into float32. A displacement of this size is too small to cross a kink.
 SMALLEST_UNIT = 1e-15
 
 

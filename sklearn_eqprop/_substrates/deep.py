@@ -16,10 +16,10 @@ class DeepNetwork(SimulatedNetwork):
     """A simulated network of many layers in a row.
 
     Its displacements are divided by the attenuation of their layer while they settle, not
-    afterwards. So they never become too small for their type.
+    afterwards. So they never become too small for float32.
 
-    Its phases are repeated even if the batch is large (see `Habit`). A copy of some rows costs more
-    here than a sweep over all of them, because every layer has its own arrays.
+    Only one of five phases is measured, even if the batch is large (see `Habit`). To remove settled
+    rows, a measured phase copies the others in every layer. This costs more than a sweep over all.
 
     The parameters are those of `SimulatedNetwork`.
     """

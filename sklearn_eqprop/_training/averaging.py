@@ -2,7 +2,7 @@
 
 from sklearn_eqprop._network import Network
 
-#: About the last 1/PART of all updates are averaged (benchmarks/results/averages.md compares some).
+#: About the last 1/PART of all updates are averaged (compared in benchmarks/results/averages.md).
 PART = 10
 
 

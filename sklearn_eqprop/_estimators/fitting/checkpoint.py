@@ -50,12 +50,12 @@ class Checkpoint:
         The state to continue from: that of the file, if there is a file.
     progress : Progress
     alpha : float or 'auto'
-        `alpha_` of the fit, if the file knows it.
+        `alpha_` of the fit if there is a file, otherwise the parameter.
 
     Raises
     ------
     ValueError
-        If the folder does not exist, or if the file holds something else, or another fit.
+        If the folder does not exist, if the file is not a checkpoint, or if it is from another fit.
     """
 
     def __init__(

@@ -31,8 +31,9 @@ Parameters
 ----------
 hidden_layer_sizes : int, Conv2D or sequence of them, default
     Network. Number of units of each hidden layer, from the input side to the output side. A
-    `Conv2D` makes a convolutional layer; these come first and need `input_shape`. If more than
-    three dense layers are in a row, they start near the identity (see the user guide).
+    `Conv2D` makes a convolutional layer; these come first and need `input_shape`. More than three
+    hidden layers start near the identity if all are dense and `connections` is None (see "Deep
+    networks" in the user guide).
 activation : {choices}, default
     Network. Activation ρ of the hidden units. With 'relu' and 'hard_sigmoid' (the paper's) the
     states stay in the range of ρ while they settle (Eq. 77).
@@ -44,10 +45,10 @@ connections : list of (int, int), (int, int, kind) or None, default
     Network. All connections as (source layer, target layer); layer 0 is the input, the last layer
     is the output. None: neighbouring layers drive each other, which is
     ``[(0, 1), (1, 2), (2, 1)]`` with one hidden layer. Pairs to a later layer are forward
-    connections. All other pairs are feedback, including lateral ones from a layer to itself. With
-    the kind 'identity' the units of two layers of one shape are joined one to one, without weights
-    (a residual connection). The kind can also be a `Conv2D`; without it, the one of the target
-    layer is used.
+    connections. All other pairs are feedback, including lateral ones from a layer to itself. An
+    entry can have a kind as its third member. 'identity' joins each unit with the unit at the same
+    place of a layer of the same shape, without weights (a residual connection). A `Conv2D` is the
+    convolution of this connection; without it, the `Conv2D` of the target layer is used.
 feedback : {'untied', 'tied'}, default
     Network. 'untied': feedback has its own weights, as in the paper. 'tied': feedback uses the
     transposed forward weights times γ, which is a number per connection (an energy-based network).
@@ -61,8 +62,8 @@ feedback_scale : float, default
     With tied feedback, a connection that skips layers starts at a power of γ (see the user guide).
 loop_gain : float, 'auto' or None, default
     Network. Bound in (0, 1) on the gain of the feedback loops. It is kept after every update by
-    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2,
-    and 0.6 divided by the number of hidden layers if more than three dense ones are in a row.
+    shrinking feedback, and makes settling a contraction. None: no bound (the paper). 'auto' is 0.2.
+    With n > 3 dense hidden layers in a row, 'auto' is 0.6 / n.
     With tied feedback γ shrinks, and the forward weights stay as they are.
 {loss}
 {label_smoothing}beta : float or 'auto', default
@@ -112,19 +113,19 @@ relax_tol : float or 'auto', default
     Settling. Residual at which a sample counts as settled. 'auto' chooses per phase (table in the
     user guide). In the nudged phase of training it is relative to the nudge in each layer.
 substrate : object or None, default
-    Settling. None: the simulated network. Or hardware that settles in its place while training and
-    predicting, such as `substrates.AnalogChip`: any object with a method ``connect``, see
-    `substrates.Hardware`. Hardware settles in its own way, so leave the other parameters of this
-    group at their defaults. If this parameter changes after ``fit``, predictions copy the weights
-    to the new hardware.
+    Settling. Hardware that settles instead of the simulated network, in training and predictions.
+    It is an object with a method ``connect`` (see `substrates.Hardware`), for example
+    ``substrates.AnalogChip()``. None: the simulated network. Hardware settles in its own way, so
+    leave the other parameters of this group at their defaults. If this parameter changes after
+    ``fit``, predictions copy the weights to the new hardware.
 optimizer : {choices}, default
     Training. Turns the two-phase update into a step of the weights.
 momentum : float, default
     Training. Momentum of 'sgd', in [0, 1).
 learning_rate_init : float or sequence of float, default
-    Training. Learning rate, or one for each layer from the first hidden layer to the output. One
-    rate is divided by the square root of the number n of hidden layers in all but the first and the
-    last layer, if n > 3 dense ones are in a row.
+    Training. Learning rate, or one for each layer from the first hidden layer to the output. With
+    n > 3 dense hidden layers in a row, a single rate is divided by the square root of n, except in
+    the first and the last layer.
 learning_rate : {choices}, default
     Training. Schedule of the learning rate: unchanged; divided by the square root of the epoch;
     divided by 5 whenever training stalls; or half a cosine that falls to 0 at `max_iter` epochs.
@@ -163,11 +164,11 @@ average_weights : bool, default
 shuffle : bool, default
     Training. Whether to draw a new order of the samples in every epoch.
 augment : callable or None, default
-    Training. Random changes to the training samples, for example of images (see
-    `sklearn_eqprop.augmentation`). ``augment(rows, rng)`` gets a copy of the rows of a minibatch,
-    an ndarray of shape (n_rows, n_features), and a RandomState, and returns an array of the same
-    shape. Each minibatch is changed anew before the network learns from it. Held-out samples and
-    predictions are not changed. Not for sparse X.
+    Training. Function that changes training samples, such as images, at random (see
+    `sklearn_eqprop.augmentation`). None: no changes. ``augment(rows, rng)`` gets a copy of the rows
+    of a minibatch, an ndarray of shape (n_rows, n_features), and a RandomState, and returns an
+    array of the same shape. Each minibatch is changed anew before the network learns from it.
+    Held-out samples and predictions are not changed. Not for sparse X.
 warm_start : bool, default
     Training. Whether ``fit`` continues from the result of the last call.
 checkpoint : str, path or None, default
@@ -175,10 +176,11 @@ checkpoint : str, path or None, default
     interrupted, call it again with the same parameters and the same rows in the same order: it
     continues after the last whole epoch, and ends as if it had never been interrupted. The file is
     removed when ``fit`` ends by itself; Ctrl-C, an error and a killed process leave it. Give each
-    fit its own file. Like a model file, it can run code: load only files that you trust.
+    fit its own file. None: no file. The file is a pickle, which can run code when ``fit`` reads it.
+    So name only files that you trust.
 verbose : bool or int, default
-    Training. Whether to print a line per epoch with the time left, and how ``alpha='auto'`` was
-    chosen.
+    Training. Whether to print a line per epoch, with the longest time left, and how
+    ``alpha='auto'`` was chosen.
 random_state : int, RandomState instance or None, default
     Training. Determines the initial weights, the order of the samples, the validation split, the
     rows of the trial of ``alpha='auto'``, random nudging, the random pushes of 'homeostasis' and
@@ -224,9 +226,9 @@ connections_ : tuple of (int, int)
 backend_ : {'numpy', 'cupy'}
     Backend of the last call of ``fit`` or ``partial_fit``. Fitted arrays are always NumPy's.
 substrate_ : object or None
-    The hardware that the last call of ``fit`` or ``partial_fit`` has trained; what
-    ``substrate.connect`` returned. Clones and copies of the estimator connect their own. None:
-    the simulated network.
+    The hardware that the last call of ``fit`` or ``partial_fit`` trained, as ``substrate.connect``
+    returned it. None: the simulated network. It is also None in a copy or a loaded model until
+    this has settled once, because it connects its own hardware then.
 n_layers_ : int
     Number of layers, including input and output.
 n_outputs_ : int
@@ -251,11 +253,12 @@ best_validation_score_ : float or None
     Largest of `validation_scores_`, over the same epochs as `best_loss_`.
 relaxation_ : dict of str to list of float
     How the phases of every epoch settled: 'free_steps' and 'nudged_steps' (mean number),
-    'free_residual' and 'nudged_residual' (largest; the latter in units of β),
-    'free_unconverged' and 'nudged_unconverged' (fraction of samples that reached the limit). With
+    'free_residual' and 'nudged_residual' (largest; the latter in units of β), 'free_unconverged'
+    and 'nudged_unconverged' (fraction of samples that reached the limit). With
     ``objective='trajectory'`` only samples that run away count as unconverged. One of five
-    minibatches is measured, as long as its samples settle (in large networks: in the same number of
-    steps). An epoch without a measurement repeats the last numbers.
+    minibatches is measured, as long as its samples settle. (If minibatches have many states, all
+    samples must settle in the same number of steps for this.) An epoch without a measurement
+    repeats the last numbers.
 
 References
 ----------

@@ -1,1 +1,1 @@
-"""Hardware that stands in for the simulated network of an estimator."""
+"""Hardware that an estimator trains instead of the simulated network."""

@@ -38,43 +38,43 @@ class AnalogChip(BaseEstimator):
     Parameters
     ----------
     mismatch : float, default=0.1
-        Standard deviation of the fixed random factor of each synapse, around 1. Also that of
-        `offsets` and `slopes` if these are None.
+        Standard deviation of the fixed random factor of each synapse, around 1.
     noise : float, default=0.05
         Standard deviation of the noise on each state in each step.
     bits : int or None, default=6
-        Bits of a weight: it has 2^bits - 1 levels. None: full precision.
+        Bits of a weight, 2 to 30. A weight has 2^bits - 1 levels. None: full precision.
     offsets : float or None, default=None
-        Standard deviation of the fixed offset of each unit, in units of `state_scale`.
+        Standard deviation of the fixed offset of each unit, relative to `state_scale`. None: that
+        of `mismatch`.
     slopes : float or None, default=None
-        Standard deviation of the fixed slope of each unit, around 1.
+        Standard deviation of the fixed slope of each unit, around 1. None: that of `mismatch`.
     state_scale : float or sequence of float, default=1.0
-        Size of the states, or of those of each layer. Offsets are relative to it.
+        Typical size of a state: one number, or one per layer. It is used for the offsets only.
     weight_range : float, sequence of float or 'auto', default='auto'
-        Largest weight that a synapse can hold, or that of each block of parameters (forward
-        connections, feedback, biases). 'auto': the largest weight of each block whenever the chip
-        is written. A real chip does this by a factor for each block.
+        Largest weight that a synapse can hold: one number, or one per block of parameters (all
+        forward connections, then feedback, then biases). 'auto': the largest weight of the block at
+        the time of writing. A real chip can do this with one scale factor per block.
     storage : {'sums', 'nearest', 'stochastic'}, default='sums'
-        Where updates add up. 'sums': beside the chip, in full precision, and a synapse is written
-        when its sum is nearer to another level. Otherwise in the synapse itself, which rounds every
-        update to the nearest level, or at random. These two need a `weight_range`.
+        Where updates add up. 'sums': beside the chip, in full precision; a synapse is written when
+        its sum is nearer to another level. 'nearest', 'stochastic': in the synapse itself, which
+        rounds each update to the nearest level, or at random. Both need numbers as `weight_range`.
     asymmetry : float, default=0.0
-        Updates up are (1 + asymmetry) times as large as asked for, updates down (1 - asymmetry)
-        times. Not with 'sums'.
+        In [-1, 1]. An update that raises a weight is multiplied by 1 + asymmetry, and one that
+        lowers it by 1 - asymmetry. ``storage='sums'`` refuses it.
     saturation : float, default=0.0
-        Between 0 and 1. An update away from 0 shrinks by this factor times the weight, relative
-        to `weight_range`. Not with 'sums'.
+        In [0, 1]. An update that moves a weight w away from 0 is multiplied by
+        1 - saturation * abs(w) / weight_range. ``storage='sums'`` refuses it.
     drift : float, default=0.0
-        Mean exponent ν of the drift: a weight is ``age`` ** -ν times as large as it was written.
-        Each synapse has its own ν. Their standard deviation is half of the mean.
+        Mean exponent ν of the drift: a weight is multiplied by ``age ** -ν``. Each synapse has its
+        own ν, which is not negative. The standard deviation is half of the mean.
     age : float, default=1.0
-        Time since the synapses were written, in units of the time at which they were right.
+        Time since the synapses were written, at least 1. At 1 nothing has drifted.
     step_size : float, default=0.5
         ε, in (0, 1].
     free_steps, nudged_steps : int or None, default=None
         Steps of a free and of a nudged phase. None: 10 and 6 per layer.
     read_steps : int, default=4
-        States are averages over so many last steps.
+        A state is read as the average over this number of last steps.
     random_state : int or None, default=None
         Seed of the mismatch and the noise. None: another chip in every fit.
     """
@@ -264,7 +264,7 @@ class SimulatedChip:
             stored[...] = block
 
     def _write(self) -> None:
-        """Write the nearest levels into the synapses. What these hold differs by fixed factors."""
+        """Write the nearest levels, times the fixed factors of the synapses, into the chip."""
         bits, levels = self._chip.bits, []
         for block, largest in zip(self._blocks, self._ranges, strict=True):
             reach = float(np.abs(block).max(initial=0)) if largest == "auto" else largest

@@ -27,7 +27,7 @@ from sklearn_eqprop._substrates.phases import FreePhase
 from sklearn_eqprop._substrates.simulated import SimulatedNetwork
 from sklearn_eqprop.exceptions import SubstrateError
 
-#: Most rows that settle, and the strength of the nudge.
+#: Largest number of rows that settle, and the strength of the nudge.
 MOST_ROWS, BETA = 100, 0.2
 #: Rows that also settle alone.
 ROWS_ALONE = 5
@@ -63,16 +63,17 @@ def check_substrate(
 
     A network with random weights settles on the hardware, freely and nudged by the squared error.
     The check compares states, displacements and local changes with those of the simulated network
-    with the same weights, loosely enough for noise and mismatch. The hardware connects once.
+    with the same weights. Noise and mismatch of a usual size are no faults. If the check finds no
+    fault, it returns None. The hardware connects once.
 
     Parameters
     ----------
     hardware : Hardware
         The value for the parameter `substrate` of an estimator.
     X : array-like of shape (n_samples, n_features)
-        Inputs as training would see them. The first 100 rows settle.
+        Inputs as for training, so scale their columns. The first 100 rows settle.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-        Labels or numbers.
+        Labels or numbers, as for training.
     hidden_layer_sizes : sequence of int, default=(10,)
         Units of the hidden layers.
     activation : str, default='relu'
@@ -83,7 +84,7 @@ def check_substrate(
     Raises
     ------
     SubstrateError
-        If a call fails, or if something is wrong. The message has a line for each finding: what
+        If a call fails, or if the check finds a fault. The message has a line for each fault: what
         happened, the value, and what to do.
     """
     X = check_array(X, dtype=np.float64)[:MOST_ROWS]

@@ -23,10 +23,10 @@ VERBS = ("settle", "settle_nudged", "local_change")
 
 
 class Hardware(Protocol):
-    """What the parameter `substrate` of an estimator takes: a description of hardware.
+    """A description of hardware: a value of the parameter `substrate` of an estimator.
 
     It is a plain value, such as a dataclass: a copy equals it, and it can be pickled. The estimator
-    connects hardware of its own in every ``fit``.
+    connects new hardware in every ``fit``.
     """
 
     def connect(self, record: Network) -> Substrate:
@@ -36,7 +36,12 @@ class Hardware(Protocol):
         ----------
         record : Network
             The parameters that the learner has set, ``record.parameters()``, and the shape of the
-            network. Raise ValueError if the hardware cannot have this shape.
+            network.
+
+        Raises
+        ------
+        ValueError
+            If the hardware cannot have this shape. The user gets the message in a `SubstrateError`.
         """
 
 
@@ -44,14 +49,15 @@ class ConnectedHardware:
     """The substrate of one estimator, with the learner's record that it reads.
 
     It passes every call on to the substrate of the user, names the call that fails, and checks
-    shapes and numbers. Parts of a `Result` that are None count as settled.
+    shapes and numbers. If a `Result` does not say whether its samples settled, they count as
+    settled.
 
     Parameters
     ----------
     description : Hardware
         It is copied, so that later changes of the description do not change this hardware.
     memory : object or None, default=None
-        Memory of a substrate of the same kind, see `memory`. It gets it when it is connected.
+        Memory of an earlier substrate of this kind (see `memory`). The new one restores it.
 
     Attributes
     ----------
@@ -112,9 +118,9 @@ class ConnectedHardware:
 
     @property
     def memory(self) -> Any:
-        """What a substrate needs to continue after it is connected again; None if it has no say.
+        """The memory that a substrate needs to continue after it is connected again, or None.
 
-        This is what its method ``memory()`` returns, and its method ``restore(memory)`` takes.
+        The substrate's method ``memory()`` returns it, and ``restore(memory)`` takes it.
         """
         remember = getattr(self.substrate, "memory", None)
         return self._stored if remember is None else self._call("memory", remember)
@@ -126,7 +132,7 @@ class ConnectedHardware:
 
     @property
     def pushes_away(self) -> bool:
-        """Whether the substrate takes strengths below 0; True if it does not say."""
+        """Whether the substrate takes strengths below 0; True if it has no such attribute."""
         return bool(getattr(self.substrate, "pushes_away", True))
 
     def can(self, method: str) -> bool:
@@ -193,8 +199,8 @@ class ConnectedHardware:
         return self._checked(result, "settle_clamped", target.shape[0])
 
     def __getattr__(self, name: str) -> Any:
-        """Return a further method of the substrate, which names itself if it fails."""
-        # Before it has one, asking for it must not lead here again.
+        """Return a further method of the substrate. If it fails, the error names it."""
+        # Before `substrate` is set, reading it would call __getattr__ again, without end.
         method = getattr(self.substrate, name, None) if "substrate" in vars(self) else None
         if not callable(method):
             raise AttributeError(name)
@@ -209,7 +215,7 @@ class ConnectedHardware:
             raise SubstrateError(msg) from error
 
     def _checked(self, result: Any, call: str, n_samples: int) -> Result:
-        """Return the same result as arrays of the network's type, complete and fresh."""
+        """Return the result with all its fields, and states copied to the type of the network."""
         if not isinstance(result, Result):
             raise SubstrateError(
                 f"{self!r}: {call} returned a {type(result).__name__} instead of a Result. "

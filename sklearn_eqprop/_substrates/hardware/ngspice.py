@@ -1,4 +1,4 @@
-"""The simulator of circuits ngspice, by its shared library. There is one circuit at a time."""
+"""Calls of the circuit simulator ngspice by its shared library, for one circuit at a time."""
 
 import ctypes
 from collections.abc import Iterator, Sequence
@@ -97,12 +97,12 @@ def voltages(
         Command, such as 'op', 'dc ...' or 'tran ...'.
     nodes : sequence of str
     n_points : int or None, default=None
-        Number of points that there must be.
+        Number of points that the analysis must give. None: any number above 0.
 
     Raises
     ------
     RuntimeError
-        If ngspice does not find them.
+        If ngspice cannot read the circuit, or does not solve all points.
     """
     with loaded(lines) as found:
         found.ngSpice_Command(analysis.encode())

@@ -23,7 +23,7 @@ from sklearn_eqprop._substrates.phases import FreePhase
 #: Resistance of a leak in ohms, and capacitance of a neuron in farads: 1 µs together.
 RESISTANCE, CAPACITANCE = 1e4, 1e-10
 #: Conductance of an ideal clip, relative to that of the leak. It need not be large, because the
-#: state is clipped once more when it is read. Large ones keep ngspice from converging.
+#: state is clipped again when it is read. With larger values ngspice does not converge.
 STEEP = 1e3
 #: Rates, and currents that push an output towards its target.
 RATES = {
@@ -48,20 +48,21 @@ class SpiceCircuit(BaseEstimator):
     It is a value of the parameter `substrate` of an estimator. Each neuron is a node with a
     capacitor and a leak, and its voltage is the state. Each weight is a current source that a
     voltage controls. Diodes or ideal sources keep the states in the range of the activation. The
-    inputs and the biases are a current into each neuron, and the nudge is a current into the
-    outputs that their voltages control. ngspice finds the operating points of all rows of a
+    inputs and the biases are a current into each neuron. The nudge is a current into each output;
+    the voltages of the outputs control it. ngspice finds the operating points of all rows of a
     minibatch in one sweep.
 
     Parameters
     ----------
     diode : float or None, default=None
-        Emission coefficient N of the diodes; 1 is a real one, which lets a state fall to about
-        -0.6 V. None: ideal sources.
+        Emission coefficient N of the diodes, > 0. A real diode has 1, and lets a state fall to
+        about -0.6 V. None: ideal sources, which clip exactly.
 
     Notes
     -----
-    It needs the shared library of ngspice (Debian: libngspice0). Convolutions may pool by the
-    average only. The loss is 'squared_error' or 'log_loss'.
+    The circuit needs the shared library of ngspice (Debian: ``apt install libngspice0``), and the
+    loss 'squared_error' or 'log_loss'. Convolutions may pool by the average only. Otherwise ``fit``
+    raises a `SubstrateError`.
     """
 
     diode: float | None = None
@@ -111,7 +112,7 @@ class SolvedCircuit:
         self._lines: list[str] = []
 
     def settle(self, inputs: Array) -> FreePhase:
-        """The operating point without a push."""
+        """Find the operating point without a push."""
         self._lines = neurons(self.network, self._diode)
         drives = zip(self.network.clamp(inputs), self.network.layer_sizes, strict=True)
         for layer, (drive, size) in enumerate(drives, start=1):
@@ -125,7 +126,7 @@ class SolvedCircuit:
     def settle_nudged(
         self, free: FreePhase, loss: Loss, target: Array, strengths: Sequence[float]
     ) -> list[Result]:
-        """Operating points with the push as a part of the circuit."""
+        """Find the operating points with the push, which is a part of the circuit."""
         results, network = [], self.network
         outputs = states(network, self._diode, network.n_layers, target.shape[1])
         for beta in strengths:

@@ -1,4 +1,4 @@
-"""A network whose units send spikes: their states settle although every message is an integer."""
+"""A network whose units send spikes. Its states settle although every message is an integer."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class SpikingNetwork(BaseEstimator):
 
     It is a value of the parameter `substrate` of an estimator. A unit is a leaky integrator of the
     spikes that it receives. It sends its rate by sigma-delta modulation, as in O'Connor, Gavves &
-    Welling (2019): it adds up λ ρ(s) in every step, and sends the nearest number of spikes, which
-    it subtracts. Spikes may be negative. Inputs, biases and
-    the nudge are currents. States are averages over the second half of a phase, and the rates that
-    synapses learn from are counts of spikes in this time.
+    Welling (2019). In every step it adds λ ρ(s) to a sum, sends the nearest whole number of spikes,
+    and subtracts this number from the sum. Spikes may be negative. Inputs, biases and the nudge are
+    currents. States are averages over the second half of a phase. Synapses learn from the counts of
+    spikes in this time.
 
     Parameters
     ----------
     spikes_per_step : float, default=1.0
-        λ, the number of spikes per step of a unit with the rate 1.
+        λ, > 0: the number of spikes per step of a unit with the rate 1. More are more exact.
     free_steps, nudged_steps : int, default=120 and 80
-        Steps of a free and of a nudged phase.
+        Steps of a free and of a nudged phase, at least 2.
     step_size : float, default=0.15
         Share of a state that leaks in a step, in (0, 1].
     """
@@ -80,7 +80,7 @@ class SpikingNetwork(BaseEstimator):
 
 @dataclass
 class Course:
-    """Where a run has ended: states, and what each unit has not yet sent; average messages."""
+    """The end of a run: states, unsent rests of the sums, and averages over the second half."""
 
     states: list[Array]
     unsent: list[Array]
@@ -91,7 +91,7 @@ class Course:
 
 @dataclass
 class SpikingPhase(FreePhase):
-    """A free phase, and where its run has ended."""
+    """A free phase, and the end of its run."""
 
     course: Course
 
@@ -129,8 +129,8 @@ class SpikingUnits:
     ) -> list[Result]:
         """Continue from the end of the free run, once without a push and once for each strength.
 
-        Both runs still settle, and their spikes are alike at first. Their difference has less noise
-        than that to the free states.
+        The displacement is the difference of both runs. Both start alike, so it has less noise than
+        the difference from the free states.
         """
         clamped, results = self.network.clamp(free.inputs), []
         start = (clamped, free.course.states, free.course.unsent, self._lengths[1])
