@@ -75,7 +75,7 @@ def test_checks_called_by_hand_exist():
 @pytest.mark.parametrize("estimator", [EqPropClassifier(beta=0.1), EqPropRegressor(beta=0.1)])
 def test_the_config_holds_the_parameters(estimator):
     config, parameters = vars(Config.of(estimator)), estimator.get_params(deep=False)
-    assert config == {"class_weight": None} | parameters
+    assert config == {"class_weight": None, "label_smoothing": None} | parameters
 
 
 def test_tags_say_what_the_estimators_can_do():
