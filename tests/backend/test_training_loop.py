@@ -29,6 +29,11 @@ EULER = {"relaxation": "euler", "step_size": 0.5}
 BOUNDED = {"output_activation": "hard_sigmoid", "loss": "squared_error"}
 CROP = RandomCrop(1, input_shape=(8, 8))
 SHORT = {"max_relax_iter": 20, "max_nudge_iter": 10}
+ROW = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 3), (3, 2), (2, 1)]
+RESIDUAL = {
+    "hidden_layer_sizes": (12, 12, 12),
+    "connections": [*ROW, (1, 3, "identity"), (3, 1, "identity")],
+}
 WAYS = [
     {},
     {"hidden_layer_sizes": (15,), "dtype": "float32"},
@@ -61,6 +66,9 @@ WAYS = [
     *[BOUNDED | more for more in ({}, EULER, {"gradient": "asymmetric", "nudging": "centered"})],
     BOUNDED | {"gradient": "recurrent_backprop", "output_activation": "relu"},
     BOUNDED | {"relaxation": "anderson", "beta": math.inf},
+    RESIDUAL,
+    RESIDUAL | {"feedback": "tied", "gradient": "asymmetric"},
+    RESIDUAL | {"feedback_learning": "homeostasis", "relaxation": "euler", "step_size": 0.5},
 ]
 
 
