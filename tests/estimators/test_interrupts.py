@@ -21,6 +21,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn_eqprop import EqPropClassifier, EqPropRegressor
 
 
+@pytest.fixture(autouse=True)
+def interrupts_are_heard():
+    """Shells let the processes that they start in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class PressesAtThird:
     """A scorer that is interrupted in the third epoch."""
 
