@@ -145,3 +145,16 @@ def test_every_way_of_learning_lowers_the_loss(parameters):
     X, _, y, _ = _wine()
     network = EqPropClassifier((16,) * 6, random_state=0, max_iter=25, **parameters).fit(X, y)
     assert network.loss_curve_[-1] < 0.9 * network.loss_curve_[0]
+
+
+@pytest.mark.filterwarnings("ignore:Training reached max_iter")
+def test_a_row_that_is_written_out_is_the_same_network():
+    X, y = load_iris(return_X_y=True)
+    row = [(layer, layer + 1) for layer in range(6)] + [(layer + 1, layer) for layer in range(1, 6)]
+    settings = {"hidden_layer_sizes": (6,) * 5, "max_iter": 2, "random_state": 0}
+    plain, written = (
+        EqPropClassifier(**settings, connections=connections).fit(X, y)
+        for connections in (None, row)
+    )
+    for one, other in zip(plain.coefs_, written.coefs_, strict=True):
+        np.testing.assert_array_equal(one, other)

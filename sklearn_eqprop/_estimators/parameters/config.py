@@ -16,7 +16,7 @@ from sklearn.base import clone
 from sklearn_eqprop._estimators.parameters.architecture import hidden_layers, is_integer
 from sklearn_eqprop._feedback import FEEDBACK_WAYS, FeedbackLearning
 from sklearn_eqprop._losses import LABEL_LOSSES, NUMBER_LOSSES, Loss, WrappedLoss
-from sklearn_eqprop._network import ACTIVATIONS, SHALLOW, Activation, Conv2D
+from sklearn_eqprop._network import ACTIVATIONS, SHALLOW, Activation, Conv2D, layered_wiring
 from sklearn_eqprop._relaxation import RELAXATIONS, Relaxation
 from sklearn_eqprop._rules import NUDGINGS, RULES, CreditRule
 from sklearn_eqprop._rules.clamped import ClampedRule
@@ -242,7 +242,11 @@ class Config:
     @property
     def n_deep(self) -> int:
         """Number of hidden layers, if more than `SHALLOW` dense ones are in a row; otherwise 0."""
-        in_a_row = self.connections is None and not any(isinstance(e, Conv2D) for e in self.hidden)
+        in_a_row = self.connections is None or (
+            sorted(map(tuple, self.connections))
+            == sorted(layered_wiring(len(self.hidden) + 1).pairs)
+        )
+        in_a_row = in_a_row and not any(isinstance(entry, Conv2D) for entry in self.hidden)
         return len(self.hidden) if in_a_row and len(self.hidden) > SHALLOW else 0
 
     @property
