@@ -11,19 +11,35 @@ from sklearn_eqprop._substrates.hardware.connected import Hardware
 from sklearn_eqprop._substrates.hardware.spice import SpiceCircuit
 from sklearn_eqprop._substrates.hardware.spiking import SpikingNetwork
 from sklearn_eqprop._substrates.phases import FreePhase
-from sklearn_eqprop._substrates.seam import Substrate
+from sklearn_eqprop._substrates.seam import (
+    ClampableSubstrate,
+    Flow,
+    FlowingSubstrate,
+    ProbedSubstrate,
+    SlopedSubstrate,
+    Substrate,
+    TransposableSubstrate,
+    WritingSubstrate,
+)
 
 __all__ = [
     "AnalogChip",
+    "ClampableSubstrate",
+    "Flow",
+    "FlowingSubstrate",
     "FreePhase",
     "Hardware",
     "Loss",
     "Network",
     "Parameter",
+    "ProbedSubstrate",
     "Result",
+    "SlopedSubstrate",
     "SpiceCircuit",
     "SpikingNetwork",
     "Substrate",
+    "TransposableSubstrate",
+    "WritingSubstrate",
     "check_substrate",
     "spice_transient",
     "to_spice",

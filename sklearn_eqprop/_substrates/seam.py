@@ -86,7 +86,12 @@ class ProbedSubstrate(Substrate, Protocol):
     def local_asymmetry(
         self, free: FreePhase, probes: Sequence[Array], gains: Sequence[float], weights: Any
     ) -> list[Array]:
-        """Asymmetry of the Jacobian that each feedback synapse measures (`local_asymmetries`)."""
+        """Asymmetry of the Jacobian that each feedback synapse measures while units are pushed.
+
+        `probes` are small random pushes of layers 1..L, of mean 0 and covariance 1. `gains` has γ
+        of each feedback connection, `weights` the share of each sample in the mean. The arrays have
+        the order and shapes of the feedback weights.
+        """
 
 
 class Flow(Protocol):

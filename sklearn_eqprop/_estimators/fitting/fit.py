@@ -367,11 +367,11 @@ def network_to_train(
     """
     n_layers = len(config.hidden) + 1
     config.chosen_layers(n_layers)
-    config.layer_rates(n_layers)
     if previous is None:
         layout = requested_layout(config, n_features=rows.X.shape[1], n_outputs=targets.n_outputs)
     else:
         layout = previous.arrays.layout
+    config.layer_rates(n_layers)
     n_channels = layout.shapes[0][-1] if layout.reads_maps else None
     if previous is not None:
         arrays = previous.arrays.copy(None if config.dtype == "auto" else config.dtype)
