@@ -182,7 +182,7 @@ def test_searches_pipelines_and_cross_validation(iris):
     X, y = iris
     settings = SETTINGS | {"max_iter": 20, "batch_size": 10}
     model = EqPropClassifier(**settings, substrate=AnalogChip(random_state=0))
-    grid = {"substrate__bits": [2, 6], "substrate__mismatch": [0.0, 0.3]}
+    grid = {"substrate__bits": [2, 6], "substrate__mismatch": [0.0]}
     search = GridSearchCV(model, grid, cv=2).fit(X, y)
     assert {p["substrate__bits"] for p in search.cv_results_["params"]} == {2, 6}
     assert search.best_score_ > 0.7
