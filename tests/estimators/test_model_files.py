@@ -97,8 +97,11 @@ def test_no_larger_than_the_file_of_mlp(load, hidden):
     theirs = (MLPRegressor if regression else MLPClassifier)(**settings)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        sizes = [len(pickle.dumps(model.fit(X, y))) for model in (ours, theirs)]
-    assert sizes[0] <= 1.01 * sizes[1]  # of four epochs, 0.2 % above that of scikit-learn 1.6
+        for model in (ours, theirs):
+            model.fit(X, y)
+    # We have more parameters than MLP.
+    sizes = [len(pickle.dumps(m)) - len(pickle.dumps(m.get_params())) for m in (ours, theirs)]
+    assert sizes[0] <= sizes[1]
 
 
 @KINDS
